@@ -1,0 +1,221 @@
+/**
+ * The normalised configuration: what the loader in src/config produces from YAML and everything else reads.
+ * Durations are milliseconds, sizes bytes, shares 0..1, money US dollars. Secrets are already resolved: never print it.
+ */
+
+export type Operation =
+  | 'chat'
+  | 'completions'
+  | 'embeddings'
+  | 'responses'
+  | 'passthrough'
+
+/** Restart needed. Everything else in the config reloads without one. */
+export interface ServerConfig {
+  readonly host: string
+  readonly port: number
+  readonly adminHost: string
+  readonly adminPort: number
+  /** `auto` = one per core. */
+  readonly workers: number | 'auto'
+  readonly insecure: boolean
+  readonly limits: {
+    /** Body as received, and after decompression, bytes. */
+    readonly body: number
+    readonly decompressedBody: number
+    readonly headerBytes: number
+    readonly headerCount: number
+    readonly headerTimeoutMs: number
+    readonly bodyTimeoutMs: number
+    /** A client that does not read its answer is dropped after this. */
+    readonly clientStallMs: number
+    readonly jsonDepth: number
+    readonly jsonKeys: number
+    /** Answer of a backend that is held in memory whole (JSON), bytes. */
+    readonly responseBody: number
+    /** One SSE event of a backend, bytes. */
+    readonly sseEvent: number
+  }
+  readonly shed: {
+    /** Requests in flight per worker; above it new ones get 503. */
+    readonly maxInflight: number
+    /** Mean event-loop delay over the last second above which new requests get 503; 0 = off. */
+    readonly maxLoopDelayMs: number
+  }
+  readonly drain: {
+    /** Keep accepting for this long after SIGTERM while readiness already says no. */
+    readonly propagationMs: number
+    /** Open requests may go on for this long. */
+    readonly maxMs: number
+  }
+  readonly log: {
+    readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent'
+    readonly access: boolean
+  }
+}
+
+/** 0 = off. */
+export interface Timeouts {
+  readonly connectMs: number
+  /** From sending an attempt to its first semantic token (stream) or its first byte (JSON). */
+  readonly firstTokenMs: number
+  /** Between two chunks after that. */
+  readonly idleMs: number
+  /** One attempt, start to end. Streams after commit are governed by idle and total. */
+  readonly attemptMs: number
+  /** All attempts together, start to commit (stream) or end (JSON). */
+  readonly totalMs: number
+}
+
+export interface RetryConfig {
+  /** Attempts in all, over all targets, the first one included. */
+  readonly maxAttempts: number
+  /** Attempts on one target before the next is tried. */
+  readonly perTarget: number
+  /** Statuses that are worth another attempt. */
+  readonly statuses: readonly number[]
+  readonly backoff: { readonly baseMs: number; readonly maxMs: number }
+  /** A longer Retry-After is not waited for: the next target is tried, or the hint is passed on. */
+  readonly maxRetryAfterMs: number
+  /** Retries as a share of requests, plus a floor a second. */
+  readonly budget: { readonly ratio: number; readonly minPerSecond: number }
+}
+
+export interface BreakerConfig {
+  readonly enabled: boolean
+  /** Failures in a row that eject a target. */
+  readonly consecutiveFailures: number
+  /** Failure share over `windowMs` that ejects, once `minRequests` were seen. */
+  readonly failureRatio: number
+  readonly minRequests: number
+  readonly windowMs: number
+  /** First ejection; doubles with each further one up to the maximum. */
+  readonly baseEjectionMs: number
+  readonly maxEjectionMs: number
+  /** At most this share of a model's targets may be ejected by failures (0..1). */
+  readonly maxEjectedShare: number
+  /** A dead key (401/402/403) rests this long. */
+  readonly deadKeyMs: number
+}
+
+export interface HedgeConfig {
+  /** Start a second attempt when no first token came within this; `auto` = the target's own p95. */
+  readonly afterMs: number | 'auto'
+  /** At most this share of requests is hedged. */
+  readonly maxShare: number
+  /** At most this much money a minute goes into hedges, US dollars. */
+  readonly maxCostPerMinute: number
+}
+
+export interface CommitConfig {
+  /** Held back before the first semantic token: no more than this. */
+  readonly maxBytes: number
+  readonly maxMs: number
+}
+
+/** Everything that can be set for all models and overridden per model. */
+export interface RouteDefaults {
+  readonly timeouts: Timeouts
+  readonly retries: RetryConfig
+  readonly breaker: BreakerConfig
+  readonly commit: CommitConfig
+  readonly hedge: HedgeConfig | null
+  /** Go on with another target when a chat stream breaks after commit. */
+  readonly continuation: boolean
+}
+
+export interface Capabilities {
+  readonly tools?: boolean | undefined
+  readonly vision?: boolean | undefined
+  readonly audio?: boolean | undefined
+  readonly jsonSchema?: boolean | undefined
+  readonly streaming?: boolean | undefined
+  /** Tokens, prompt and answer together. */
+  readonly contextWindow?: number | undefined
+  readonly maxOutputTokens?: number | undefined
+}
+
+/** US dollars per million tokens. */
+export interface Price {
+  readonly input: number
+  readonly output: number
+  readonly cachedInput?: number | undefined
+}
+
+export type AuthScheme = 'bearer' | 'api-key' | 'x-api-key' | 'none'
+
+export interface ProviderConfig {
+  readonly name: string
+  /** Row of the preset table (`openai`, `groq`, …), or `openai_compatible`, or `sim`. */
+  readonly type: string
+  /** Ends without a slash; operation paths such as `/chat/completions` are appended. */
+  readonly baseUrl: string
+  readonly auth: AuthScheme
+  readonly apiKey: string | null
+  /** Added to every request to this provider, lower-case names. */
+  readonly headers: Readonly<Record<string, string>>
+  /** Added to the URL of every request, such as `api-version`. */
+  readonly query: Readonly<Record<string, string>>
+  readonly operations: readonly Operation[]
+  /** Glob patterns of upstream model names that route here by name without a `models` entry. */
+  readonly modelPatterns: readonly string[]
+  /** Understands `stream_options.include_usage`. */
+  readonly streamUsage: boolean
+  /** What ends a chat stream: the `[DONE]` event, or for backends that never send one, the finish reason. */
+  readonly streamEnd: 'done' | 'finish_reason'
+  readonly maxConnections: number
+  readonly tls: { readonly ca: string | null; readonly serverName: string | null; readonly rejectUnauthorized: boolean }
+  readonly capabilities: Capabilities
+}
+
+export type Strategy = 'priority' | 'weighted' | 'least_busy' | 'lowest_latency' | 'lowest_cost'
+
+export interface TargetConfig {
+  readonly provider: string
+  /** Upstream model; null = the name the client sent. `*` in it takes what the route's wildcard matched. */
+  readonly model: string | null
+  /** Share among targets of one priority. 0 = never chosen but by failover. */
+  readonly weight: number
+  /** Lower is tried first. */
+  readonly priority: number
+  /** CEL over `request`, `headers`, `metadata`, `model`, `operation`, `stream`; absent = always. */
+  readonly when: string | null
+  readonly capabilities: Capabilities
+  readonly price: Price | null
+  /** 0..1: share of requests that start here whatever the strategy says. */
+  readonly canary: number | null
+  /** 0..1: share of requests copied here; the answer is discarded. */
+  readonly shadow: number | null
+}
+
+export interface StickyConfig {
+  /** `header:NAME`, `user`, `metadata:KEY`, or `prefix` (hash of the conversation's beginning). */
+  readonly by: string
+}
+
+export interface ModelConfig extends RouteDefaults {
+  /** Public name; one `*` makes it a pattern. */
+  readonly name: string
+  readonly aliases: readonly string[]
+  readonly strategy: Strategy
+  readonly sticky: StickyConfig | null
+  readonly targets: readonly TargetConfig[]
+  /** Public model names that take over, in order. */
+  readonly fallbacks: {
+    readonly any: readonly string[]
+    readonly contextWindow: readonly string[]
+    readonly contentPolicy: readonly string[]
+  }
+}
+
+export interface HeddleConfig {
+  readonly server: ServerConfig
+  readonly defaults: RouteDefaults
+  /** In the order of the file. */
+  readonly providers: readonly ProviderConfig[]
+  readonly models: readonly ModelConfig[]
+  /** True when no configuration file was given: unknown model names go to the simulated model. */
+  readonly zeroConfig: boolean
+  /** SHA-256 (hex, 16 characters) of the normalised config with secrets masked. */
+  readonly hash: string
+}
