@@ -12,10 +12,13 @@ const stampPath = join(root, 'node_modules', needsDev ? '.heddle-stamp-dev' : '.
 
 const read = (path) => (existsSync(path) ? readFileSync(path, 'utf8') : null)
 
-const fitsHere = (entry) =>
-  (entry.os === undefined || entry.os.includes(process.platform)) &&
-  (entry.cpu === undefined || entry.cpu.includes(process.arch)) &&
-  (entry.libc === undefined || process.platform !== 'linux' || entry.libc.includes(libc()))
+/** Optional and made for another machine, or (no machine named) below something that is: npm leaves both out. */
+const mayBeMissing = (entry) =>
+  entry.optional === true &&
+  ((entry.os === undefined && entry.cpu === undefined) ||
+    !(entry.os ?? [process.platform]).includes(process.platform) ||
+    !(entry.cpu ?? [process.arch]).includes(process.arch) ||
+    (entry.libc !== undefined && !entry.libc.includes(libc())))
 
 const libc = () => (process.report?.getReport().header.glibcVersionRuntime === undefined ? 'musl' : 'glibc')
 
@@ -26,7 +29,7 @@ const isInstalled = (lock) => {
   const installed = JSON.parse(hidden).packages
   return Object.entries(JSON.parse(lock).packages).every(([path, entry]) => {
     if (path === '' || (entry.dev && !needsDev)) return true
-    if (installed[path] === undefined) return entry.optional === true && !fitsHere(entry)
+    if (installed[path] === undefined) return mayBeMissing(entry)
     return installed[path].version === entry.version
   })
 }
