@@ -1,0 +1,113 @@
+/**
+ * Coarse shared timers: one interval serves every request of a thread, arming and disarming are O(1) and allocate
+ * nothing beyond the entry, and an idle timer costs one field write per chunk instead of a timer reset.
+ * Hashed timing wheel after Varghese and Lauck (SOSP 1987).
+ */
+
+const TICK_MS = 10
+const SLOTS = 1024
+
+export abstract class WheelTimer {
+  /** Tick at which to look at this entry again; -1 = not armed. */
+  dueTick = -1
+  nextInSlot: WheelTimer | null = null
+  previousInSlot: WheelTimer | null = null
+  /** Called once when due, at most two ticks late. Arm again from here if wanted. */
+  abstract onTimer(): void
+}
+
+class Slot extends WheelTimer {
+  constructor() {
+    super()
+    this.nextInSlot = this
+    this.previousInSlot = this
+  }
+  override onTimer(): void {}
+}
+
+export class TimerWheel {
+  readonly #slots: readonly Slot[] = Array.from({ length: SLOTS }, () => new Slot())
+  readonly #now: () => number
+  #tick = 0
+  #armed = 0
+  #startedAt: number
+  readonly #manual: boolean
+  #interval: NodeJS.Timeout | null = null
+
+  /** now: ms, monotonic. Tests pass their own and call advance(). */
+  constructor(now: () => number = () => performance.now(), options: { readonly manual?: boolean } = {}) {
+    this.#now = now
+    this.#startedAt = now()
+    this.#manual = options.manual === true
+  }
+
+  /** Ms since the wheel's start, as of the last tick: good enough for idle checks and free to read. */
+  get coarseNow(): number {
+    return this.#tick * TICK_MS
+  }
+
+  get armed(): number {
+    return this.#armed
+  }
+
+  /** Arms, or moves, the timer to ms from now. */
+  arm(timer: WheelTimer, ms: number): void {
+    if (timer.dueTick >= 0) this.#unlink(timer)
+    else this.#armed++
+    if (this.#interval === null && !this.#manual) this.#start()
+    // From the real time, not the tick: behind a blocked event loop the tick is late and timers would fire early.
+    const due = Math.ceil((this.#now() - this.#startedAt + ms) / TICK_MS)
+    timer.dueTick = due > this.#tick ? due : this.#tick + 1
+    const slot = this.#slots[timer.dueTick % SLOTS]!
+    timer.previousInSlot = slot.previousInSlot
+    timer.nextInSlot = slot
+    slot.previousInSlot!.nextInSlot = timer
+    slot.previousInSlot = timer
+  }
+
+  disarm(timer: WheelTimer): void {
+    if (timer.dueTick < 0) return
+    this.#unlink(timer)
+    timer.dueTick = -1
+    this.#armed--
+  }
+
+  #unlink(timer: WheelTimer): void {
+    timer.previousInSlot!.nextInSlot = timer.nextInSlot
+    timer.nextInSlot!.previousInSlot = timer.previousInSlot
+    timer.nextInSlot = null
+    timer.previousInSlot = null
+  }
+
+  #start(): void {
+    // While nothing was armed the interval stood still: catch the tick up, there is nothing to fire.
+    this.#tick = Math.floor((this.#now() - this.#startedAt) / TICK_MS)
+    this.#interval = setInterval(() => this.advance(), TICK_MS)
+    this.#interval.unref()
+  }
+
+  /** Fires what is due. Called by the interval. */
+  advance(): void {
+    const target = Math.floor((this.#now() - this.#startedAt) / TICK_MS)
+    while (this.#tick < target) {
+      this.#tick++
+      const slot = this.#slots[this.#tick % SLOTS]!
+      let timer = slot.nextInSlot!
+      while (timer !== slot) {
+        const next = timer.nextInSlot!
+        if (timer.dueTick <= this.#tick) {
+          this.disarm(timer)
+          timer.onTimer()
+          // onTimer may disarm its neighbours: begin again at the head rather than follow a stale link.
+          timer = slot.nextInSlot!
+          continue
+        }
+        timer = next
+      }
+    }
+    if (this.#armed === 0 && this.#interval !== null) {
+      clearInterval(this.#interval)
+      this.#interval = null
+    }
+  }
+}
