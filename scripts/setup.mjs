@@ -44,7 +44,9 @@ const npm = (command) => {
 }
 
 const lock = read(join(root, 'package-lock.json'))
-const digest = createHash('sha256').update(lock ?? '').digest('hex')
+const digest = createHash('sha256')
+  .update(lock ?? '')
+  .digest('hex')
 if (lock === null || read(stampPath) !== digest) {
   if (lock === null || !isInstalled(lock)) {
     process.stderr.write('heddle: installing dependencies...\n')
