@@ -168,6 +168,36 @@ export interface ProviderConfig {
   readonly capabilities: Capabilities
 }
 
+/** One row of the preset table: what is known about a provider without asking the operator. */
+export interface ProviderPreset {
+  /** Value of `type`, and the entry's name when it has no `type`. */
+  readonly name: string
+  /** As people call it. */
+  readonly title: string
+  /** Environment variables that may hold the key; the first that is set is used. */
+  readonly keyEnv: readonly string[]
+  /** Without a key it cannot be used. */
+  readonly keyRequired: boolean
+  /** Environment variable that holds the base URL; null = none. */
+  readonly urlEnv: string | null
+  /** null = must be given as `base_url` or by `urlEnv`. */
+  readonly baseUrl: string | null
+  readonly auth: AuthScheme
+  readonly query: Readonly<Record<string, string>>
+  readonly operations: readonly Operation[]
+  readonly modelPatterns: readonly string[]
+  readonly streamUsage: boolean
+  readonly streamEnd: 'done' | 'finish_reason'
+  /** What an operator should know, one sentence; empty when nothing. */
+  readonly notes: string
+}
+
+/** What config/models.json knows about one model of one provider type. */
+export interface ModelFacts {
+  readonly capabilities: Capabilities
+  readonly price: Price | null
+}
+
 export type Strategy = 'priority' | 'weighted' | 'least_busy' | 'lowest_latency' | 'lowest_cost'
 
 export interface TargetConfig {

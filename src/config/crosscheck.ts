@@ -1,0 +1,157 @@
+import { compileExpression } from '../core/expression.ts'
+import type { ProviderConfig, ServerConfig } from '../contracts/config.ts'
+import { didYouMean } from './nearest.ts'
+import type { PlacedModel } from './normalise.ts'
+import { formatPath } from './problem.ts'
+import type { Path, Problem } from './problem.ts'
+import type { SourceMap } from './yaml-source.ts'
+
+const stars = (text: string): number => text.split('*').length - 1
+
+/** `localhost`, 127.0.0.0/8 and `::1`: reachable from this machine only. */
+export const isLoopback = (host: string): boolean =>
+  host === 'localhost' || host === '::1' || host === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(host)
+
+export const checkServer = (server: ServerConfig, map: SourceMap): readonly Problem[] => {
+  if (server.insecure) return []
+  const exposed = (key: string, host: string): readonly Problem[] =>
+    isLoopback(host)
+      ? []
+      : [
+          map.problem(
+            ['server', key],
+            `${map.show(['server', key], host)} is reachable from other machines and clients are not authenticated: ` +
+              'everyone there could spend your keys. Use 127.0.0.1, or set `server.insecure: true` (flag --insecure) ' +
+              'when a mesh, proxy or firewall decides who may call',
+          ),
+        ]
+  return [...exposed('host', server.host), ...exposed('admin_host', server.adminHost)]
+}
+
+/** Does the one `*` of `pattern` make it fit `name`? */
+const fits = (pattern: string, name: string): boolean => {
+  const at = pattern.indexOf('*')
+  if (at < 0) return pattern === name
+  const head = pattern.slice(0, at)
+  const tail = pattern.slice(at + 1)
+  return name.length >= head.length + tail.length && name.startsWith(head) && name.endsWith(tail)
+}
+
+const checkNames = (models: readonly PlacedModel[], map: SourceMap): readonly Problem[] => {
+  const problems: Problem[] = []
+  const owners = new Map<string, string>()
+  for (const { config, path } of models) {
+    owners.set(config.name, formatPath(path))
+    if (stars(config.name) > 1) problems.push(map.problem(path, 'a model’s name can hold one `*` only', 'key'))
+  }
+  for (const { config, path } of models) {
+    config.aliases.forEach((alias, i) => {
+      const at: Path = [...path, 'aliases', i]
+      const owner = owners.get(alias)
+      if (alias.includes('*')) problems.push(map.problem(at, 'an alias cannot hold `*`; give the pattern its own entry'))
+      if (owner !== undefined) problems.push(map.problem(at, `${map.show(at, alias)} is already the name of ${owner}`))
+      else owners.set(alias, formatPath(at))
+    })
+  }
+  return problems
+}
+
+const checkFallbacks = (models: readonly PlacedModel[], map: SourceMap): readonly Problem[] => {
+  const names = models.flatMap(({ config }) => [config.name, ...config.aliases])
+  return models.flatMap(({ config, fallbackPaths }) =>
+    fallbackPaths.flatMap(({ name, path }) => {
+      if (name === config.name || config.aliases.includes(name)) return [map.problem(path, 'a model cannot fall back to itself')]
+      if (names.some((known) => fits(known, name))) return []
+      const hint = map.get(path)?.raw === undefined ? didYouMean(name, names) : ''
+      return [map.problem(path, `no model is named ${map.show(path, name)}${hint}`)]
+    }),
+  )
+}
+
+interface TargetPlace {
+  readonly model: PlacedModel
+  readonly index: number
+  readonly path: Path
+}
+
+const checkWhen = (place: TargetPlace, when: string, map: SourceMap): readonly Problem[] => {
+  const result = compileExpression(when)
+  if (result.ok) return []
+  const path: Path = [...place.path, 'when']
+  // Of a text with `${...}` neither message nor offset may be shown: both tell something about the value.
+  const hidden = map.get(path)?.raw !== undefined
+  const message = hidden ? 'is not a CEL condition' : `${result.message} (character ${result.offset + 1} of the condition)`
+  return [map.problem(path, message)]
+}
+
+const checkTarget = (place: TargetPlace, known: ReadonlySet<string>, map: SourceMap): readonly Problem[] => {
+  const { model, index, path } = place
+  const target = model.config.targets[index]
+  if (target === undefined) return []
+  const problems: Problem[] = []
+  if (!known.has(target.provider)) {
+    const at = map.get([...path, 'provider']) === undefined ? path : [...path, 'provider']
+    const hint = map.get(at)?.raw === undefined ? didYouMean(target.provider, known) : ''
+    const shown = map.get(at)?.raw === undefined ? `\`${target.provider}\`` : map.show(at, '')
+    problems.push(map.problem(at, `no provider is named ${shown}${hint}; known providers: ${[...known].join(', ') || 'none'}`))
+  }
+  if (target.model !== null && target.model.includes('*')) {
+    const at = map.get([...path, 'model']) === undefined ? path : [...path, 'model']
+    if (stars(target.model) > 1) problems.push(map.problem(at, 'a target’s model can hold one `*` only'))
+    else if (!model.config.name.includes('*')) {
+      problems.push(map.problem(at, '`*` has nothing to stand for: the public name holds no `*`'))
+    }
+  }
+  if (target.canary !== null && target.shadow !== null) {
+    problems.push(map.problem([...path, 'shadow'], 'a target is either a canary or a shadow', 'key'))
+  }
+  if (target.when !== null) problems.push(...checkWhen(place, target.when, map))
+  return problems
+}
+
+const checkTargets = (model: PlacedModel, known: ReadonlySet<string>, map: SourceMap): readonly Problem[] => {
+  const { config, path, targetPaths } = model
+  const problems = targetPaths.flatMap((at, index) => checkTarget({ model, index, path: at }, known, map))
+  const serving = config.targets.filter((target) => target.shadow === null)
+  const ordinary = serving.filter((target) => target.canary === null)
+  if (ordinary.length === 0) {
+    problems.push(map.problem(path, 'every target is a canary or a shadow: at least one must serve the rest', 'key'))
+  } else if (ordinary.every((target) => target.weight === 0)) {
+    problems.push(map.problem(path, 'every target has weight 0: none would ever be chosen', 'key'))
+  }
+  const canaries = serving.reduce((sum, target) => sum + (target.canary ?? 0), 0)
+  if (canaries > 1) problems.push(map.problem(path, 'the canary shares add up to more than 100%', 'key'))
+  return problems
+}
+
+const checkTimers = (model: PlacedModel, map: SourceMap): readonly Problem[] => {
+  const { timeouts, breaker, retries } = model.config
+  const problems: Problem[] = []
+  const add = (path: Path, message: string): void => {
+    // Said once, where it was written: a fault of `defaults` is reported there and not for every model.
+    if (map.get([...model.path, ...path]) !== undefined) problems.push(map.problem([...model.path, ...path], message, 'key'))
+  }
+  if (timeouts.totalMs > 0 && timeouts.firstTokenMs > timeouts.totalMs) {
+    add(['timeouts'], '`first_token` is longer than `total`, so it can never end an attempt')
+  }
+  if (breaker.baseEjectionMs > breaker.maxEjectionMs) add(['breaker'], '`base_ejection` is longer than `max_ejection`')
+  if (retries.backoff.baseMs > retries.backoff.maxMs) add(['retries', 'backoff'], '`base` is longer than `max`')
+  return problems
+}
+
+/** What no schema can say: names that must exist, names that clash, conditions that must compile. */
+export const checkModels = (
+  models: readonly PlacedModel[],
+  providers: readonly ProviderConfig[],
+  declared: ReadonlySet<string>,
+  map: SourceMap,
+): readonly Problem[] => {
+  // A declared provider that is itself faulty is reported once, not again by each target that names it.
+  const known = new Set([...providers.map((provider) => provider.name), ...declared])
+  return [
+    ...checkNames(models, map),
+    ...models.flatMap((model) => checkTargets(model, known, map)),
+    ...checkFallbacks(models, map),
+    ...models.flatMap((model) => checkTimers(model, map)),
+  ]
+}

@@ -1,0 +1,29 @@
+import { createHash } from 'node:crypto'
+import type { HeddleConfig, ProviderConfig } from '../contracts/config.ts'
+
+const MASK = '***'
+
+/** Of provider headers and query parameters only these are surely no secrets. */
+const PUBLIC_NAMES = new Set(['api-version', 'anthropic-version', 'http-referer', 'x-title', 'accept-language'])
+
+const maskValues = (values: Readonly<Record<string, string>>): Record<string, string> =>
+  Object.fromEntries(Object.entries(values).map(([name, value]) => [name, PUBLIC_NAMES.has(name) ? value : MASK]))
+
+const maskProvider = (provider: ProviderConfig): ProviderConfig => ({
+  ...provider,
+  apiKey: provider.apiKey === null ? null : MASK,
+  headers: maskValues(provider.headers),
+  query: maskValues(provider.query),
+})
+
+/** The configuration fit for a dump, a log or the admin API: keys, header and query values are `***`. */
+export const maskedConfig = (config: HeddleConfig): HeddleConfig => ({
+  ...config,
+  providers: config.providers.map(maskProvider),
+})
+
+/** See `HeddleConfig.hash`. Names a configuration in logs and metrics without giving a secret away. */
+export const hashConfig = (config: Omit<HeddleConfig, 'hash'>): string => {
+  const { hash: _, ...rest } = maskedConfig({ ...config, hash: '' })
+  return createHash('sha256').update(JSON.stringify(rest)).digest('hex').slice(0, 16)
+}

@@ -1,0 +1,11 @@
+// Reads configuration (YAML, a folder of it, or the environment) into the one normalised form, and watches it.
+// It does not compile routes, open connections or know any preset: those are handed in or come later.
+// Contract: src/contracts/config.ts; the YAML surface is schema.ts, described in docs/reference/config.md.
+export { loadConfig, loadConfigText } from './load.ts'
+export type { LoadedConfig, LoadOptions, ServerOverrides } from './load.ts'
+export { ConfigError, formatProblem } from './problem.ts'
+export type { Problem } from './problem.ts'
+export { maskedConfig } from './dump.ts'
+export { isLoopback } from './crosscheck.ts'
+export { didYouMean, nearest } from './nearest.ts'
+export { presetsInEnv, SIM_BASE_URL } from './providers.ts'

@@ -1,0 +1,87 @@
+import { z } from 'zod'
+import type { Operation } from '../contracts/config.ts'
+import { flag, integer, longText, name, optional, section, withDefault } from './fields.ts'
+
+const OPERATIONS = ['chat', 'completions', 'embeddings', 'responses', 'passthrough'] as const satisfies readonly Operation[]
+
+/** Price in US dollars per million tokens. */
+const money = z.number().min(0, { error: 'must not be negative' }).max(1_000_000)
+
+export const priceSchema = z
+  .strictObject({
+    input: money.describe('Per million prompt tokens, US dollars.'),
+    output: money.describe('Per million answer tokens, US dollars.'),
+    cached_input: optional(money, 'Per million prompt tokens that the provider had cached, US dollars.'),
+  })
+  .meta({ id: 'Price' })
+
+export const capabilitiesSchema = z
+  .strictObject({
+    tools: optional(flag, 'Function calling.'),
+    vision: optional(flag, 'Images in the prompt.'),
+    audio: optional(flag, 'Audio in the prompt or the answer.'),
+    json_schema: optional(flag, 'Answers that follow a JSON Schema.'),
+    streaming: optional(flag, 'Server-sent events.'),
+    context_window: optional(integer(1, 1_000_000_000), 'Tokens, prompt and answer together.'),
+    max_output_tokens: optional(integer(1, 1_000_000_000), 'Longest answer, tokens.'),
+  })
+  .meta({ id: 'Capabilities' })
+
+const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
+
+const headerName = z.string().regex(HEADER_NAME, { error: 'is not an HTTP header name (RFC 9110 token)' })
+// A line break in a value would be header injection; the transport refuses it too, but only per request.
+const headerValue = longText.regex(/^[\t\x20-\x7e\x80-\xff]*$/, { error: 'holds a character that a header cannot carry' })
+
+const baseUrl = z.string().superRefine((text, context) => {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  const bad = (message: string): void => context.addIssue({ code: 'custom', message })
+  if (url === undefined || !['http:', 'https:'].includes(url.protocol)) bad('must be an absolute http or https URL')
+  else if (url.username !== '' || url.password !== '') bad('must not hold credentials; use `api_key` or `headers`')
+  else if (url.search !== '' || url.hash !== '') bad('must not hold a query or fragment; use `query`')
+})
+
+const tls = section(
+  {
+    ca: optional(longText, 'Certificates to trust instead of the system’s, as PEM text; `${file:/path/ca.pem}` reads a file.'),
+    server_name: optional(name, 'Name expected in the certificate when it is not the host of `base_url`.'),
+    verify: withDefault(flag, true, 'Check the certificate. Off only for tests.'),
+  },
+  'TLS towards the provider.',
+)
+
+export const providerSchema = z
+  .strictObject({
+    type: optional(
+      name,
+      'A preset (see the provider reference), `openai_compatible` (needs `base_url`), or `sim`. Left out: the entry’s own name.',
+    ),
+    base_url: optional(baseUrl, 'Where the API begins, such as `http://vllm.llm:8000/v1`. Operation paths are appended.'),
+    api_key: optional(longText, 'Credential. Left out: the preset’s environment variable. Write `${env:NAME}` or `${file:PATH}`.'),
+    auth: optional(
+      z.enum(['bearer', 'api-key', 'x-api-key', 'none']),
+      'How the key is sent: `authorization: Bearer`, or in a header of that name, or not at all.',
+    ),
+    headers: optional(z.record(headerName, headerValue), 'Headers added to every request to this provider.'),
+    query: optional(z.record(name, longText), 'Query parameters added to every request, such as `api-version`.'),
+    operations: optional(z.array(z.enum(OPERATIONS)).min(1), 'What the provider can do. Left out: as the preset says.'),
+    model_patterns: optional(
+      z.array(name).max(200),
+      'Model names (with `*`) that go here without an entry under `models`. Left out: as the preset says.',
+    ),
+    stream_usage: optional(flag, 'Understands `stream_options.include_usage`.'),
+    stream_end: optional(
+      z.enum(['done', 'finish_reason']),
+      'What ends a chat stream: the `[DONE]` event, or the finish reason for backends that send no such event.',
+    ),
+    max_connections: withDefault(integer(1, 100_000), 256, 'Most open connections per worker.'),
+    tls,
+    capabilities: optional(capabilitiesSchema, 'What every model of this provider can do, unless a target says otherwise.'),
+  })
+  .meta({ id: 'Provider' })
+
+export const providersSchema = z
+  .optional(z.record(name, z.union([z.null(), providerSchema], { error: 'must be a map of settings, or empty for a preset' })))
+  .describe(
+    'Backends by name. An empty entry named like a preset is enough. Left out: every preset whose environment variable is set.',
+  )

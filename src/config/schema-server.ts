@@ -1,0 +1,82 @@
+import { z } from 'zod'
+import { duration, flag, integer, name, port, section, size, withDefault } from './fields.ts'
+
+const limits = section(
+  {
+    body: withDefault(size, '32MiB', 'Largest request body as received. Room for a few images in base64.'),
+    decompressed_body: withDefault(size, '64MiB', 'Largest request body after decompression: stops decompression bombs.'),
+    header_bytes: withDefault(size, '16KiB', 'Largest request head.'),
+    header_count: withDefault(integer(1, 10_000), 100, 'Most header lines of a request.'),
+    header_timeout: withDefault(duration, '5s', 'A request head must be complete within this (slowloris).'),
+    body_timeout: withDefault(duration, '60s', 'A request body must be complete within this.'),
+    client_stall: withDefault(duration, '60s', 'A client that does not read its answer for this long is dropped.'),
+    json_depth: withDefault(integer(1, 1000), 64, 'Deepest nesting of a JSON body.'),
+    json_keys: withDefault(integer(1, 10_000_000), 100_000, 'Most object keys in a JSON body, all levels together.'),
+    response_body: withDefault(size, '64MiB', 'Largest JSON answer of a backend; it is held in memory whole.'),
+    sse_event: withDefault(size, '8MiB', 'Largest single SSE event of a backend; images come as one event.'),
+  },
+  'Bounds on what clients and backends may send.',
+)
+
+const shed = section(
+  {
+    max_inflight: withDefault(
+      integer(1, 1_000_000),
+      10_000,
+      'Requests in flight per worker; above it new ones get 503 at once.',
+    ),
+    max_loop_delay: withDefault(
+      duration,
+      '1s',
+      'Mean event-loop delay over the last second above which new requests get 503. 0 = off.',
+    ),
+  },
+  'When to refuse new work to keep what is running alive.',
+)
+
+const drain = section(
+  {
+    propagation: withDefault(
+      duration,
+      '0s',
+      'After SIGTERM keep accepting for this long while readiness already says no. Set it to the time your load balancer needs to notice, such as `10s` in Kubernetes.',
+    ),
+    max: withDefault(duration, '5m', 'Open requests may go on for this long after that; then they are cut.'),
+  },
+  'How to stop.',
+)
+
+const log = section(
+  {
+    level: withDefault(z.enum(['debug', 'info', 'warn', 'error', 'silent']), 'info', 'Least important line that is written.'),
+    access: withDefault(flag, true, 'One line per request.'),
+  },
+  'What goes to standard output, as JSON lines.',
+)
+
+export const serverShape = {
+  host: withDefault(name, '127.0.0.1', 'Address of the API. Anything but loopback needs `insecure: true`.'),
+  port: withDefault(port, 8080, 'Port of the API. 0 = any free one.'),
+  admin_host: withDefault(
+    name,
+    '127.0.0.1',
+    'Address of health, readiness and metrics. Anything but loopback needs `insecure: true`.',
+  ),
+  admin_port: withDefault(port, 9090, 'Port of health, readiness and metrics. 0 = any free one.'),
+  workers: withDefault(
+    z.union([z.literal('auto'), integer(1, 1024)], { error: 'must be `auto` or a number from 1 to 1024' }),
+    1,
+    'Processes that share the port. `auto` = one per core.',
+  ),
+  insecure: withDefault(
+    flag,
+    false,
+    'Listen beyond loopback although clients are not authenticated. Only behind a mesh, a proxy or a firewall that decides who may call.',
+  ),
+  limits,
+  shed,
+  drain,
+  log,
+}
+
+export const serverSchema = section(serverShape, 'The process itself. Changes need a restart; all else reloads.')

@@ -1,0 +1,18 @@
+import { z } from 'zod'
+import { modelsSchema } from './schema-model.ts'
+import { providersSchema } from './schema-provider.ts'
+import { defaultsSchema } from './schema-route.ts'
+import { serverSchema } from './schema-server.ts'
+
+/** The whole file. Input is YAML as people write it; output has numbers for durations, sizes and shares. */
+export const configSchema = z
+  .strictObject({
+    server: serverSchema,
+    defaults: defaultsSchema,
+    providers: providersSchema,
+    models: modelsSchema,
+  })
+  .describe('Heddle configuration.')
+
+export type ConfigInput = z.input<typeof configSchema>
+export type ParsedConfig = z.output<typeof configSchema>
