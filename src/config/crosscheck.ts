@@ -1,5 +1,5 @@
 import { compileExpression } from '../core/expression.ts'
-import type { ProviderConfig, ServerConfig } from '../contracts/config.ts'
+import type { ProviderConfig, ProviderPreset, ServerConfig } from '../contracts/config.ts'
 import { didYouMean } from './nearest.ts'
 import type { PlacedModel } from './normalise.ts'
 import { formatPath } from './problem.ts'
@@ -56,8 +56,12 @@ const checkNames = (models: readonly PlacedModel[], map: SourceMap): readonly Pr
   return problems
 }
 
-const checkFallbacks = (models: readonly PlacedModel[], map: SourceMap): readonly Problem[] => {
-  const names = models.flatMap(({ config }) => [config.name, ...config.aliases])
+const checkFallbacks = (
+  models: readonly PlacedModel[],
+  declared: readonly string[],
+  map: SourceMap,
+): readonly Problem[] => {
+  const names = [...new Set([...models.flatMap(({ config }) => [config.name, ...config.aliases]), ...declared])]
   return models.flatMap(({ config, fallbackPaths }) =>
     fallbackPaths.flatMap(({ name, path }) => {
       if (name === config.name || config.aliases.includes(name)) return [map.problem(path, 'a model cannot fall back to itself')]
@@ -84,16 +88,32 @@ const checkWhen = (place: TargetPlace, when: string, map: SourceMap): readonly P
   return [map.problem(path, message)]
 }
 
-const checkTarget = (place: TargetPlace, known: ReadonlySet<string>, map: SourceMap): readonly Problem[] => {
+interface KnownProviders {
+  readonly names: ReadonlySet<string>
+  readonly presets: ReadonlyMap<string, ProviderPreset>
+}
+
+const unknownProvider = (name: string, path: Path, known: KnownProviders, map: SourceMap): Problem => {
+  if (map.get(path)?.raw !== undefined) return map.problem(path, `no provider is named ${map.show(path, '')}`)
+  const hint = didYouMean(name, known.names)
+  const preset = known.presets.get(name)
+  if (preset !== undefined) {
+    const variable = preset.keyEnv[0] ?? preset.urlEnv
+    const how = variable === null || variable === undefined ? '' : ` and set ${variable}`
+    return map.problem(path, `provider \`${name}\` is not on: add \`${name}:\` under \`providers\`${how}`)
+  }
+  const listed = hint === '' ? `; known providers: ${[...known.names].join(', ') || 'none'}` : hint
+  return map.problem(path, `no provider is named \`${name}\`${listed}`)
+}
+
+const checkTarget = (place: TargetPlace, known: KnownProviders, map: SourceMap): readonly Problem[] => {
   const { model, index, path } = place
   const target = model.config.targets[index]
   if (target === undefined) return []
   const problems: Problem[] = []
-  if (!known.has(target.provider)) {
+  if (!known.names.has(target.provider)) {
     const at = map.get([...path, 'provider']) === undefined ? path : [...path, 'provider']
-    const hint = map.get(at)?.raw === undefined ? didYouMean(target.provider, known) : ''
-    const shown = map.get(at)?.raw === undefined ? `\`${target.provider}\`` : map.show(at, '')
-    problems.push(map.problem(at, `no provider is named ${shown}${hint}; known providers: ${[...known].join(', ') || 'none'}`))
+    problems.push(unknownProvider(target.provider, at, known, map))
   }
   if (target.model !== null && target.model.includes('*')) {
     const at = map.get([...path, 'model']) === undefined ? path : [...path, 'model']
@@ -109,7 +129,7 @@ const checkTarget = (place: TargetPlace, known: ReadonlySet<string>, map: Source
   return problems
 }
 
-const checkTargets = (model: PlacedModel, known: ReadonlySet<string>, map: SourceMap): readonly Problem[] => {
+const checkTargets = (model: PlacedModel, known: KnownProviders, map: SourceMap): readonly Problem[] => {
   const { config, path, targetPaths } = model
   const problems = targetPaths.flatMap((at, index) => checkTarget({ model, index, path: at }, known, map))
   const serving = config.targets.filter((target) => target.shadow === null)
@@ -139,19 +159,27 @@ const checkTimers = (model: PlacedModel, map: SourceMap): readonly Problem[] => 
   return problems
 }
 
+/** Keys as they stand in the files, faulty entries included. */
+export interface Declared {
+  readonly providers: readonly string[]
+  readonly models: readonly string[]
+}
+
 /** What no schema can say: names that must exist, names that clash, conditions that must compile. */
 export const checkModels = (
   models: readonly PlacedModel[],
   providers: readonly ProviderConfig[],
-  declared: ReadonlySet<string>,
+  declared: Declared,
+  presets: ReadonlyMap<string, ProviderPreset>,
   map: SourceMap,
 ): readonly Problem[] => {
   // A declared provider that is itself faulty is reported once, not again by each target that names it.
-  const known = new Set([...providers.map((provider) => provider.name), ...declared])
+  const names = new Set([...providers.map((provider) => provider.name), ...declared.providers])
+  const known: KnownProviders = { names, presets }
   return [
     ...checkNames(models, map),
     ...models.flatMap((model) => checkTargets(model, known, map)),
-    ...checkFallbacks(models, map),
+    ...checkFallbacks(models, declared.models, map),
     ...models.flatMap((model) => checkTimers(model, map)),
   ]
 }

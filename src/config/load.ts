@@ -17,6 +17,7 @@ import { providerSchema } from './schema-provider.ts'
 import { hedgeSchema } from './schema-route.ts'
 import { MAX_FILE_BYTES, readYaml, SourceMap } from './yaml-source.ts'
 import type { Plain } from './yaml-source.ts'
+import type { z } from 'zod'
 
 /** What flags and PORT-like variables say; stronger than the file. */
 export interface ServerOverrides {
@@ -177,8 +178,24 @@ const parse = (reading: Reading): ParsedConfig | undefined => {
   // A place whose `${...}` could not be resolved has been reported already.
   const reported = new Set(problems.map((problem) => problem.path))
   problems.push(...left.filter((problem) => !reported.has(problem.path) || problem.path === ''))
-  return undefined
+  const rest = configSchema.safeParse(withoutFaulty(value, second.error.issues))
+  return rest.success ? rest.data : undefined
 }
+
+/** The entries the schema had nothing against, so that names and clashes among them are checked in the same run. */
+const withoutFaulty = (value: Record<string, Plain>, issues: readonly z.core.$ZodIssue[]): Record<string, Plain> => {
+  const rest: Record<string, Plain> = { ...value }
+  for (const { path, ...issue } of issues) {
+    const [section, key] = path.map(String)
+    const part = section === undefined ? undefined : rest[section]
+    if (section === undefined) for (const name of issue.code === 'unrecognized_keys' ? issue.keys : []) delete rest[name]
+    else if (key === undefined || !isMap(part)) delete rest[section]
+    else rest[section] = Object.fromEntries(Object.entries(part).filter(([name]) => name !== key))
+  }
+  return rest
+}
+
+const keysOf = (part: Plain | undefined): readonly string[] => (isMap(part) ? Object.keys(part) : [])
 
 interface Build {
   readonly parsed: ParsedConfig
@@ -221,7 +238,8 @@ const build = (reading: Reading, options: LoadOptions, zeroConfig: boolean): Hed
   const models = Object.entries(parsed.models ?? {}).map(([name, entry]) => toModel(name, entry, context))
   const server: ServerConfig = toServer(parsed.server)
   problems.push(...checkServer(server, map))
-  problems.push(...checkModels(models, providers, new Set(Object.keys(parsed.providers ?? {})), map))
+  const declared = { providers: keysOf(reading.value['providers']), models: keysOf(reading.value['models']) }
+  problems.push(...checkModels(models, providers, declared, presetTable(options.presets), map))
   const config = {
     server,
     defaults: toDefaults(parsed.defaults),

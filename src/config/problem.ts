@@ -37,6 +37,9 @@ const byPlace = (a: Problem, b: Problem): number => {
   return a.line - b.line || a.column - b.column
 }
 
+/** More in one message help nobody; `problems` has them all. */
+const SHOWN = 50
+
 /** The configuration cannot be used. Holds every problem found, in the order of the file; at least one. */
 export class ConfigError extends GatewayError {
   readonly problems: readonly Problem[]
@@ -44,7 +47,9 @@ export class ConfigError extends GatewayError {
   constructor(problems: readonly Problem[]) {
     const sorted = [...problems].sort(byPlace)
     const count = sorted.length === 1 ? '1 problem' : `${sorted.length} problems`
-    super('config_invalid', `The configuration has ${count}:\n${sorted.map(formatProblem).join('\n')}`)
+    const shown = sorted.slice(0, SHOWN).map(formatProblem)
+    const rest = sorted.length > SHOWN ? [`and ${sorted.length - SHOWN} more`] : []
+    super('config_invalid', `The configuration has ${count}:\n${[...shown, ...rest].join('\n')}`)
     this.name = 'ConfigError'
     this.problems = sorted
   }

@@ -92,6 +92,7 @@ class Walker {
   readonly #map: SourceMap
   readonly #secrets: SecretSource
   #nodes = 0
+  #tooDeep = false
 
   constructor(doc: Document, file: string, baseDir: string, lines: LineCounter, map: SourceMap, secrets: SecretSource) {
     this.#doc = doc
@@ -120,7 +121,11 @@ class Walker {
       if (this.#nodes === MAX_NODES + 1) this.fail(node, path, `more than ${MAX_NODES} values, aliases expanded`)
       return null
     }
-    if (path.length > MAX_DEPTH) return this.fail(node, path.slice(0, MAX_DEPTH), `nested more than ${MAX_DEPTH} deep`)
+    if (path.length > MAX_DEPTH) {
+      if (!this.#tooDeep) this.fail(node, path.slice(0, 2), `nested more than ${MAX_DEPTH} deep, or an alias inside itself`)
+      this.#tooDeep = true
+      return null
+    }
     const entry: Entry = { key: this.#place(key ?? node), value: this.#place(node ?? key) }
     this.#map.set(path, entry)
     const target = isAlias(node) ? node.resolve(this.#doc) : node
@@ -188,6 +193,7 @@ const syntaxMessage = (error: YAMLError): string => {
   if (error.code === 'UNEXPECTED_TOKEN') return 'YAML syntax: unexpected text here'
   if (error.code === 'TAB_AS_INDENT') return 'YAML syntax: tabs cannot indent; use blanks'
   if (error.code === 'MULTIPLE_DOCS') return 'only one YAML document per file'
+  if (error.message.startsWith('Maximum call stack')) return 'nested too deep'
   return `YAML syntax: ${error.message.split('\n')[0]?.replaceAll(/"[^"]*"/g, '"..."') ?? error.code}`
 }
 
