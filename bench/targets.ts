@@ -1,0 +1,102 @@
+import { cpSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { join } from 'node:path'
+import { envoy, findProgram, haproxy, nginx } from './peers.ts'
+import type { Command } from './peers.ts'
+
+const root = join(import.meta.dirname, '..')
+
+export interface Target {
+  readonly name: string
+  readonly group: 'direct' | 'floor' | 'peer' | 'heddle'
+  readonly workers: number
+  /** Null when what it needs is not on this machine. */
+  readonly command: (port: number, backend: number, folder: string) => Command | null
+}
+
+export const HEDDLE = 'heddle'
+export const HEDDLE_TWO = 'heddle, 2 workers'
+export const FLOOR = 'fastify + undici'
+export const DIRECT = 'direct'
+
+const floor =
+  (kind: string) =>
+  (port: number, backend: number): Command => ({
+    command: process.execPath,
+    args: [join(import.meta.dirname, 'floors.ts'), kind, String(port), String(backend)],
+  })
+
+/** What a production configuration has on: access log, metrics, usage metering. Timeouts are out of the way of held streams. */
+const heddleConfig = (backend: number, workers: number): string => `
+server:
+  workers: ${workers}
+  log: { level: info, access: true }
+  shed: { max_inflight: 100000, max_loop_delay: 0s }
+providers:
+  mock:
+    type: openai_compatible
+    base_url: http://127.0.0.1:${backend}/v1
+    api_key: sk-upstream-0123456789abcdef
+    max_connections: 20000
+    operations: [chat, embeddings]
+models:
+  gpt-4o-mini: mock/gpt-4o-mini
+  text-embedding-3-small: mock/text-embedding-3-small
+defaults:
+  timeouts: { first_token: 10m, idle: 10m, attempt: 30m, total: 30m }
+`
+
+const serve = (port: number, config: string): string[] => [
+  'serve',
+  '--config',
+  config,
+  '--port',
+  String(port),
+  '--admin-port',
+  '0',
+]
+
+const heddle =
+  (workers: number) =>
+  (port: number, backend: number, folder: string): Command => {
+    mkdirSync(folder, { recursive: true })
+    const config = join(folder, 'heddle.yaml')
+    writeFileSync(config, heddleConfig(backend, workers))
+    return { command: process.execPath, args: [join(root, 'bin', 'heddle.mjs'), ...serve(port, config)] }
+  }
+
+/**
+ * Heddle as a package manager leaves it, compiled, started by whatever `node` is on PATH, with nothing in its compile cache.
+ * Null when it does not compile.
+ */
+export const installed = (port: number, backend: number, folder: string): Command | null => {
+  const home = join(folder, 'package')
+  mkdirSync(home, { recursive: true })
+  if (!existsSync(join(home, 'dist'))) {
+    const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
+    const args = [tsc, '-p', 'tsconfig.build.json', '--outDir', join(home, 'dist')]
+    if (spawnSync(process.execPath, args, { cwd: root, stdio: 'ignore' }).status !== 0) return null
+    for (const name of ['bin', 'config', 'package.json']) {
+      if (existsSync(join(root, name))) cpSync(join(root, name), join(home, name), { recursive: true })
+    }
+    symlinkSync(join(root, 'node_modules'), join(home, 'node_modules'))
+  }
+  const config = join(folder, 'heddle.yaml')
+  writeFileSync(config, heddleConfig(backend, 1))
+  return {
+    command: findProgram('node') ?? process.execPath,
+    args: [join(home, 'bin', 'heddle.mjs'), ...serve(port, config)],
+    env: { NODE_DISABLE_COMPILE_CACHE: '1' },
+  }
+}
+
+export const TARGETS: readonly Target[] = [
+  { name: DIRECT, group: 'direct', workers: 1, command: () => null },
+  { name: FLOOR, group: 'floor', workers: 1, command: floor('fastify') },
+  { name: HEDDLE, group: 'heddle', workers: 1, command: heddle(1) },
+  { name: HEDDLE_TWO, group: 'heddle', workers: 2, command: heddle(2) },
+  { name: 'node:http + undici', group: 'floor', workers: 1, command: floor('http') },
+  { name: 'haproxy', group: 'peer', workers: 1, command: haproxy },
+  { name: 'nginx', group: 'peer', workers: 1, command: nginx },
+  { name: 'envoy', group: 'peer', workers: 1, command: envoy },
+]
