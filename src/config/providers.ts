@@ -18,6 +18,7 @@ const BUILT_IN: readonly ProviderPreset[] = [
     keyEnv: [],
     keyRequired: false,
     urlEnv: null,
+    basePath: '/v1',
     baseUrl: null,
     auth: 'bearer',
     query: {},
@@ -33,6 +34,7 @@ const BUILT_IN: readonly ProviderPreset[] = [
     keyEnv: [],
     keyRequired: false,
     urlEnv: null,
+    basePath: '/v1',
     baseUrl: SIM_BASE_URL,
     auth: 'none',
     query: {},
@@ -52,16 +54,15 @@ export const presetTable = (presets: readonly ProviderPreset[]): ReadonlyMap<str
  * A base URL out of an environment variable. `OLLAMA_HOST` is a listen address as often as a URL
  * (`0.0.0.0`, `host:11434`, `:11434`), so scheme, port and path may be missing.
  */
-export const urlFromEnv = (text: string, fallback: string | null): string | undefined => {
-  const base = new URL(fallback ?? 'http://127.0.0.1/v1')
+export const urlFromEnv = (text: string, preset: Pick<ProviderPreset, 'baseUrl' | 'basePath'>): string | undefined => {
   const withHost = text.startsWith(':') ? `127.0.0.1${text}` : text
   const full = /^https?:\/\//.test(withHost) ? withHost : `http://${withHost}`
   if (!URL.canParse(full)) return undefined
   const url = new URL(full)
   if (url.username !== '' || url.password !== '' || url.search !== '') return undefined
   if (url.hostname === '0.0.0.0' || url.hostname === '[::]') url.hostname = '127.0.0.1'
-  if (url.port === '' && full === `http://${withHost}`) url.port = base.port
-  if (url.pathname === '/') url.pathname = base.pathname
+  if (url.port === '' && full !== withHost && preset.baseUrl !== null) url.port = new URL(preset.baseUrl).port
+  if (url.pathname === '/') url.pathname = preset.basePath
   return trimSlash(url.href)
 }
 
@@ -102,7 +103,7 @@ const findBaseUrl = (entry: Entry, preset: ProviderPreset, path: Path, context: 
   const { map, problems, env } = context
   const text = preset.urlEnv === null ? undefined : firstSet([preset.urlEnv], env)
   if (text !== undefined) {
-    const url = urlFromEnv(text, preset.baseUrl)
+    const url = urlFromEnv(text, preset)
     if (url !== undefined) return url
     problems.push(map.problem(path, `environment variable ${preset.urlEnv} does not hold a URL`, 'key'))
     return ''

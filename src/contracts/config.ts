@@ -178,8 +178,10 @@ export interface ProviderPreset {
   readonly keyEnv: readonly string[]
   /** Without a key it cannot be used. */
   readonly keyRequired: boolean
-  /** Environment variable that holds the base URL; null = none. */
+  /** Environment variable that holds the base URL, or just host and port; null = none. */
   readonly urlEnv: string | null
+  /** Path that completes such a URL when it has none, such as `/v1`. */
+  readonly basePath: string
   /** null = must be given as `base_url` or by `urlEnv`. */
   readonly baseUrl: string | null
   readonly auth: AuthScheme

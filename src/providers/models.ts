@@ -1,0 +1,48 @@
+import data from '../../config/models.json' with { type: 'json' }
+import type { Capabilities, ModelFacts, Price } from '../contracts/config.ts'
+
+interface Row {
+  readonly provider: string
+  readonly model: string
+  readonly context_window: number
+  readonly max_output_tokens?: number
+  readonly tools?: boolean
+  readonly vision?: boolean
+  readonly audio?: boolean
+  readonly json_schema?: boolean
+  readonly price?: { readonly input: number; readonly output: number; readonly cached_input?: number }
+}
+
+/** Azure deploys OpenAI's models under names that operators choose, mostly the models' own. */
+const SAME_MODELS: Readonly<Record<string, string>> = { azure: 'openai' }
+
+const toPrice = (row: Row): Price | null => {
+  if (row.price === undefined) return null
+  const { input, output, cached_input: cachedInput } = row.price
+  return cachedInput === undefined ? { input, output } : { input, output, cachedInput }
+}
+
+const toFacts = (row: Row): ModelFacts => {
+  const all: Capabilities = {
+    tools: row.tools,
+    vision: row.vision,
+    audio: row.audio,
+    jsonSchema: row.json_schema,
+    contextWindow: row.context_window,
+    maxOutputTokens: row.max_output_tokens,
+  }
+  const capabilities: Capabilities = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined))
+  return { capabilities, price: toPrice(row) }
+}
+
+const rows: readonly Row[] = data.models
+const table: ReadonlyMap<string, ModelFacts> = new Map(rows.map((row) => [`${row.provider}/${row.model}`, toFacts(row)]))
+
+/** `-2025-08-07` or `-20250929`: a dated snapshot, which shares the facts of the model it was taken from. */
+const SNAPSHOT = /-(?:\d{4}-\d{2}-\d{2}|\d{8})$/
+
+/** Facts about a model by provider type and upstream name; undefined when config/models.json does not know it. */
+export const modelFacts = (providerType: string, model: string): ModelFacts | undefined => {
+  const provider = SAME_MODELS[providerType] ?? providerType
+  return table.get(`${provider}/${model}`) ?? table.get(`${provider}/${model.replace(SNAPSHOT, '')}`)
+}
