@@ -1,5 +1,5 @@
 // Knows providers by name (presets) and models by name (facts and prices).
-// It sends nothing and reads no file at run time; upstream does the calling, config the reading.
+// It sends nothing and knows no operator's settings: upstream does the calling, config the reading.
 // Contract: ProviderPreset and ModelFacts in src/contracts/config.ts.
 export { PRESETS } from './presets.ts'
 export { modelFacts } from './models.ts'

@@ -1,4 +1,4 @@
-import data from '../../config/models.json' with { type: 'json' }
+import { readFileSync } from 'node:fs'
 import type { Capabilities, ModelFacts, Price } from '../contracts/config.ts'
 
 interface Row {
@@ -35,8 +35,17 @@ const toFacts = (row: Row): ModelFacts => {
   return { capabilities, price: toPrice(row) }
 }
 
-const rows: readonly Row[] = data.models
-const table: ReadonlyMap<string, ModelFacts> = new Map(rows.map((row) => [`${row.provider}/${row.model}`, toFacts(row)]))
+let table: ReadonlyMap<string, ModelFacts> | undefined
+
+/** Read on first use and not imported: the file lies outside the sources, beside `src` and `dist` alike. */
+const facts = (): ReadonlyMap<string, ModelFacts> => {
+  if (table !== undefined) return table
+  const text = readFileSync(new URL('../../config/models.json', import.meta.url), 'utf8')
+  // The file is ours and a test holds it to its schema.
+  const { models } = JSON.parse(text) as { readonly models: readonly Row[] }
+  table = new Map(models.map((row) => [`${row.provider}/${row.model}`, toFacts(row)]))
+  return table
+}
 
 /** `-2025-08-07` or `-20250929`: a dated snapshot, which shares the facts of the model it was taken from. */
 const SNAPSHOT = /-(?:\d{4}-\d{2}-\d{2}|\d{8})$/
@@ -44,5 +53,5 @@ const SNAPSHOT = /-(?:\d{4}-\d{2}-\d{2}|\d{8})$/
 /** Facts about a model by provider type and upstream name; undefined when config/models.json does not know it. */
 export const modelFacts = (providerType: string, model: string): ModelFacts | undefined => {
   const provider = SAME_MODELS[providerType] ?? providerType
-  return table.get(`${provider}/${model}`) ?? table.get(`${provider}/${model.replace(SNAPSHOT, '')}`)
+  return facts().get(`${provider}/${model}`) ?? facts().get(`${provider}/${model.replace(SNAPSHOT, '')}`)
 }

@@ -1,0 +1,133 @@
+import { createHash } from 'node:crypto'
+import { readdir, readFile, realpath, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+
+export interface WatchOptions {
+  /** The file or folder that was loaded. */
+  readonly source: string
+  /** Files that `${file:..}` named, from `LoadedConfig.files`; change them later with `setFiles`. */
+  readonly files?: readonly string[]
+  /** Called once per settled change. What it throws or rejects with goes to `onError`. */
+  readonly onChange: () => void | Promise<void>
+  readonly onError?: (error: unknown) => void
+  /** Time between two looks, ms. */
+  readonly intervalMs?: number
+  /** Replaced in tests; returns what stops it. */
+  readonly every?: (task: () => void, intervalMs: number) => () => void
+}
+
+export interface ConfigWatcher {
+  /** Looks at once; for SIGHUP and tests. Settles when the look, and `onChange` if it came to that, are done. */
+  readonly check: () => Promise<void>
+  /** After a reload: the files that the new configuration uses. Settles when they are part of the watched state. */
+  readonly setFiles: (files: readonly string[]) => Promise<void>
+  readonly close: () => void
+}
+
+interface Seen {
+  readonly stamp: string
+  readonly hash: string
+}
+
+const everyUnref = (task: () => void, intervalMs: number): (() => void) => {
+  const timer = setInterval(task, intervalMs)
+  // The process must be able to end although nobody closed the watcher.
+  timer.unref()
+  return () => clearInterval(timer)
+}
+
+const codeOf = (error: unknown): string => (error instanceof Error && 'code' in error ? String(error.code) : 'unreadable')
+
+/** Reads a file again only when its stat differs: polling many secrets each second must cost next to nothing. */
+const fingerprint = async (path: string, known: Map<string, Seen>): Promise<string> => {
+  try {
+    const real = await realpath(path)
+    const { mtimeNs, ctimeNs, size, ino } = await stat(real, { bigint: true })
+    const stamp = `${real}:${ino}:${size}:${mtimeNs}:${ctimeNs}`
+    const seen = known.get(path)
+    if (seen?.stamp === stamp) return seen.hash
+    const hash = createHash('sha256').update(await readFile(real)).digest('base64')
+    known.set(path, { stamp, hash })
+    return hash
+  } catch (error) {
+    // A file that is away for a moment (between unlink and rename) is a state like any other, not a failure.
+    known.delete(path)
+    return codeOf(error)
+  }
+}
+
+const filesOf = async (source: string): Promise<readonly string[]> => {
+  try {
+    if (!(await stat(source)).isDirectory()) return [source]
+    const names = await readdir(source)
+    return names.filter((name) => /^[^.].*\.ya?ml$/.test(name)).sort().map((name) => join(source, name))
+  } catch {
+    return [source]
+  }
+}
+
+const same = (a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): boolean =>
+  a.size === b.size && [...a].every(([path, hash]) => b.get(path) === hash)
+
+/**
+ * Polls contents instead of listening for file events: that holds for ConfigMap `..data` symlink swaps, atomic
+ * renames, network volumes and folders alike. A change counts when two looks in a row see the same new state, so that
+ * a half-written file is not loaded.
+ */
+export const watchConfig = async (options: WatchOptions): Promise<ConfigWatcher> => {
+  const { source, onChange, onError, intervalMs = 1000, every = everyUnref } = options
+  const known = new Map<string, Seen>()
+  let secrets = options.files ?? []
+  let closed = false
+
+  const look = async (): Promise<Map<string, string>> => {
+    const paths = [...new Set([...(await filesOf(source)), ...secrets])]
+    return new Map(await Promise.all(paths.map(async (path) => [path, await fingerprint(path, known)] as const)))
+  }
+
+  let applied = await look()
+  let pending: Map<string, string> | undefined
+  // One look at a time: a slow volume must not pile them up, and a change of the set must not fall into one.
+  let tail: Promise<void> = Promise.resolve()
+  const inTurn = (task: () => Promise<void>): Promise<void> => (tail = tail.then(task))
+
+  const run = async (): Promise<void> => {
+    if (closed) return
+    const state = await look()
+    if (same(state, applied)) pending = undefined
+    else if (pending === undefined || !same(state, pending)) pending = state
+    else {
+      applied = state
+      pending = undefined
+      try {
+        await onChange()
+      } catch (error) {
+        onError?.(error)
+      }
+    }
+  }
+
+  let waiting = false
+  const stop = every(() => {
+    if (waiting) return
+    waiting = true
+    void inTurn(run).finally(() => (waiting = false))
+  }, intervalMs)
+
+  return {
+    check: () => inTurn(run),
+    setFiles: (files) => {
+      secrets = files
+      // That the set grew is no change of contents: the caller has just loaded these files.
+      return inTurn(async () => {
+        const state = await look()
+        applied = new Map([...state].map(([path, hash]) => [path, applied.get(path) ?? hash]))
+        pending = undefined
+      })
+    },
+    close: () => {
+      closed = true
+      stop()
+    },
+  }
+}
