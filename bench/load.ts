@@ -123,7 +123,7 @@ const runHold = async (run: Run): Promise<LoadResult> => {
   const residentBefore = pid === undefined ? null : residentKb(pid)
   const clients = Array.from({ length: connections }, () => run.client())
   const startedAt = nowMicros()
-  for (let opened = 0; opened < connections; ) {
+  for (let opened = 0; opened < connections;) {
     const goal = Math.min(connections, Math.ceil(((nowMicros() - startedAt) / 1e6) * rampPerSecond))
     for (; opened < goal; opened++) clients[opened]!.send(run.request, nowMicros(), true)
     await sleep(5)

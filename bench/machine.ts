@@ -113,7 +113,7 @@ export class Mock {
   }
 
   async #get(path: string): Promise<MockStats> {
-    const response = await fetch(`http://127.0.0.1:${this.port}${path}`, { headers: { connection: 'close' } })
+    const response = await fetch(`http://127.0.0.1:${this.port}${path}`)
     return (await response.json()) as MockStats
   }
 

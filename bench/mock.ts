@@ -36,7 +36,7 @@ class Client {
   constructor(socket: Socket) {
     this.#socket = socket
     socket.setNoDelay(true)
-    socket.on('data', (chunk) => this.#onData(chunk))
+    socket.on('data', (chunk: Buffer) => this.#onData(chunk))
     socket.on('error', () => socket.destroy())
     socket.on('close', () => {
       if (this.streaming) stats.aborted++
@@ -68,7 +68,10 @@ class Client {
     if (line.includes('/chat/completions')) {
       stats.requests++
       // `stream` stands at the beginning or the end of what clients send; a long prompt in between is not searched.
-      const ends = body.length > 4096 ? body.toString('latin1', 0, 512) + body.toString('latin1', body.length - 512) : body.toString('latin1')
+      const ends =
+        body.length > 4096
+          ? body.toString('latin1', 0, 512) + body.toString('latin1', body.length - 512)
+          : body.toString('latin1')
       if (STREAM_FLAG.test(ends)) this.#stream()
       else {
         stats.chat++

@@ -90,7 +90,11 @@ export const envoy = (port: number, backend: number, folder: string): Command | 
     stream_idle_timeout: '600s',
     route_config: {
       virtual_hosts: [
-        { name: 'all', domains: ['*'], routes: [{ match: { prefix: '/' }, route: { cluster: 'mock', timeout: '0s' } }] },
+        {
+          name: 'all',
+          domains: ['*'],
+          routes: [{ match: { prefix: '/' }, route: { cluster: 'mock', timeout: '0s' } }],
+        },
       ],
     },
     http_filters: [{ name: 'envoy.filters.http.router', typed_config: type('http.router.v3.Router') }],

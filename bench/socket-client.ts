@@ -64,7 +64,7 @@ export class SocketClient {
 
   #open(): Socket {
     const socket = connect({ port: this.#port, host: '127.0.0.1', noDelay: true })
-    socket.on('data', (chunk) => this.#onData(chunk))
+    socket.on('data', (chunk: Buffer) => this.#onData(chunk))
     socket.on('error', () => socket.destroy())
     socket.on('close', () => {
       if (this.#socket !== socket) return

@@ -1,0 +1,284 @@
+import type { ChildProcess } from 'node:child_process'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { LoadPlan, LoadResult } from './load-plan.ts'
+import { freePort, gatewayCores, load, start, stop, until } from './machine.ts'
+import type { Mock } from './machine.ts'
+import type { Command } from './peers.ts'
+import { residentKb } from './proc.ts'
+import type { Profile } from './profiles.ts'
+import type { Samples } from './samples.ts'
+import { FLOOR, HEDDLE, HEDDLE_TWO, installed } from './targets.ts'
+import type { Target } from './targets.ts'
+
+/** A started target; `process` is null for the backend itself. */
+interface Live {
+  readonly target: Target
+  readonly port: number
+  readonly process: ChildProcess | null
+  readonly startupMs: number
+}
+
+const START_LIMIT_MS = 15_000
+const CHUNKS = 32
+const SMALL = 200
+
+const question = (port: number): Promise<void> =>
+  fetch(`http://127.0.0.1:${port}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', authorization: 'Bearer sk-bench-0123456789abcdef' },
+    body: JSON.stringify({ model: 'gpt-4o-mini', messages: [{ role: 'user', content: 'hello' }] }),
+  }).then(async (response) => {
+    const text = await response.text()
+    if (response.status !== 200) throw new Error(`status ${response.status}: ${text.slice(0, 200)}`)
+  })
+
+export class Bench {
+  readonly #profile: Profile
+  readonly #samples: Samples
+  readonly #mock: Mock
+  readonly #folder: string
+  readonly #say: (line: string) => void
+  /** What went wrong, by target: any of it makes the figures of that target worthless. */
+  readonly problems = new Map<string, string[]>()
+  /** Not measured, and why. */
+  readonly absent = new Map<string, string>()
+
+  constructor(profile: Profile, samples: Samples, mock: Mock, folder: string, say: (line: string) => void) {
+    this.#profile = profile
+    this.#samples = samples
+    this.#mock = mock
+    this.#folder = folder
+    this.#say = say
+  }
+
+  #problem(target: string, text: string): void {
+    this.problems.set(target, [...(this.problems.get(target) ?? []), text])
+    this.#say(`  ${target}: ${text}`)
+  }
+
+  async #launch(target: Target): Promise<Live | null> {
+    if (target.group === 'direct') return { target, port: this.#mock.port, process: null, startupMs: 0 }
+    const port = await freePort()
+    const command = target.command(port, this.#mock.port, join(this.#folder, target.name.replaceAll(/\W+/g, '-')))
+    if (command === null) {
+      if (!this.absent.has(target.name)) this.#say(`  ${target.name}: not installed, left out`)
+      this.absent.set(target.name, 'not installed')
+      return null
+    }
+    const startedAt = performance.now()
+    const child = start(gatewayCores(target.workers), command, this.#log(target.name))
+    if ((await this.#awaitFirstAnswer(child, port)) === null) {
+      this.#problem(
+        target.name,
+        `gave no answer within ${START_LIMIT_MS / 1000} s of its start; see ${this.#log(target.name)}`,
+      )
+      await stop(child)
+      return null
+    }
+    return { target, port, process: child, startupMs: performance.now() - startedAt }
+  }
+
+  #log(name: string): string {
+    return join(this.#folder, `${name.replaceAll(/\W+/g, '-')}.log`)
+  }
+
+  #awaitFirstAnswer(child: ChildProcess, port: number): Promise<true | null> {
+    return until(START_LIMIT_MS, async () => {
+      if (child.exitCode !== null || child.signalCode !== null) return null
+      await question(port)
+      return true as const
+    })
+  }
+
+  #load(live: Live, plan: Omit<LoadPlan, 'port' | 'pid'>): Promise<LoadResult> {
+    const pid = live.process?.pid
+    return load({ ...plan, port: live.port, ...(pid === undefined ? {} : { pid }) })
+  }
+
+  /** One test of one target; its errors are noted. */
+  async #test(live: Live, name: string, plan: Omit<LoadPlan, 'port' | 'pid'>): Promise<LoadResult> {
+    const before = (await this.#mock.stats()).requests
+    const result = await this.#load(live, plan)
+    const forwarded = (await this.#mock.stats()).requests - before
+    const { status, reset, cut } = result.errors
+    if (status + reset + cut > 0) {
+      this.#problem(live.target.name, `${name}: ${status} not 200, ${reset} reset, ${cut} without [DONE]`)
+    }
+    if (forwarded < result.answered * 0.9) {
+      this.#problem(live.target.name, `${name}: ${result.answered} answered but ${forwarded} seen by the backend`)
+    }
+    if (plan.mode !== 'hold' && result.answered === 0) this.#problem(live.target.name, `${name}: nothing answered`)
+    return result
+  }
+
+  /** Until CPU per request settles: compiling and heap growth must not be charged to the steady state. */
+  async #warm(live: Live): Promise<void> {
+    if (live.process === null) return
+    const series: number[] = []
+    const step = this.#profile.warm / 2
+    for (let spent = 0; spent < this.#profile.warm * 8; spent += step) {
+      const kind = series.length % 3 === 2 ? 'stream' : 'chat'
+      const plan = { mode: 'closed', kind, connections: 64, promptBytes: SMALL, warmupMs: 0, durationMs: step } as const
+      const { cpuPerRequest } = await this.#load(live, plan)
+      if (kind === 'stream') {
+        series.push(series.at(-1) ?? 0)
+        continue
+      }
+      series.push(cpuPerRequest ?? 0)
+      const last = series.slice(-4)
+      const settled = last.length === 4 && Math.max(...last) - Math.min(...last) < 0.08 * (last.at(-1) ?? 0)
+      if (spent >= this.#profile.warm && settled) break
+    }
+  }
+
+  async round(targets: readonly Target[], round: number): Promise<void> {
+    await this.#mock.configure({ chunks: CHUNKS, interval: 0 })
+    const live: Live[] = []
+    for (const target of targets) {
+      const started = await this.#launch(target)
+      if (started === null) continue
+      live.push(started)
+      if (started.process?.pid === undefined) continue
+      this.#samples.add(target.name, 'startup', round, started.startupMs)
+      await sleep(1000)
+      this.#samples.add(target.name, 'rss', round, residentKb(started.process.pid) / 1024)
+    }
+    this.#say(`round ${round + 1}: warming ${live.length - 1} targets`)
+    for (const one of live) await this.#warm(one)
+    await this.#throughput(live, round)
+    await this.#atHalfLoad(live, round)
+    await this.#bodies(live, round)
+    for (const one of live) if (one.process !== null) await stop(one.process)
+    for (const target of targets) await this.#hold(target, round)
+    await this.#installedStartup(targets, round)
+  }
+
+  async #throughput(live: readonly Live[], round: number): Promise<void> {
+    const { window } = this.#profile
+    const plan = {
+      mode: 'closed',
+      kind: 'chat',
+      connections: 64,
+      promptBytes: SMALL,
+      warmupMs: 300,
+      durationMs: window,
+    } as const
+    for (const one of live) {
+      const result = await this.#test(one, 'small JSON', plan)
+      const { name } = one.target
+      this.#samples.add(name, 'cpu.chat', round, result.cpuPerRequest)
+      this.#samples.add(name, 'rate', round, result.perSecond)
+      this.#samples.add(name, 'cores', round, result.cores)
+      const cpu = result.cpuPerRequest === null ? '' : `, ${result.cpuPerRequest.toFixed(1)} µs CPU`
+      this.#say(`  ${name}: ${Math.round(result.perSecond)} requests/s${cpu}`)
+    }
+  }
+
+  /** All at the same rate, half of what the slower of Heddle and the floor can do at most in this round. */
+  async #atHalfLoad(live: readonly Live[], round: number): Promise<void> {
+    const rates = [HEDDLE, FLOOR].map((name) => this.#samples.get(name, 'rate', round)).filter((rate) => rate !== null)
+    const rate = Math.max(50, Math.round(Math.min(...rates, 20_000) / 2))
+    for (const one of live.filter(({ target }) => target.name !== HEDDLE_TWO)) {
+      const { window } = this.#profile
+      const shape = { mode: 'open', kind: 'chat', connections: 64, promptBytes: SMALL } as const
+      const result = await this.#test(one, 'half load', { ...shape, rate, warmupMs: 500, durationMs: window })
+      this.#samples.add(one.target.name, 'half.rate', round, rate)
+      this.#samples.add(one.target.name, 'half.cpu', round, result.cpuPerRequest)
+      this.#samples.add(one.target.name, 'half.p50', round, result.latency.p50)
+      this.#samples.add(one.target.name, 'half.p99', round, result.latency.p99)
+    }
+  }
+
+  async #bodies(live: readonly Live[], round: number): Promise<void> {
+    const measured = live.filter(({ target, process: child }) => child !== null && target.name !== HEDDLE_TWO)
+    const closed = { mode: 'closed', warmupMs: 400, durationMs: this.#profile.window } as const
+    for (const one of measured) {
+      const result = await this.#test(one, '100 KB prompt', {
+        ...closed,
+        kind: 'chat',
+        connections: 16,
+        promptBytes: 100_000,
+      })
+      this.#samples.add(one.target.name, 'cpu.big', round, result.cpuPerRequest)
+    }
+    for (const one of measured) {
+      const result = await this.#test(one, 'embeddings', {
+        ...closed,
+        kind: 'embeddings',
+        connections: 32,
+        promptBytes: 60,
+      })
+      this.#samples.add(one.target.name, 'cpu.embeddings', round, result.cpuPerRequest)
+    }
+    for (const one of measured) {
+      const result = await this.#test(one, 'SSE', { ...closed, kind: 'stream', connections: 32, promptBytes: SMALL })
+      this.#samples.add(one.target.name, 'cpu.event', round, result.cpuPerEvent)
+    }
+    // 100 streams with 20 chunks a second each: a chunk that comes alone, as from a real model.
+    await this.#mock.configure({ chunks: 1_000_000, interval: 50 })
+    for (const one of measured) {
+      const hold = { mode: 'hold', kind: 'stream', connections: 100, promptBytes: SMALL, rampPerSecond: 500 } as const
+      const result = await this.#test(one, 'paced SSE', { ...hold, warmupMs: 500, durationMs: this.#profile.window })
+      this.#samples.add(one.target.name, 'cpu.paced', round, result.cpuPerEvent)
+      await this.#orphans(one.target.name, 'paced SSE', round)
+    }
+    await this.#mock.configure({ chunks: CHUNKS, interval: 0 })
+  }
+
+  /** Backend streams that are still open one second after every client left. */
+  async #orphans(target: string, name: string, round: number): Promise<void> {
+    await sleep(1000)
+    const { openStreams } = await this.#mock.stats()
+    this.#samples.add(target, 'orphans', round, Math.max(openStreams, this.#samples.get(target, 'orphans', round) ?? 0))
+    if (openStreams === 0) return
+    this.#problem(target, `${name}: ${openStreams} backend streams still open 1 s after their clients left`)
+    // They would be counted against the next one.
+    await until(10_000, async () => {
+      if ((await this.#mock.stats()).openStreams > 0) throw new Error('still open')
+    })
+  }
+
+  /** A process of its own for each number of streams: memory that an earlier test left behind would hide what streams need. */
+  async #hold(target: Target, round: number): Promise<void> {
+    if (target.group === 'direct' || target.name === HEDDLE_TWO || this.absent.has(target.name)) return
+    for (const streams of this.#profile.holdStreams) {
+      const live = await this.#launch(target)
+      if (live?.process === undefined || live.process === null) return
+      const chat = { mode: 'closed', kind: 'chat', connections: 16, promptBytes: SMALL } as const
+      await this.#load(live, { ...chat, warmupMs: 0, durationMs: 500 })
+      await sleep(500)
+      await this.#mock.configure({ chunks: 1_000_000, interval: -1 })
+      const hold = { mode: 'hold', kind: 'stream', connections: streams, promptBytes: SMALL } as const
+      const result = await this.#test(live, `${streams} streams`, { ...hold, warmupMs: 1500, durationMs: 1000 })
+      await this.#orphans(target.name, `${streams} streams`, round)
+      if (result.alive < streams) this.#problem(target.name, `${result.alive} of ${streams} streams were open`)
+      const grown = (result.residentAfter ?? 0) - (result.residentBefore ?? 0)
+      this.#samples.add(target.name, `stream.${streams}`, round, grown / streams)
+      await this.#mock.configure({ chunks: CHUNKS, interval: 0 })
+      await stop(live.process)
+    }
+  }
+
+  async #installedStartup(targets: readonly Target[], round: number): Promise<void> {
+    if (
+      !targets.some(({ name }) => name === HEDDLE) ||
+      this.problems.get(HEDDLE)?.some((text) => text.includes('gave no answer'))
+    )
+      return
+    for (let index = 0; index < this.#profile.startups; index++) {
+      const port = await freePort()
+      const command: Command | null = installed(port, this.#mock.port, join(this.#folder, 'installed'))
+      if (command === null) {
+        this.#problem(HEDDLE, 'does not compile: no start-up time of the installed package')
+        return
+      }
+      const startedAt = performance.now()
+      const child = start(gatewayCores(1), command, this.#log('installed'))
+      const ready = await this.#awaitFirstAnswer(child, port)
+      if (ready === null) this.#problem(HEDDLE, `the installed package gave no answer; see ${this.#log('installed')}`)
+      else this.#samples.add(HEDDLE, 'startup.installed', round * 100 + index, performance.now() - startedAt)
+      await stop(child)
+    }
+  }
+}

@@ -1,0 +1,171 @@
+import { hasCoresFor } from './machine.ts'
+import type { Samples } from './samples.ts'
+import { DIRECT, FLOOR, HEDDLE, HEDDLE_TWO } from './targets.ts'
+
+export interface Bar {
+  readonly name: string
+  readonly value: number | null
+  readonly limit: number
+  readonly unit: string
+  /** Most of them are upper limits. */
+  readonly atLeast?: boolean
+  readonly met: boolean | null
+  readonly note: string
+}
+
+const number = (value: number | null, digits = 0): string =>
+  value === null ? '–' : value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits })
+
+const micros = (value: number | null): string => {
+  if (value === null) return '–'
+  return Math.abs(value) >= 10_000 ? `${number(value / 1000, 1)} ms` : `${number(value)} µs`
+}
+
+const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
+  [
+    `| ${head.join(' | ')} |`,
+    `|---|${'--:|'.repeat(head.length - 1)}`,
+    ...rows.map((row) => `| ${row.join(' | ')} |`),
+  ].join('\n')
+
+/** Cheapest first, the backend alone on top. */
+const ordered = (samples: Samples): string[] => {
+  const cost = (name: string): number => (name === DIRECT ? -1 : (samples.median(name, 'cpu.chat') ?? Infinity))
+  return samples.targets().sort((a, b) => cost(a) - cost(b))
+}
+
+const requestTable = (samples: Samples): string =>
+  table(
+    [
+      'small JSON, one core',
+      'CPU µs a request',
+      '× floor',
+      'requests/s',
+      'core used',
+      'added p50 at half load',
+      'added p99',
+      'CPU µs at half load',
+    ],
+    ordered(samples).map((name) => [
+      name,
+      number(samples.median(name, 'cpu.chat'), 1),
+      number(samples.ratio(name, FLOOR, 'cpu.chat'), 2),
+      number(samples.median(name, 'rate')),
+      name === DIRECT ? '–' : `${number((samples.median(name, 'cores') ?? 0) * 100)} %`,
+      name === DIRECT
+        ? `(${micros(samples.median(name, 'half.p50'))})`
+        : micros(samples.difference(name, DIRECT, 'half.p50')),
+      name === DIRECT
+        ? `(${micros(samples.median(name, 'half.p99'))})`
+        : micros(samples.difference(name, DIRECT, 'half.p99')),
+      number(samples.median(name, 'half.cpu'), 1),
+    ]),
+  )
+
+const bodyTable = (samples: Samples, streams: readonly number[]): string =>
+  table(
+    [
+      'other bodies and memory',
+      'CPU µs, 100 KB prompt',
+      '× floor',
+      'CPU µs, embeddings',
+      '× floor',
+      'CPU µs an SSE chunk',
+      '× floor',
+      'CPU µs a lone chunk',
+      '× floor',
+      'RSS idle, MB',
+      ...streams.map((count) => `KB a stream, ${number(count)} open`),
+      'orphan streams',
+      'first answer, ms',
+    ],
+    ordered(samples)
+      .filter((name) => name !== DIRECT && name !== HEDDLE_TWO)
+      .map((name) => [
+        name,
+        ...['cpu.big', 'cpu.embeddings', 'cpu.event', 'cpu.paced'].flatMap((metric) => [
+          number(samples.median(name, metric), metric === 'cpu.event' ? 2 : 1),
+          number(samples.ratio(name, FLOOR, metric), 2),
+        ]),
+        number(samples.median(name, 'rss')),
+        ...streams.map((count) => number(samples.median(name, `stream.${count}`), 1)),
+        number(samples.median(name, 'orphans')),
+        number(samples.median(name, 'startup')),
+      ]),
+  )
+
+const bar = (name: string, value: number | null, limit: number, unit: string, note = '', atLeast = false): Bar => ({
+  name,
+  value,
+  limit,
+  unit,
+  note,
+  ...(atLeast ? { atLeast } : {}),
+  met: value === null ? null : atLeast ? value >= limit : value <= limit,
+})
+
+const overFloor = (samples: Samples, name: string, metric: string, limit: number): Bar => {
+  const pair = `${number(samples.median(HEDDLE, metric), 1)} against ${number(samples.median(FLOOR, metric), 1)} µs`
+  return bar(name, samples.ratio(HEDDLE, FLOOR, metric), limit, '× floor', pair)
+}
+
+/** What Heddle promises of itself, each as one number against one limit. */
+export const judge = (samples: Samples, streams: readonly number[]): Bar[] => {
+  const added = samples.difference(HEDDLE, DIRECT, 'half.p99')
+  const floorAdded = samples.difference(FLOOR, DIRECT, 'half.p99')
+  const tail = added === null || floorAdded === null || floorAdded <= 0 ? null : added / floorAdded
+  const bars = [
+    overFloor(samples, 'small JSON, CPU a request', 'cpu.chat', 1.3),
+    overFloor(samples, '100 KB prompt, CPU a request', 'cpu.big', 1.2),
+    overFloor(samples, 'embeddings, CPU a request', 'cpu.embeddings', 1.3),
+    overFloor(samples, 'SSE, CPU a chunk', 'cpu.event', 1.25),
+    overFloor(samples, 'SSE, CPU a lone chunk', 'cpu.paced', 1.25),
+    bar('added p99 at half load', tail, 2, '× floor', `${micros(added)} against ${micros(floorAdded)}`),
+    ...streams.map((count) =>
+      bar(`idle stream, ${number(count)} open`, samples.median(HEDDLE, `stream.${count}`), 25, 'KB'),
+    ),
+    bar('idle RSS, one worker', samples.median(HEDDLE, 'rss'), 100, 'MB'),
+    bar('first answer, installed, empty cache', samples.median(HEDDLE, 'startup.installed'), 800, 'ms'),
+    bar('orphan backend streams', samples.median(HEDDLE, 'orphans'), 0, ''),
+  ]
+  if (samples.all(HEDDLE_TWO, 'cpu.chat').length > 0) {
+    bars.push(bar('2 workers, CPU a request', samples.ratio(HEDDLE_TWO, HEDDLE, 'cpu.chat'), 1.11, '× 1 worker'))
+    if (hasCoresFor(2))
+      bars.push(bar('2 workers, rate', samples.ratio(HEDDLE_TWO, HEDDLE, 'rate'), 1.8, '× 1 worker', '', true))
+  }
+  return bars
+}
+
+const verdict = (met: boolean | null): string => (met === null ? 'not measured' : met ? 'met' : 'NOT MET')
+
+const shown = ({ value, unit }: Bar): string => `${number(value, value !== null && value < 100 ? 2 : 0)} ${unit}`.trim()
+
+export const barLines = (bars: readonly Bar[]): string =>
+  bars
+    .map((one) => {
+      const sign = one.atLeast === true ? '>=' : '<='
+      const note = one.note === '' ? '' : ` (${one.note})`
+      return `- ${verdict(one.met)}: ${one.name} ${shown(one)} ${sign} ${one.limit}${note}`
+    })
+    .join('\n')
+
+export const tables = (samples: Samples, streams: readonly number[]): string =>
+  `${requestTable(samples)}\n\n${bodyTable(samples, streams)}`
+
+/** The one line to quote. */
+export const closingLine = (samples: Samples, bars: readonly Bar[]): string => {
+  const judged = bars.filter(({ met }) => met !== null)
+  const missed = judged.filter(({ met }) => met === false).map(({ name }) => name)
+  const ratio = (metric: string): string => `${number(samples.ratio(HEDDLE, FLOOR, metric), 2)}x`
+  const notMet = missed.length > 0 ? `, not met: ${missed.join('; ')}` : ''
+  const notMeasured = judged.length < bars.length ? `, ${bars.length - judged.length} not measured` : ''
+  const figures = [
+    `${number(samples.median(HEDDLE, 'cpu.chat'), 1)} µs CPU a request (${ratio('cpu.chat')} floor)`,
+    `${number(samples.median(HEDDLE, 'rate'))} requests/s on one core`,
+    `added p99 ${micros(samples.difference(HEDDLE, DIRECT, 'half.p99'))}`,
+    `SSE chunk ${ratio('cpu.event')}`,
+    `100 KB ${ratio('cpu.big')}`,
+    `idle ${number(samples.median(HEDDLE, 'rss'))} MB`,
+  ]
+  return `bench: ${figures.join(', ')}; ${judged.length - missed.length} of ${bars.length} bars met${notMet}${notMeasured}`
+}
