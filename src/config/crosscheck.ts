@@ -48,7 +48,9 @@ const checkNames = (models: readonly PlacedModel[], map: SourceMap): readonly Pr
     config.aliases.forEach((alias, i) => {
       const at: Path = [...path, 'aliases', i]
       const owner = owners.get(alias)
-      if (alias.includes('*')) problems.push(map.problem(at, 'an alias cannot hold `*`; give the pattern its own entry'))
+      if (alias.includes('*')) {
+        problems.push(map.problem(at, 'an alias cannot hold `*`; give the pattern its own entry'))
+      }
       if (owner !== undefined) problems.push(map.problem(at, `${map.show(at, alias)} is already the name of ${owner}`))
       else owners.set(alias, formatPath(at))
     })
@@ -64,7 +66,9 @@ const checkFallbacks = (
   const names = [...new Set([...models.flatMap(({ config }) => [config.name, ...config.aliases]), ...declared])]
   return models.flatMap(({ config, fallbackPaths }) =>
     fallbackPaths.flatMap(({ name, path }) => {
-      if (name === config.name || config.aliases.includes(name)) return [map.problem(path, 'a model cannot fall back to itself')]
+      if (name === config.name || config.aliases.includes(name)) {
+        return [map.problem(path, 'a model cannot fall back to itself')]
+      }
       if (names.some((known) => fits(known, name))) return []
       const hint = map.get(path)?.raw === undefined ? didYouMean(name, names) : ''
       return [map.problem(path, `no model is named ${map.show(path, name)}${hint}`)]
@@ -84,7 +88,9 @@ const checkWhen = (place: TargetPlace, when: string, map: SourceMap): readonly P
   const path: Path = [...place.path, 'when']
   // Of a text with `${...}` neither message nor offset may be shown: both tell something about the value.
   const hidden = map.get(path)?.raw !== undefined
-  const message = hidden ? 'is not a CEL condition' : `${result.message} (character ${result.offset + 1} of the condition)`
+  const message = hidden
+    ? 'is not a CEL condition'
+    : `${result.message} (character ${result.offset + 1} of the condition)`
   return [map.problem(path, message)]
 }
 
@@ -149,7 +155,9 @@ const checkTimers = (model: PlacedModel, map: SourceMap): readonly Problem[] => 
   const problems: Problem[] = []
   const add = (path: Path, message: string): void => {
     // Said once, where it was written: a fault of `defaults` is reported there and not for every model.
-    if (map.get([...model.path, ...path]) !== undefined) problems.push(map.problem([...model.path, ...path], message, 'key'))
+    if (map.get([...model.path, ...path]) !== undefined) {
+      problems.push(map.problem([...model.path, ...path], message, 'key'))
+    }
   }
   if (timeouts.totalMs > 0 && timeouts.firstTokenMs > timeouts.totalMs) {
     add(['timeouts'], '`first_token` is longer than `total`, so it can never end an attempt')

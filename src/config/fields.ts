@@ -31,14 +31,17 @@ export const size = z
 
 /** 0..1 out of `0.2` or `20%`. */
 export const share = z
-  .union(
-    [z.number().min(0).max(1), text(PERCENT_PATTERN, SHARE_HELP).pipe(parsed(parsePercent, SHARE_HELP))],
-    { error: SHARE_HELP },
-  )
+  .union([z.number().min(0).max(1), text(PERCENT_PATTERN, SHARE_HELP).pipe(parsed(parsePercent, SHARE_HELP))], {
+    error: SHARE_HELP,
+  })
   .meta({ id: 'Share', title: 'share' })
 
 export const integer = (min: number, max: number): z.ZodNumber =>
-  z.number().int().min(min, { error: `must be at least ${min}` }).max(max, { error: `must be at most ${max}` })
+  z
+    .number()
+    .int()
+    .min(min, { error: `must be at least ${min}` })
+    .max(max, { error: `must be at most ${max}` })
 
 export const port = integer(0, 65_535)
 export const flag = z.boolean()
@@ -47,11 +50,8 @@ export const name = z.string().min(1, { error: 'must not be empty' }).max(256, {
 export const longText = z.string().min(1, { error: 'must not be empty' }).max(1_048_576, { error: 'longer than 1 MiB' })
 
 /** A field that may be left out; `value` is what then holds, written as in the file. */
-export const withDefault = <T extends z.ZodType>(
-  schema: T,
-  value: z.input<T>,
-  description: string,
-): z.ZodPrefault<T> => z.prefault(schema, value as never).describe(description)
+export const withDefault = <T extends z.ZodType>(schema: T, value: z.input<T>, description: string): z.ZodPrefault<T> =>
+  z.prefault(schema, value).describe(description)
 
 /** A field that may be left out and has no default of its own. */
 export const optional = <T extends z.ZodType>(schema: T, description: string): z.ZodOptional<T> =>

@@ -77,7 +77,11 @@ export const interpolate = (text: string, baseDir: string, source: SecretSource)
     let found: string | { readonly error: string }
     if (body.startsWith('env:')) found = resolveEnv(body.slice(4), source)
     else if (body.startsWith('file:')) found = resolveFile(body.slice(5), baseDir, source, files)
-    else found = { error: `\`\${${body}}\` is neither \`\${env:NAME}\` nor \`\${file:PATH}\`; write \`$\${\` for a literal \`\${\`` }
+    else {
+      found = {
+        error: `\`\${${body}}\` is neither \`\${env:NAME}\` nor \`\${file:PATH}\`; write \`$\${\` for a literal \`\${\``,
+      }
+    }
     if (typeof found !== 'string') return { ok: false, message: found.error, files }
     value += found
     at = end + 1

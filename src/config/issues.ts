@@ -28,7 +28,7 @@ const step = (schema: z.core.$ZodType, key: string | number): readonly z.core.$Z
 /** The keys that may stand in the map at `path`. */
 export const validKeys = (path: Path): readonly string[] => {
   let schemas = unwrapAll(configSchema)
-  for (const key of path) schemas = schemas.flatMap((schema) => step(schema, key as string | number))
+  for (const key of path) schemas = schemas.flatMap((schema) => step(schema, key))
   return [...new Set(schemas.flatMap((schema) => (schema instanceof z.ZodObject ? Object.keys(schema.shape) : [])))]
 }
 

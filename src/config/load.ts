@@ -137,7 +137,9 @@ const OVERRIDE_KEYS = {
 
 const applyOverrides = (value: Record<string, Plain>, overrides: ServerOverrides): void => {
   const given = Object.entries(overrides).filter(([, item]) => item !== undefined)
-  if (given.length === 0 || !(value['server'] === undefined || value['server'] === null || isMap(value['server']))) return
+  if (given.length === 0 || !(value['server'] === undefined || value['server'] === null || isMap(value['server']))) {
+    return
+  }
   const server = { ...value['server'] }
   for (const [key, item] of given) server[OVERRIDE_KEYS[key as keyof ServerOverrides]] = item as Plain
   value['server'] = server
@@ -188,8 +190,9 @@ const withoutFaulty = (value: Record<string, Plain>, issues: readonly z.core.$Zo
   for (const { path, ...issue } of issues) {
     const [section, key] = path.map(String)
     const part = section === undefined ? undefined : rest[section]
-    if (section === undefined) for (const name of issue.code === 'unrecognized_keys' ? issue.keys : []) delete rest[name]
-    else if (key === undefined || !isMap(part)) delete rest[section]
+    if (section === undefined) {
+      for (const name of issue.code === 'unrecognized_keys' ? issue.keys : []) delete rest[name]
+    } else if (key === undefined || !isMap(part)) delete rest[section]
     else rest[section] = Object.fromEntries(Object.entries(part).filter(([name]) => name !== key))
   }
   return rest

@@ -173,14 +173,16 @@ const toFallbacks = (raw: FallbacksInput | undefined, path: Path) => {
     (names ?? []).map((name, i) => ({ name, path: [...at, i] as Path }))
   const long = Array.isArray(raw) || raw === undefined ? { any: undefined } : raw
   const any = Array.isArray(raw) ? list(raw, [...path, 'fallbacks']) : list(long.any, [...path, 'fallbacks', 'any'])
-  const contextWindow = list(
-    'context_window' in long ? long.context_window : undefined,
-    [...path, 'fallbacks', 'context_window'],
-  )
-  const contentPolicy = list(
-    'content_policy' in long ? long.content_policy : undefined,
-    [...path, 'fallbacks', 'content_policy'],
-  )
+  const contextWindow = list('context_window' in long ? long.context_window : undefined, [
+    ...path,
+    'fallbacks',
+    'context_window',
+  ])
+  const contentPolicy = list('content_policy' in long ? long.content_policy : undefined, [
+    ...path,
+    'fallbacks',
+    'content_policy',
+  ])
   const names = (entries: readonly { name: string }[]) => entries.map((entry) => entry.name)
   return {
     paths: [...any, ...contextWindow, ...contentPolicy],

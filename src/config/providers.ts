@@ -94,7 +94,13 @@ const findPreset = (name: string, entry: Entry, path: Path, context: Context): P
     entry.type === undefined
       ? `no preset is named ${shown}${hint}; for another server set \`type: openai_compatible\` and \`base_url\``
       : `${shown} is not a known provider type${hint}`
-  problems.push(map.problem(entry.type === undefined ? path : [...path, 'type'], message, entry.type === undefined ? 'key' : 'value'))
+  problems.push(
+    map.problem(
+      entry.type === undefined ? path : [...path, 'type'],
+      message,
+      entry.type === undefined ? 'key' : 'value',
+    ),
+  )
   return undefined
 }
 
@@ -135,7 +141,9 @@ const lowerCaseHeaders = (entry: Entry, path: Path, context: Context): Record<st
     const lower = name.toLowerCase()
     if (Object.hasOwn(headers, lower)) {
       const { map, problems } = context
-      problems.push(map.problem([...path, 'headers', name], 'this header stands here twice (case does not count)', 'key'))
+      problems.push(
+        map.problem([...path, 'headers', name], 'this header stands here twice (case does not count)', 'key'),
+      )
     }
     headers[lower] = value
   }

@@ -14,7 +14,10 @@ const targetText = z
 const targetObject = z
   .strictObject({
     provider: name.describe('An entry under `providers`.'),
-    model: optional(name, 'The model’s name at the provider; `*` takes what the public name’s `*` matched. Left out: the public name.'),
+    model: optional(
+      name,
+      'The model’s name at the provider; `*` takes what the public name’s `*` matched. Left out: the public name.',
+    ),
     weight: withDefault(
       z.number().min(0, { error: 'must not be negative' }).max(1_000_000),
       1,
@@ -31,7 +34,10 @@ const targetObject = z
     capabilities: optional(capabilitiesSchema, 'Corrections to what is known about the model.'),
     price: optional(priceSchema, 'Corrections to the known price; used by `lowest_cost` and budgets.'),
     canary: optional(share, 'Share of requests that start here whatever the strategy says.'),
-    shadow: optional(share, 'Share of requests copied here; the answer is discarded. Such a target never answers a client.'),
+    shadow: optional(
+      share,
+      'Share of requests copied here; the answer is discarded. Such a target never answers a client.',
+    ),
   })
   .meta({ id: 'Target' })
 
@@ -71,9 +77,12 @@ export const modelObject = z
   })
   .meta({ id: 'Model' })
 
-const modelEntry = z.union([targetText, z.array(target).min(1, { error: 'needs at least one target' }).max(200), modelObject], {
-  error: 'must be `provider/model`, a list of those, or a map with `targets`',
-})
+const modelEntry = z.union(
+  [targetText, z.array(target).min(1, { error: 'needs at least one target' }).max(200), modelObject],
+  {
+    error: 'must be `provider/model`, a list of those, or a map with `targets`',
+  },
+)
 
 export const modelsSchema = z
   .optional(z.record(name, modelEntry))

@@ -2,7 +2,13 @@ import { z } from 'zod'
 import type { Operation } from '../contracts/config.ts'
 import { flag, integer, longText, name, optional, section, withDefault } from './fields.ts'
 
-const OPERATIONS = ['chat', 'completions', 'embeddings', 'responses', 'passthrough'] as const satisfies readonly Operation[]
+const OPERATIONS = [
+  'chat',
+  'completions',
+  'embeddings',
+  'responses',
+  'passthrough',
+] as const satisfies readonly Operation[]
 
 /** Price in US dollars per million tokens. */
 const money = z.number().min(0, { error: 'must not be negative' }).max(1_000_000)
@@ -31,7 +37,9 @@ const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
 
 const headerName = z.string().regex(HEADER_NAME, { error: 'is not an HTTP header name (RFC 9110 token)' })
 // A line break in a value would be header injection; the transport refuses it too, but only per request.
-const headerValue = longText.regex(/^[\t\x20-\x7e\x80-\xff]*$/, { error: 'holds a character that a header cannot carry' })
+const headerValue = longText.regex(/^[\t\x20-\x7e\x80-\xff]*$/, {
+  error: 'holds a character that a header cannot carry',
+})
 
 const baseUrl = z.string().superRefine((text, context) => {
   const url = URL.canParse(text) ? new URL(text) : undefined
@@ -43,7 +51,10 @@ const baseUrl = z.string().superRefine((text, context) => {
 
 const tls = section(
   {
-    ca: optional(longText, 'Certificates to trust instead of the system’s, as PEM text; `${file:/path/ca.pem}` reads a file.'),
+    ca: optional(
+      longText,
+      'Certificates to trust instead of the system’s, as PEM text; `${file:/path/ca.pem}` reads a file.',
+    ),
     server_name: optional(name, 'Name expected in the certificate when it is not the host of `base_url`.'),
     verify: withDefault(flag, true, 'Check the certificate. Off only for tests.'),
   },
@@ -56,8 +67,14 @@ export const providerSchema = z
       name,
       'A preset (see the provider reference), `openai_compatible` (needs `base_url`), or `sim`. Left out: the entry’s own name.',
     ),
-    base_url: optional(baseUrl, 'Where the API begins, such as `http://vllm.llm:8000/v1`. Operation paths are appended.'),
-    api_key: optional(longText, 'Credential. Left out: the preset’s environment variable. Write `${env:NAME}` or `${file:PATH}`.'),
+    base_url: optional(
+      baseUrl,
+      'Where the API begins, such as `http://vllm.llm:8000/v1`. Operation paths are appended.',
+    ),
+    api_key: optional(
+      longText,
+      'Credential. Left out: the preset’s environment variable. Write `${env:NAME}` or `${file:PATH}`.',
+    ),
     auth: optional(
       z.enum(['bearer', 'api-key', 'x-api-key', 'none']),
       'How the key is sent: `authorization: Bearer`, or in a header of that name, or not at all.',
@@ -76,12 +93,17 @@ export const providerSchema = z
     ),
     max_connections: withDefault(integer(1, 100_000), 256, 'Most open connections per worker.'),
     tls,
-    capabilities: optional(capabilitiesSchema, 'What every model of this provider can do, unless a target says otherwise.'),
+    capabilities: optional(
+      capabilitiesSchema,
+      'What every model of this provider can do, unless a target says otherwise.',
+    ),
   })
   .meta({ id: 'Provider' })
 
 export const providersSchema = z
-  .optional(z.record(name, z.union([z.null(), providerSchema], { error: 'must be a map of settings, or empty for a preset' })))
+  .optional(
+    z.record(name, z.union([z.null(), providerSchema], { error: 'must be a map of settings, or empty for a preset' })),
+  )
   .describe(
     'Backends by name. An empty entry named like a preset is enough. Left out: every preset whose environment variable is set.',
   )

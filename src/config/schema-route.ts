@@ -32,7 +32,11 @@ const status = z
 
 const retries = section(
   {
-    max_attempts: withDefault(integer(1, 20), 3, 'Attempts in all, over all targets, the first included. 1 = no retries.'),
+    max_attempts: withDefault(
+      integer(1, 20),
+      3,
+      'Attempts in all, over all targets, the first included. 1 = no retries.',
+    ),
     per_target: withDefault(integer(1, 20), 1, 'Attempts on one target before the next is tried.'),
     statuses: withDefault(
       z.array(status).max(50),
@@ -100,7 +104,11 @@ export const hedgeShape = {
     'Start a second attempt on another target when no first token came within this. `auto` = the target’s own p95.',
   ),
   max_share: withDefault(share, '5%', 'Most requests that are hedged.'),
-  max_cost_per_minute: withDefault(z.number().min(0).max(1_000_000), 1, 'Most money a minute that goes into hedges, US dollars.'),
+  max_cost_per_minute: withDefault(
+    z.number().min(0).max(1_000_000),
+    1,
+    'Most money a minute that goes into hedges, US dollars.',
+  ),
 }
 
 export const hedgeSchema = z.strictObject(hedgeShape)

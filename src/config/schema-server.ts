@@ -4,7 +4,11 @@ import { duration, flag, integer, name, port, section, size, withDefault } from 
 const limits = section(
   {
     body: withDefault(size, '32MiB', 'Largest request body as received. Room for a few images in base64.'),
-    decompressed_body: withDefault(size, '64MiB', 'Largest request body after decompression: stops decompression bombs.'),
+    decompressed_body: withDefault(
+      size,
+      '64MiB',
+      'Largest request body after decompression: stops decompression bombs.',
+    ),
     header_bytes: withDefault(size, '16KiB', 'Largest request head.'),
     header_count: withDefault(integer(1, 10_000), 100, 'Most header lines of a request.'),
     header_timeout: withDefault(duration, '5s', 'A request head must be complete within this (slowloris).'),
@@ -48,7 +52,11 @@ const drain = section(
 
 const log = section(
   {
-    level: withDefault(z.enum(['debug', 'info', 'warn', 'error', 'silent']), 'info', 'Least important line that is written.'),
+    level: withDefault(
+      z.enum(['debug', 'info', 'warn', 'error', 'silent']),
+      'info',
+      'Least important line that is written.',
+    ),
     access: withDefault(flag, true, 'One line per request.'),
   },
   'What goes to standard output, as JSON lines.',

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readdir, readFile, realpath, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { everyUnref } from '../core/every.ts'
 
 export interface WatchOptions {
   /** The file or folder that was loaded. */
@@ -29,14 +30,8 @@ interface Seen {
   readonly hash: string
 }
 
-const everyUnref = (task: () => void, intervalMs: number): (() => void) => {
-  const timer = setInterval(task, intervalMs)
-  // The process must be able to end although nobody closed the watcher.
-  timer.unref()
-  return () => clearInterval(timer)
-}
-
-const codeOf = (error: unknown): string => (error instanceof Error && 'code' in error ? String(error.code) : 'unreadable')
+const codeOf = (error: unknown): string =>
+  error instanceof Error && 'code' in error ? String(error.code) : 'unreadable'
 
 /** Reads a file again only when its stat differs: polling many secrets each second must cost next to nothing. */
 const fingerprint = async (path: string, known: Map<string, Seen>): Promise<string> => {
@@ -46,7 +41,9 @@ const fingerprint = async (path: string, known: Map<string, Seen>): Promise<stri
     const stamp = `${real}:${ino}:${size}:${mtimeNs}:${ctimeNs}`
     const seen = known.get(path)
     if (seen?.stamp === stamp) return seen.hash
-    const hash = createHash('sha256').update(await readFile(real)).digest('base64')
+    const hash = createHash('sha256')
+      .update(await readFile(real))
+      .digest('base64')
     known.set(path, { stamp, hash })
     return hash
   } catch (error) {
@@ -60,7 +57,10 @@ const filesOf = async (source: string): Promise<readonly string[]> => {
   try {
     if (!(await stat(source)).isDirectory()) return [source]
     const names = await readdir(source)
-    return names.filter((name) => /^[^.].*\.ya?ml$/.test(name)).sort().map((name) => join(source, name))
+    return names
+      .filter((name) => /^[^.].*\.ya?ml$/.test(name))
+      .sort()
+      .map((name) => join(source, name))
   } catch {
     return [source]
   }

@@ -122,7 +122,9 @@ class Walker {
       return null
     }
     if (path.length > MAX_DEPTH) {
-      if (!this.#tooDeep) this.fail(node, path.slice(0, 2), `nested more than ${MAX_DEPTH} deep, or an alias inside itself`)
+      if (!this.#tooDeep) {
+        this.fail(node, path.slice(0, 2), `nested more than ${MAX_DEPTH} deep, or an alias inside itself`)
+      }
       this.#tooDeep = true
       return null
     }
@@ -225,7 +227,13 @@ export const readYaml = (
   map: SourceMap,
   secrets: SecretSource,
 ): ReadResult => {
-  const problem = (line: number, column: number, message: string): Problem => ({ file, line, column, path: '', message })
+  const problem = (line: number, column: number, message: string): Problem => ({
+    file,
+    line,
+    column,
+    path: '',
+    message,
+  })
   if (Buffer.byteLength(text) > MAX_FILE_BYTES) return { value: null, problems: [problem(0, 0, 'larger than 4 MiB')] }
   const lines = new LineCounter()
   try {
@@ -233,8 +241,8 @@ export const readYaml = (
     if (doc.errors.length > 0) {
       return { value: null, problems: syntaxProblems(doc.errors, text, lines, problem) }
     }
-    const walker = new Walker(doc as unknown as Document, file, baseDir, lines, map, secrets)
-    const value = walker.walk(doc.contents as Node | null, [], null)
+    const walker = new Walker(doc, file, baseDir, lines, map, secrets)
+    const value = walker.walk(doc.contents, [], null)
     return { value, problems: walker.problems }
   } catch (error) {
     // The parser recurses: absurd nesting ends as a RangeError, which is the file's fault and no crash of ours.

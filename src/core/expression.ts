@@ -78,16 +78,20 @@ const nodesOf = (root: ASTNode): readonly ASTNode[] => {
 /** At most this many `*`, `+` or `{n,}`: each one more is another power of the text's length in the worst case. */
 const MAX_UNBOUNDED = 2
 
+const isRegExp = (pattern: string): boolean => {
+  try {
+    return new RegExp(pattern, 'u').source !== ''
+  } catch {
+    return false
+  }
+}
+
 /**
  * CEL promises linear time (RE2); JavaScript's engine backtracks. So a pattern must be a literal, must not repeat a
  * group that itself repeats or branches (exponential time), and may hold few unbounded repetitions (polynomial time).
  */
 const patternFault = (pattern: string): string | undefined => {
-  try {
-    new RegExp(pattern, 'u')
-  } catch {
-    return 'is not a regular expression'
-  }
+  if (!isRegExp(pattern)) return 'is not a regular expression'
   if (/\\[1-9k]|\(\?[=!<]/.test(pattern)) return 'uses a back reference or look-around, which CEL does not have'
   const bare = pattern.replaceAll(/\\./gu, 'x').replaceAll(/\[[^\]]*\]/gu, 'x')
   const groups: boolean[] = []
@@ -113,7 +117,9 @@ const findPatternFault = (nodes: readonly ASTNode[]): Fault | undefined => {
     const argument = node.args[2][0]
     const pattern = argument?.op === 'value' ? argument.args : undefined
     const fault = typeof pattern === 'string' ? patternFault(pattern) : 'must be a literal string'
-    if (fault !== undefined) return { message: `the pattern of matches() ${fault}`, offset: argument?.start ?? node.start }
+    if (fault !== undefined) {
+      return { message: `the pattern of matches() ${fault}`, offset: argument?.start ?? node.start }
+    }
   }
   return undefined
 }

@@ -62,7 +62,16 @@ export const PRESETS: readonly ProviderPreset[] = [
     keyEnv: ['MISTRAL_API_KEY'],
     baseUrl: 'https://api.mistral.ai/v1',
     operations: CHAT_EMBED,
-    modelPatterns: ['mistral-*', 'ministral-*', 'magistral-*', 'codestral-*', 'devstral-*', 'pixtral-*', 'voxtral-*', 'open-mistral-*'],
+    modelPatterns: [
+      'mistral-*',
+      'ministral-*',
+      'magistral-*',
+      'codestral-*',
+      'devstral-*',
+      'pixtral-*',
+      'voxtral-*',
+      'open-mistral-*',
+    ],
     streamUsage: false,
     notes: 'Refuses unknown fields with 422, `stream_options` among them; usage comes in the last chunk anyway.',
   }),
@@ -104,7 +113,8 @@ export const PRESETS: readonly ProviderPreset[] = [
     keyEnv: ['PERPLEXITY_API_KEY'],
     baseUrl: 'https://api.perplexity.ai/v1',
     operations: ['responses', 'passthrough'],
-    notes: 'Responses API only: its chat completions ended on 2026-09-27. Models are named `perplexity/perplexity/sonar`.',
+    notes:
+      'Responses API only: its chat completions ended on 2026-09-27. Models are named `perplexity/perplexity/sonar`.',
   }),
   hosted({
     name: 'moonshot',

@@ -1,0 +1,96 @@
+import { resolve } from 'node:path'
+import { ConfigError, formatProblem, loadConfig, maskedConfig } from '../config/index.ts'
+import type { HeddleConfig, ModelConfig } from '../contracts/config.ts'
+import { modelFacts, PRESETS } from '../providers/index.ts'
+import { EXIT, textFlag } from './command.ts'
+import type { ParsedArgs } from './command.ts'
+import { COMMANDS } from './commands.ts'
+import type { Io } from './io.ts'
+
+const DEFAULT_FILES = ['heddle.yaml', 'heddle.yml'] as const
+
+/** The flag, the variable, `heddle.yaml` in the working directory, or null for zero configuration. */
+export const findConfig = (given: string | undefined, io: Io): string | null => {
+  if (given !== undefined) return given
+  return DEFAULT_FILES.find((name) => io.exists(resolve(io.cwd, name))) ?? null
+}
+
+const plural = (count: number, word: string): string => `${count} ${word}${count === 1 ? '' : 's'}`
+
+const features = (model: ModelConfig): string => {
+  const { sticky, fallbacks, hedge, continuation, targets, strategy } = model
+  const fallbackCount = new Set([...fallbacks.any, ...fallbacks.contextWindow, ...fallbacks.contentPolicy]).size
+  const parts = [
+    strategy === 'priority' ? '' : strategy,
+    sticky === null ? '' : `sticky by ${sticky.by}`,
+    targets.some((target) => target.canary !== null) ? 'canary' : '',
+    targets.some((target) => target.shadow !== null) ? 'shadow' : '',
+    targets.some((target) => target.when !== null) ? 'conditions' : '',
+    fallbackCount === 0 ? '' : plural(fallbackCount, 'fallback'),
+    hedge === null ? '' : 'hedged',
+    continuation ? 'continuation' : '',
+  ]
+  const text = parts.filter((part) => part !== '').join(', ')
+  return text === '' ? '' : `  (${text})`
+}
+
+const summary = (config: HeddleConfig, source: string | null): string => {
+  const { server, providers, models } = config
+  const width = Math.max(
+    0,
+    ...providers.map((provider) => provider.name.length),
+    ...models.map((model) => model.name.length),
+  )
+  const lines = [
+    `${source ?? 'environment'}: ok, configuration ${config.hash}`,
+    `listens on ${server.host}:${server.port}, admin on ${server.adminHost}:${server.adminPort}`,
+    '',
+    plural(providers.length, 'provider'),
+    ...providers.map(({ name, type, baseUrl, apiKey }) => {
+      return `  ${name.padEnd(width)}  ${type}  ${baseUrl}${apiKey === null ? '  (no key)' : ''}`
+    }),
+    '',
+    plural(models.length, 'model'),
+    ...models.map((model) => {
+      const targets = model.targets.map((target) => `${target.provider}/${target.model ?? model.name}`)
+      return `  ${model.name.padEnd(width)}  ${targets.join(', ')}${features(model)}`
+    }),
+  ]
+  return `${lines.join('\n')}\n`
+}
+
+/** `heddle check`: problems like a compiler's, or what the configuration turns on. */
+export const checkCommand = (args: ParsedArgs, io: Io): number => {
+  const given = args.positional[0] ?? textFlag(COMMANDS.check, args, 'config', io.env)
+  const source = findConfig(given, io)
+  const json = args.flags.has('json')
+  try {
+    const { config } = loadConfig(source === null ? null : resolve(io.cwd, source), {
+      presets: PRESETS,
+      facts: modelFacts,
+      env: io.env,
+    })
+    const full = args.flags.has('print') ? maskedConfig(config) : undefined
+    if (json) {
+      const { hash, providers, models } = config
+      const names = { providers: providers.map(({ name }) => name), models: models.map(({ name }) => name) }
+      const result = { ok: true, source, hash, ...names, ...(full === undefined ? {} : { config: full }) }
+      io.out(`${JSON.stringify(result, null, 2)}\n`)
+    } else {
+      io.out(summary(config, source))
+      if (full !== undefined) io.out(`\n${JSON.stringify(full, null, 2)}\n`)
+    }
+    return EXIT.ok
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    if (json) io.out(`${JSON.stringify({ ok: false, source, problems: error.problems }, null, 2)}\n`)
+    else printProblems(error, io)
+    return EXIT.config
+  }
+}
+
+/** Every problem on a line of its own, then how many there are. */
+export const printProblems = (error: ConfigError, io: Io): void => {
+  for (const problem of error.problems) io.err(`${formatProblem(problem)}\n`)
+  io.err(`${plural(error.problems.length, 'problem')} in the configuration\n`)
+}

@@ -1,0 +1,140 @@
+/** Names, flags and help of every command. Data only; docs/reference/cli.md is generated from it. */
+import type { CommandSpec, FlagSpec } from './command.ts'
+
+const CONFIG: FlagSpec = {
+  name: 'config',
+  short: 'c',
+  value: 'FILE|DIR',
+  env: 'HEDDLE_CONFIG',
+  help: 'Configuration file, or folder of *.yaml files. Default: heddle.yaml here if there is one, else the environment.',
+}
+
+const JSON_OUTPUT: FlagSpec = { name: 'json', help: 'Print JSON for programs instead of text for people.' }
+
+const serve: CommandSpec = {
+  name: 'serve',
+  args: '',
+  maxArgs: 0,
+  summary: 'Run the gateway. The default command.',
+  details:
+    'Without a configuration every provider whose API key is in the environment is on, and unknown models are answered ' +
+    'by a simulated one. Flags win over environment variables, and these over the file.',
+  flags: [
+    CONFIG,
+    { name: 'host', value: 'ADDRESS', env: 'HEDDLE_HOST', help: 'Address of the API. Default: 127.0.0.1.' },
+    { name: 'port', short: 'p', value: 'PORT', env: 'PORT', help: 'Port of the API; 0 = any. Default: 8080.' },
+    {
+      name: 'admin-port',
+      value: 'PORT',
+      env: 'ADMIN_PORT',
+      help: 'Port of health and metrics; 0 = any. Default: 9090.',
+    },
+    { name: 'workers', value: 'N|auto', env: 'HEDDLE_WORKERS', help: 'Processes that share the port. Default: 1.' },
+    {
+      name: 'insecure',
+      env: 'HEDDLE_INSECURE',
+      help: 'Allow an address that others can reach, although clients are not authenticated.',
+    },
+  ],
+  examples: [
+    { command: 'heddle', help: 'Start with what the environment and ./heddle.yaml offer.' },
+    { command: 'heddle serve -c gateway.yaml -p 4000', help: 'Start from a file on another port.' },
+    { command: 'OPENAI_API_KEY=sk-... heddle', help: 'No file: OpenAI is on because its key is set.' },
+    {
+      command: 'heddle serve --host 0.0.0.0 --insecure',
+      help: 'Reachable from elsewhere, behind something that decides who may call.',
+    },
+  ],
+}
+
+const check: CommandSpec = {
+  name: 'check',
+  args: '[FILE|DIR]',
+  maxArgs: 1,
+  summary: 'Check a configuration without starting anything.',
+  details:
+    'Prints every problem as `file:line:column path: message`, or a summary of what the configuration turns on. Opens ' +
+    'no connection. Variables and files named by `${...}` must be there.',
+  flags: [
+    CONFIG,
+    { name: 'print', help: 'Also print the whole normalised configuration as JSON, secrets masked.' },
+    JSON_OUTPUT,
+  ],
+  examples: [
+    { command: 'heddle check', help: 'Check ./heddle.yaml, or the environment when there is none.' },
+    { command: 'heddle check config/', help: 'Check a folder of files as one configuration.' },
+    { command: 'heddle check --json gateway.yaml', help: 'For CI: `{ "ok": false, "problems": [...] }`.' },
+  ],
+}
+
+const schema: CommandSpec = {
+  name: 'schema',
+  args: '',
+  maxArgs: 0,
+  summary: 'Print the JSON Schema of the configuration.',
+  details: 'Draft 2020-12, for editors and other checkers. The same file is config/schema.json of the release.',
+  flags: [],
+  examples: [{ command: 'heddle schema > heddle.schema.json', help: 'Save it for an editor.' }],
+}
+
+const explain: CommandSpec = {
+  name: 'explain',
+  args: 'REQUEST.json',
+  maxArgs: 1,
+  summary: 'Show what would happen to a request, without sending it.',
+  details: 'The file holds a request body as a client would send it; `-` reads standard input.',
+  flags: [
+    CONFIG,
+    {
+      name: 'operation',
+      value: 'NAME',
+      help: 'chat, completions, embeddings, responses or passthrough. Default: what the body looks like.',
+    },
+    {
+      name: 'header',
+      short: 'H',
+      value: 'NAME:VALUE',
+      help: 'A request header that conditions or stickiness look at.',
+    },
+    JSON_OUTPUT,
+  ],
+  examples: [
+    { command: 'heddle explain request.json', help: 'Model, conditions and order of targets for this request.' },
+    { command: `echo '{"model":"fast"}' | heddle explain --json -`, help: 'The same from a pipe, as JSON.' },
+  ],
+}
+
+const sim: CommandSpec = {
+  name: 'sim',
+  args: '[ARGUMENTS]',
+  maxArgs: Number.POSITIVE_INFINITY,
+  summary: 'Run a simulated model provider.',
+  details:
+    'A backend with the OpenAI API that needs no key and can be told to fail. `heddle sim --help` lists its flags.',
+  flags: [],
+  examples: [{ command: 'heddle sim --port 9999', help: 'A backend for tests at http://127.0.0.1:9999/v1.' }],
+}
+
+const version: CommandSpec = {
+  name: 'version',
+  args: '',
+  maxArgs: 0,
+  summary: 'Print the version.',
+  details: 'Also `heddle --version`.',
+  flags: [JSON_OUTPUT],
+  examples: [{ command: 'heddle version --json', help: 'Version, Node version and platform as JSON.' }],
+}
+
+const help: CommandSpec = {
+  name: 'help',
+  args: '[COMMAND]',
+  maxArgs: 1,
+  summary: 'Show help for heddle or one of its commands.',
+  details: 'The same as `heddle COMMAND --help`.',
+  flags: [],
+  examples: [{ command: 'heddle help serve', help: 'All flags of `serve`.' }],
+}
+
+export const COMMANDS = { serve, check, schema, explain, sim, version, help } as const
+
+export type CommandName = keyof typeof COMMANDS
