@@ -1,9 +1,9 @@
 import { defineConfig } from 'vitest/config'
 
-const project = (name: string, include: string, testTimeout: number, maxWorkers = 2) => ({
+const project = (name: string, include: string[], testTimeout: number, maxWorkers = 2) => ({
   test: {
     name,
-    include: [include],
+    include,
     environment: 'node' as const,
     pool: 'forks' as const,
     maxWorkers,
@@ -19,10 +19,10 @@ export default defineConfig({
     // A test that CI skipped by `.only` is a test that did not run.
     allowOnly: process.env['CI'] === undefined,
     projects: [
-      project('unit', 'src/**/*.test.ts', 10_000),
-      project('architecture', 'test/architecture/**/*.test.ts', 60_000),
-      project('integration', 'test/integration/**/*.test.ts', 20_000),
-      project('e2e', 'test/e2e/**/*.e2e.test.ts', 60_000, 1),
+      project('unit', ['src/**/*.test.ts', 'bench/**/*.test.ts'], 10_000),
+      project('architecture', ['test/architecture/**/*.test.ts'], 60_000),
+      project('integration', ['test/integration/**/*.test.ts', 'bench/**/*.integration.ts'], 20_000),
+      project('e2e', ['test/e2e/**/*.e2e.test.ts'], 60_000, 1),
     ],
   },
 })

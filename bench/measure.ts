@@ -71,7 +71,7 @@ export class Bench {
     if ((await this.#awaitFirstAnswer(child, port)) === null) {
       this.#problem(
         target.name,
-        `gave no answer within ${START_LIMIT_MS / 1000} s of its start; see ${this.#log(target.name)}`,
+        `gave no answer within ${START_LIMIT_MS / 1000} s of its start or ended before that; see ${this.#log(target.name)}`,
       )
       await stop(child)
       return null

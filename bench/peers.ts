@@ -1,5 +1,5 @@
 /** Configurations that make well-known proxies do the same: keep-alive on both sides, no buffering, no log, one thread. */
-import { accessSync, constants, mkdirSync, writeFileSync } from 'node:fs'
+import { accessSync, constants, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 
 export interface Command {
@@ -49,6 +49,12 @@ http {
   return { command, args: ['-e', join(folder, 'error.log'), '-c', join(folder, 'nginx.conf')] }
 }
 
+/** haproxy refuses to start when it cannot have two descriptors for each connection and some more. */
+const maxConnections = (): number => {
+  const limit = Number(/Max open files\s+\d+\s+(\d+)/.exec(readFileSync('/proc/self/limits', 'latin1'))?.[1] ?? 1024)
+  return Math.min(16_000, Math.floor(limit / 2) - 100)
+}
+
 export const haproxy = (port: number, backend: number, folder: string): Command | null => {
   const command = findProgram('haproxy')
   if (command === null) return null
@@ -56,7 +62,7 @@ export const haproxy = (port: number, backend: number, folder: string): Command 
   // Without http-no-delay the kernel holds a lone SSE chunk back for up to 200 ms.
   const config = `
 global
-  maxconn 16000
+  maxconn ${maxConnections()}
   nbthread 1
 defaults
   mode http
