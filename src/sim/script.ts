@@ -1,0 +1,246 @@
+/** Turns an answer and its faults into a list of steps: pure, so that each fault can be tested without a socket. */
+import { gzipSync } from 'node:zlib'
+import type { Answer, StreamAnswer, StreamEvent } from './answer.ts'
+import type { FaultSet } from './faults.ts'
+import { faultNumber } from './faults.ts'
+import type { Json } from './json.ts'
+import { isObject, parseJson } from './json.ts'
+
+export type Step =
+  | { readonly do: 'write'; readonly bytes: Buffer | string }
+  | { readonly do: 'wait'; readonly ms: number }
+  | { readonly do: 'stall' | 'reset' }
+
+export interface Script {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string | string[]>>
+  /** Without `stall` and `reset` the answer ends properly after the last step. */
+  readonly steps: readonly Step[]
+  /** Stream chunks are to be compressed one by one; a whole body is compressed already. */
+  readonly gzipChunks: boolean
+}
+
+const STREAM_ERROR = {
+  message: 'The server had an error while processing your request. Sorry about that!',
+  type: 'server_error',
+  param: null,
+  code: 'server_error',
+}
+
+/** Headers a gateway must not pass on, and those of faults that mislabel the body. */
+const faultHeaders = (faults: FaultSet): Record<string, string | string[]> => ({
+  ...(faults.has('wrong_content_type') ? { 'content-type': 'text/plain' } : {}),
+  ...(faults.has('set_cookie')
+    ? {
+        'set-cookie': ['session=backend-secret; HttpOnly; Path=/', 'affinity=node-7'],
+        server: 'sim-backend/1.0',
+        connection: 'keep-alive, x-evil',
+        'x-evil': 'hop-by-hop',
+        'x-api-key': 'sk-backend-secret',
+      }
+    : {}),
+})
+
+/** Cuts before every continuation byte, so that no multi-byte character arrives in one piece. */
+export const splitInsideCharacters = (bytes: Buffer): Buffer[] => {
+  const pieces: Buffer[] = []
+  let start = 0
+  for (let at = 1; at < bytes.length; at++) {
+    if (((bytes[at] ?? 0) & 0xc0) !== 0x80) continue
+    pieces.push(bytes.subarray(start, at))
+    start = at
+  }
+  pieces.push(bytes.subarray(start))
+  return pieces
+}
+
+const writeSteps = (bytes: Buffer | string, split: boolean): Step[] => {
+  if (!split) return [{ do: 'write', bytes }]
+  const pieces = splitInsideCharacters(typeof bytes === 'string' ? Buffer.from(bytes) : bytes)
+  return pieces.flatMap((piece, index): Step[] => [
+    ...(index > 0 ? [{ do: 'wait', ms: 1 } as const] : []),
+    { do: 'write', bytes: piece },
+  ])
+}
+
+const bodyOf = (answer: Exclude<Answer, StreamAnswer>, faults: FaultSet): Buffer => {
+  if (answer.kind === 'bytes') return answer.bytes
+  let body = answer.body
+  if (faults.has('no_choices') && isObject(body) && answer.payloadKey !== undefined) {
+    body = Object.fromEntries(Object.entries(body).filter(([key]) => key !== answer.payloadKey))
+  }
+  const bytes = Buffer.from(JSON.stringify(body))
+  return faults.has('truncated_json') ? bytes.subarray(0, bytes.length >> 1) : bytes
+}
+
+const SLOW_PARTS = 16
+
+const bodySteps = (bytes: Buffer, faults: FaultSet): Step[] => {
+  const half = bytes.subarray(0, bytes.length >> 1)
+  if (faults.has('reset_after')) return [{ do: 'write', bytes: half }, { do: 'reset' }]
+  if (faults.has('stall_after')) return [{ do: 'write', bytes: half }, { do: 'stall' }]
+  const slow = faultNumber(faults, 'slow_body')
+  if (slow !== undefined && bytes.length > 0) {
+    const size = Math.ceil(bytes.length / SLOW_PARTS)
+    const parts = Array.from({ length: Math.ceil(bytes.length / size) }, (_, i) =>
+      bytes.subarray(i * size, (i + 1) * size),
+    )
+    return parts.flatMap((part, i): Step[] => [
+      ...(i > 0 ? [{ do: 'wait', ms: slow } as const] : []),
+      { do: 'write', bytes: part },
+    ])
+  }
+  return bytes.length === 0 ? [] : writeSteps(bytes, faults.has('split_utf8'))
+}
+
+const bodyScript = (answer: Exclude<Answer, StreamAnswer>, faults: FaultSet): Script => {
+  const plain = bodyOf(answer, faults)
+  const encoded = answer.headers?.['content-encoding'] !== undefined
+  const gzip = faults.has('gzip_body') && !encoded && plain.length > 0
+  const bytes = gzip ? gzipSync(plain) : plain
+  const first = faultNumber(faults, 'delay_first')
+  const status = answer.status ?? 200
+  return {
+    status,
+    headers: {
+      'content-type': answer.kind === 'bytes' ? answer.contentType : 'application/json',
+      ...(status === 204 || status === 304 ? {} : { 'content-length': String(bytes.length) }),
+      ...(gzip ? { 'content-encoding': 'gzip' } : {}),
+      ...answer.headers,
+      ...faultHeaders(faults),
+    },
+    steps: [...(first === undefined ? [] : [{ do: 'wait', ms: first } as const]), ...bodySteps(bytes, faults)],
+    gzipChunks: false,
+  }
+}
+
+/** Index in `events` before which exactly `count` content events stand, or the place after the last of them. */
+const placeAfter = (events: readonly StreamEvent[], count: number, endEvents: number): number => {
+  let seen = 0
+  let last = -1
+  for (const [index, event] of events.entries()) {
+    if (!event.content) continue
+    if (seen === count) return index
+    seen++
+    last = index
+  }
+  return last < 0 ? Math.max(0, events.length - endEvents) : last + 1
+}
+
+type Item = StreamEvent | Buffer
+
+interface Cut {
+  readonly at: number
+  readonly items: readonly Item[]
+  readonly last: 'end' | 'stall' | 'reset'
+}
+
+const HALF_CHARACTER = Buffer.from([0xe2, 0x82])
+
+const tornEvent = (answer: StreamAnswer, at: number): Buffer => {
+  const [before = '', after = ''] = encode(answer.contentEvent('€', at), '\n').split('€')
+  return Buffer.concat([Buffer.from(before), HALF_CHARACTER, Buffer.from(after)])
+}
+
+const cutsOf = (answer: StreamAnswer, events: readonly StreamEvent[], faults: FaultSet): Cut[] => {
+  const place = (count: number): number => placeAfter(events, count, answer.endEvents)
+  const cuts: Cut[] = []
+  const add = (name: string, last: Cut['last'], items: (at: number) => readonly Item[]): void => {
+    const count = name === 'early_error' ? (faults.has(name) ? 0 : undefined) : faultNumber(faults, name)
+    if (count !== undefined) cuts.push({ at: place(count), items: items(place(count)), last })
+  }
+  add('early_error', 'end', (at) => [answer.errorEvent(STREAM_ERROR, at)])
+  add('error_after', 'end', (at) => [answer.errorEvent(STREAM_ERROR, at)])
+  add('truncated_event', 'end', (at) => {
+    const { data, ...rest } = answer.contentEvent('cut off here', at)
+    return [{ ...rest, data: data.slice(0, data.length >> 1) }]
+  })
+  add('cut_stream_after', 'end', () => [])
+  add('stall_after', 'stall', () => [])
+  add('reset_after', 'reset', () => [])
+  return cuts.toSorted((a, b) => a.at - b.at)
+}
+
+const LIFECYCLE = new Set(['response.created', 'response.in_progress', 'response.completed', 'response.incomplete'])
+
+const withoutPayload = (event: StreamEvent): StreamEvent[] => {
+  if (event.data === '[DONE]') return [event]
+  if (event.event !== undefined && !LIFECYCLE.has(event.event)) return []
+  const chunk: Json = parseJson(event.data)
+  if (!isObject(chunk)) return [event]
+  const response = chunk['response']
+  const bare = isObject(response) ? { ...chunk, response: { ...response, output: [] } } : { ...chunk, choices: [] }
+  return [{ ...event, content: false, data: JSON.stringify(bare) }]
+}
+
+const ANNOTATIONS = JSON.stringify({
+  id: '',
+  object: '',
+  created: 0,
+  model: '',
+  choices: [],
+  prompt_filter_results: [{ prompt_index: 0, content_filter_results: { hate: { filtered: false, severity: 'safe' } } }],
+})
+
+const itemsOf = (answer: StreamAnswer, faults: FaultSet): { items: Item[]; last: Cut['last'] } => {
+  let events = faults.has('no_choices') ? answer.events.flatMap(withoutPayload) : [...answer.events]
+  const named = events.some((event) => event.event !== undefined)
+  if (faults.has('annotations_first') && !named) events = [{ data: ANNOTATIONS, content: false }, ...events]
+  const [cut] = cutsOf(answer, events, faults)
+  const torn = faultNumber(faults, 'torn_utf8')
+  const huge = faultNumber(faults, 'huge_event')
+  const inserts: { at: number; item: Item }[] = []
+  const place = (count: number): number => placeAfter(events, count, answer.endEvents)
+  if (huge !== undefined) inserts.push({ at: place(0), item: answer.contentEvent('x'.repeat(huge), place(0)) })
+  if (torn !== undefined) inserts.push({ at: place(torn), item: tornEvent(answer, place(torn)) })
+  const end = cut?.at ?? (faults.has('no_done') ? events.length - answer.endEvents : events.length)
+  const items: Item[] = []
+  for (let index = 0; index <= end; index++) {
+    for (const insert of inserts) if (insert.at === index) items.push(insert.item)
+    const event = events[index]
+    if (index < end && event !== undefined) items.push(event)
+  }
+  return { items: [...items, ...(cut?.items ?? [])], last: cut?.last ?? 'end' }
+}
+
+const encode = (event: StreamEvent, eol: string): string =>
+  `${event.event === undefined ? '' : `event: ${event.event}${eol}`}data: ${event.data}${eol}${eol}`
+
+const streamScript = (answer: StreamAnswer, faults: FaultSet): Script => {
+  const { items, last } = itemsOf(answer, faults)
+  const eol = faults.has('crlf') ? '\r\n' : '\n'
+  const first = faultNumber(faults, 'delay_first')
+  const interval = faultNumber(faults, 'interval')
+  const split = faults.has('split_utf8')
+  const twice = faults.has('duplicate_frames')
+  const steps: Step[] = first === undefined ? [] : [{ do: 'wait', ms: first }]
+  let contents = 0
+  for (const item of items) {
+    if (Buffer.isBuffer(item)) {
+      steps.push({ do: 'write', bytes: item })
+      continue
+    }
+    if (faults.has('comments')) steps.push({ do: 'write', bytes: `: keep-alive${eol}${eol}` })
+    if (item.content && interval !== undefined && contents > 0) steps.push({ do: 'wait', ms: interval })
+    if (item.content) contents++
+    const bytes = encode(item, eol)
+    steps.push(...writeSteps(bytes, split))
+    if (twice && item.content) steps.push(...writeSteps(bytes, split))
+  }
+  if (last !== 'end') steps.push({ do: last })
+  return {
+    status: answer.status ?? 200,
+    headers: {
+      'content-type': 'text/event-stream; charset=utf-8',
+      'cache-control': 'no-cache',
+      ...(faults.has('gzip_body') ? { 'content-encoding': 'gzip' } : {}),
+      ...answer.headers,
+      ...faultHeaders(faults),
+    },
+    steps,
+    gzipChunks: faults.has('gzip_body'),
+  }
+}
+
+export const scriptFor = (answer: Answer, faults: FaultSet): Script =>
+  answer.kind === 'stream' ? streamScript(answer, faults) : bodyScript(answer, faults)
