@@ -1,5 +1,5 @@
 import { dirname, posix, relative, sep } from 'node:path'
-import { FOLDERS, PACKAGE_HOMES, mayImport } from './rows.ts'
+import { FOLDERS, PACKAGE_HOMES, ROOT, mayImport } from './rows.ts'
 
 /** Static, type-only, re-exporting, side-effect and dynamic imports, and `import('x')` in types. */
 const SPECIFIER =
@@ -12,16 +12,14 @@ export const importsOf = (text: string): string[] =>
 
 const folderOf = (path: string): string => {
   const parts = path.split('/')
-  return parts.length > 2 ? (parts[1] ?? '') : '(root)'
+  return parts.length > 2 ? (parts[1] ?? '') : ROOT
 }
 
 /** What is wrong with the imports of one production file; `path` is relative to the repository, such as `src/auth/key.ts`. */
 export const judgeImports = (path: string, text: string): string[] => {
   const file = path.split(sep).join('/')
   const from = folderOf(file)
-  if (from !== '(root)' && !FOLDERS.includes(from)) return [`${file}: src/${from} is in no row`]
-  // src/main.ts and its like sit above everything.
-  if (from === '(root)') return []
+  if (from !== ROOT && !FOLDERS.includes(from)) return [`${file}: src/${from} is in no row`]
   const problems: string[] = []
   for (const specifier of importsOf(text)) {
     if (specifier.startsWith('.')) {
@@ -35,7 +33,8 @@ export const judgeImports = (path: string, text: string): string[] => {
     }
     const name = specifier.startsWith('@') ? specifier.split('/').slice(0, 2).join('/') : specifier.split('/')[0]
     const homes = PACKAGE_HOMES[name ?? '']
-    if (homes !== undefined && !homes.includes(from)) problems.push(`${file}: src/${from} may not use ${name}`)
+    if (from !== ROOT && homes !== undefined && !homes.includes(from))
+      problems.push(`${file}: src/${from} may not use ${name}`)
   }
   return problems
 }

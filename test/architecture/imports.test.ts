@@ -39,6 +39,12 @@ describe('the judge', () => {
     expect(judgeImports('src/auth/deep/er/canary.ts', `import '../../x.ts'`)).toEqual([])
   })
 
+  test('lets the files of src itself import everything, and only the command line import them', () => {
+    expect(judgeImports('src/server.ts', `import './http/x.ts'\nimport 'fastify'`)).toEqual([])
+    expect(judgeImports('src/cli/main.ts', `await import('../server.ts')`)).toEqual([])
+    expect(judgeImports('src/http/canary.ts', `await import('../server.ts')`)).toHaveLength(1)
+  })
+
   test('refuses folders without a row, paths out of src and packages away from home', () => {
     expect(judgeImports('src/misc/canary.ts', '')).toEqual(['src/misc/canary.ts: src/misc is in no row'])
     expect(judgeImports('src/auth/canary.ts', `import '../../test/x.ts'`)).toHaveLength(1)

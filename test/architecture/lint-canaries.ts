@@ -11,7 +11,7 @@ const canary = (path: string, rule: string | null, code: string): Canary => ({ p
 const lines = (count: number, line: (index: number) => string): string =>
   Array.from({ length: count }, (_, index) => line(index)).join('\n')
 
-const branches = lines(20, (index) => `  if (n === ${index}) return ${index + 1}`)
+const branches = lines(21, (index) => `  if (n === ${index}) return ${index + 1}`)
 
 export const CANARIES: readonly Canary[] = [
   canary('src/auth/any.ts', 'typescript(no-explicit-any)', `export const f = (x: any): number => (x === 1 ? 1 : 2)`),

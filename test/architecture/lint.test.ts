@@ -37,9 +37,9 @@ beforeAll(() => {
     for (const name of Object.keys(PACKAGE_HOMES)) {
       put(packagePath(from, name), `import type * as everything from '${name}'\n\nexport type Seen = typeof everything`)
     }
-    put(`src/${from}/deep/er/down.ts`, `import { target } from '../../../main.ts'\n\nexport const seen = target`)
+    put(`src/${from}/deep/er/down.ts`, `import { target } from '../../../server.ts'\n\nexport const seen = target`)
   }
-  put('src/main.ts', `export const target = 1`)
+  put('src/server.ts', `export const target = 1`)
   for (const { path, code } of CANARIES) put(path, code)
 
   const { stdout, stderr } = lint(folder, '-f', 'json')
