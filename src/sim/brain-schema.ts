@@ -170,32 +170,57 @@ const generate = (schema: Json, name: string, outer: Context): Json => {
   }
 }
 
-const generateObject = (schema: JsonObject, context: Context): JsonObject => {
+const generateObject = (schema: JsonObject, outer: Context): JsonObject => {
+  const context = { ...outer, variant: 0 }
   const properties = asObject(schema['properties']) ?? {}
   const required = new Set((asArray(schema['required']) ?? []).filter((key) => typeof key === 'string'))
-  const extras = schema['additionalProperties']
   const least = asNumber(schema['minProperties']) ?? 0
   const out: JsonObject = {}
-  const inner = { ...context, variant: 0 }
   let spare = Math.max(0, least - required.size)
+  const wantsOptional = (key: string, wanted: Json): boolean =>
+    context.allProperties || spare > 0 || (context.liftOptional && offered(key, wanted, context))
   for (const [key, wanted] of Object.entries(properties)) {
-    const optional = !required.has(key)
-    if (optional && !context.allProperties && spare === 0 && !(context.liftOptional && offered(key, wanted, context)))
-      continue
-    try {
-      out[key] = generate(wanted, key, inner)
-      if (optional && spare > 0) spare--
-    } catch (error) {
-      if (!optional || !(error instanceof Unsatisfiable)) throw error
+    if (required.has(key)) {
+      out[key] = generate(wanted, key, context)
+    } else if (wantsOptional(key, wanted)) {
+      const value = generateOptional(wanted, key, context)
+      if (value === undefined) continue
+      out[key] = value
+      spare = Math.max(0, spare - 1)
     }
   }
-  for (const key of required) {
-    if (!(key in out)) out[key] = generate(typeof extras === 'object' ? extras : {}, key, inner)
-  }
-  for (let i = 1; Object.keys(out).length < least && extras !== false; i++) {
-    if (!(`key${i}` in properties)) out[`key${i}`] = generate(extras ?? true, `key${i}`, inner)
-  }
+  addExtras(out, schema['additionalProperties'], [...required], least, context)
   return out
+}
+
+/** Undefined: the schema cannot be satisfied here. */
+const generateOptional = (schema: Json, name: string, context: Context): Json | undefined => {
+  try {
+    return generate(schema, name, context)
+  } catch (error) {
+    if (error instanceof Unsatisfiable) return undefined
+    throw error
+  }
+}
+
+/** Required keys that `properties` does not describe, and keys that only fill an object up to `minProperties`. */
+const addExtras = (
+  out: JsonObject,
+  extras: Json | undefined,
+  required: readonly string[],
+  least: number,
+  context: Context,
+): void => {
+  for (const key of required) {
+    if (!(key in out)) out[key] = generate(extras ?? true, key, context)
+  }
+  let missing = extras === false ? 0 : least - Object.keys(out).length
+  for (let i = 1; missing > 0; i++) {
+    const key = `key${i}`
+    if (key in out) continue
+    out[key] = generate(extras ?? true, key, context)
+    missing--
+  }
 }
 
 /** Whether the prompt holds something for an optional property: looked up without consuming it. */
@@ -213,30 +238,37 @@ const offered = (key: string, schema: Json, context: Context): boolean => {
   }
 }
 
+const leastItems = (schema: JsonObject): number => {
+  const least = asNumber(schema['minItems']) ?? 0
+  return schema['contains'] === undefined ? least : Math.max(least, asNumber(schema['minContains']) ?? 1)
+}
+
+const MAX_UNIQUE_ATTEMPTS = 64
+
+const uniqueItem = (wanted: Json, name: string, known: readonly Json[], context: Context): Json => {
+  const texts = new Set(known.map((item) => JSON.stringify(item)))
+  for (let variant = known.length; variant <= known.length + MAX_UNIQUE_ATTEMPTS; variant++) {
+    const value = generate(wanted, name, { ...context, variant })
+    if (!texts.has(JSON.stringify(value))) return value
+  }
+  throw new Unsatisfiable('no further unique item')
+}
+
 const generateArray = (schema: JsonObject, name: string, context: Context): Json[] => {
   const prefix = asArray(schema['prefixItems']) ?? []
   const items = schema['items'] ?? true
   const contains = schema['contains']
-  const least = Math.max(
-    asNumber(schema['minItems']) ?? 0,
-    contains === undefined ? 0 : (asNumber(schema['minContains']) ?? 1),
-  )
-  const most = asNumber(schema['maxItems']) ?? Infinity
+  const least = leastItems(schema)
+  const most = Math.min(32, asNumber(schema['maxItems']) ?? Infinity)
   const unique = schema['uniqueItems'] === true
   const out: Json[] = []
-  const required = context.liftOptional ? 0 : least
-  const lifted =
-    context.liftOptional && prefix.length === 0 ? liftedNumbers(items, name, Math.min(most, 32), context) : []
-  for (const value of lifted) if (!unique || !out.includes(value)) out.push(value)
-  for (let i = out.length; i < Math.max(required, least); i++) {
-    const wanted = prefix[i] ?? contains ?? items
-    const known = new Set(out.map((item) => JSON.stringify(item)))
-    let value = generate(wanted, name, { ...context, variant: unique ? i : 0 })
-    for (let attempt = 1; unique && known.has(JSON.stringify(value)); attempt++) {
-      if (attempt > 64) throw new Unsatisfiable('no further unique item')
-      value = generate(wanted, name, { ...context, variant: i + attempt })
-    }
-    out.push(value)
+  if (context.liftOptional && prefix.length === 0 && contains === undefined) {
+    const lifted = liftedNumbers(items, name, most, context)
+    out.push(...(unique ? new Set(lifted) : lifted))
+  }
+  while (out.length < least) {
+    const wanted = prefix[out.length] ?? contains ?? items
+    out.push(unique ? uniqueItem(wanted, name, out, context) : generate(wanted, name, { ...context, variant: 0 }))
   }
   return out
 }
@@ -308,32 +340,41 @@ const FORMATS: Readonly<Record<string, string>> = {
   byte: 'AA==',
 }
 
+const stringCandidates = (schema: JsonObject, name: string, context: Context): string[] => {
+  const pattern = asString(schema['pattern'])
+  const format = FORMATS[asString(schema['format']) ?? '']
+  const fixed = [...(format === undefined ? [] : [format]), ...(pattern === undefined ? [] : samplesOf(pattern))]
+  if (format !== undefined || pattern !== undefined) return fixed
+  const { variant } = context
+  const least = asNumber(schema['minLength']) ?? 0
+  const word = context.lift.word(name) + (variant === 0 ? '' : String(variant))
+  // The number goes first when the end is cut off, or all variants would come out the same.
+  const cut = [...(variant === 0 ? word : `${variant}${word}`)].slice(0, asNumber(schema['maxLength'])).join('')
+  return [word, cut, word.padEnd(least, 'x'), cut.padEnd(least, 'x'), '']
+}
+
 const generateString = (schema: JsonObject, name: string, context: Context): string => {
   const pattern = asString(schema['pattern'])
-  const format = asString(schema['format'])
   const least = asNumber(schema['minLength']) ?? 0
   const most = asNumber(schema['maxLength']) ?? Infinity
-  const matcher = pattern === undefined ? undefined : new RegExp(pattern, 'u')
+  const matcher = pattern === undefined ? undefined : compile(pattern)
   const fits = (text: string): boolean => {
     const length = [...text].length
     return length >= least && length <= most && (matcher === undefined || matcher.test(text))
   }
   const lifted = context.variant === 0 ? context.lift.string(name, schema) : undefined
   if (lifted !== undefined && fits(lifted)) return lifted
-  const formatted = format === undefined ? undefined : FORMATS[format]
-  const word = context.variant === 0 ? context.lift.word(name) : `${context.lift.word(name)}${context.variant}`
-  const cut = [...word].slice(0, most === Infinity ? undefined : most).join('')
-  const numbered = [...`${context.variant}${word}`].slice(0, most === Infinity ? undefined : most).join('')
-  const free = [word, context.variant === 0 ? cut : numbered]
-  const padded = free.map((text) => text.padEnd(least, 'x'))
-  const candidates = [
-    ...(formatted === undefined ? [] : [formatted]),
-    ...(pattern === undefined ? [] : samplesOf(pattern)),
-    ...(formatted === undefined && pattern === undefined ? [...free, ...padded, ''] : []),
-  ]
-  const found = candidates.find(fits)
-  if (found === undefined) throw new Unsatisfiable(`no string for ${pattern ?? format ?? name}`)
+  const found = stringCandidates(schema, name, context).find(fits)
+  if (found === undefined) throw new Unsatisfiable(`no string for '${name}'`)
   return found
+}
+
+const compile = (pattern: string): RegExp => {
+  try {
+    return new RegExp(pattern, 'u')
+  } catch {
+    throw new Unsatisfiable(`not a pattern: ${pattern}`)
+  }
 }
 
 /** An instance of `schema`; null if the schema cannot be satisfied (by this generator). */

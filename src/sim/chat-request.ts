@@ -132,33 +132,38 @@ const named = (tools: readonly ToolSpec[], name: string | undefined, param: stri
   return { mode: 'named', name }
 }
 
-/** Also narrows the tools, for `allowed_tools`. */
-const readToolChoice = (
-  body: JsonObject,
-  tools: readonly ToolSpec[],
-): { choice: ToolChoice; tools: readonly ToolSpec[] } => {
+interface Chosen {
+  readonly choice: ToolChoice
+  readonly tools: readonly ToolSpec[]
+}
+
+const readAllowed = (allowed: JsonObject, tools: readonly ToolSpec[]): Chosen => {
+  const targets = (asArray(allowed['tools']) ?? []).map((item) => asObject(asObject(item)?.['function']))
+  const names = new Set(targets.map((target) => asString(target?.['name'])))
+  const mode = allowed['mode'] === 'required' ? 'required' : 'auto'
+  return { choice: { mode }, tools: tools.filter((tool) => names.has(tool.name)) }
+}
+
+/** `tool_choice`, or `function_call` of the older form. */
+const rawChoice = (body: JsonObject): Json => {
   const legacy = body['function_call']
-  const raw = body['tool_choice'] ?? (isObject(legacy) ? { type: 'function', function: legacy } : legacy) ?? 'auto'
+  return body['tool_choice'] ?? (isObject(legacy) ? { type: 'function', function: legacy } : legacy) ?? 'auto'
+}
+
+/** Also narrows the tools, for `allowed_tools`. */
+const readToolChoice = (body: JsonObject, tools: readonly ToolSpec[]): Chosen => {
   if (body['tool_choice'] !== undefined && body['tool_choice'] !== null && tools.length === 0) {
     throw badRequest("'tool_choice' is only allowed when 'tools' are specified.", 'tool_choice')
   }
+  const raw = rawChoice(body)
   if (raw === 'auto' || raw === 'none' || raw === 'required') return { choice: { mode: raw }, tools }
   const object = asObject(raw)
   const allowed = object?.['type'] === 'allowed_tools' ? asObject(object['allowed_tools']) : undefined
-  if (allowed !== undefined) {
-    const names = new Set(
-      (asArray(allowed['tools']) ?? []).map((item) => asString(asObject(asObject(item)?.['function'])?.['name'])),
-    )
-    const mode = allowed['mode'] === 'required' ? 'required' : 'auto'
-    return { choice: { mode }, tools: tools.filter((tool) => names.has(tool.name)) }
-  }
+  if (allowed !== undefined) return readAllowed(allowed, tools)
   const target = asObject(object?.['function']) ?? asObject(object?.['custom'])
   if (target === undefined) {
-    throw badRequest(
-      "Invalid value for 'tool_choice': expected 'none', 'auto', 'required' or a tool.",
-      'tool_choice',
-      'invalid_value',
-    )
+    const message = "Invalid value for 'tool_choice': expected 'none', 'auto', 'required' or a tool."
+    throw badRequest(message, 'tool_choice', 'invalid_value')
   }
   return { choice: named(tools, asString(target['name']), 'tool_choice'), tools }
 }

@@ -44,48 +44,70 @@ const dereference = (state: SimState, item: JsonObject): JsonObject => {
   return found
 }
 
-const outputText = (call: Call, item: JsonObject, at: string): { text: string; media: readonly string[] } =>
-  readContent(item['output'], `${at}.output`, (id) => call.state.files.has(id))
+interface Reading {
+  readonly call: Call
+  readonly messages: Message[]
+  /** Names of the tools whose calls have no output yet, by call id. */
+  readonly open: Map<string, string>
+}
 
-/** Items become messages; calls join the assistant message before them, as in the chat API. */
-const readItems = (call: Call, items: readonly Json[]): Message[] => {
-  const messages: Message[] = []
-  const open = new Map<string, string>()
-  for (const [index, raw] of items.entries()) {
-    const at = `input[${index}]`
-    const object = asObject(raw)
-    if (object === undefined) throw badRequest(`Invalid type for '${at}': expected an object.`, at, 'invalid_type')
-    const item = dereference(call.state, object)
-    const type = asString(item['type']) ?? 'message'
-    if (type === 'message') {
-      const role = asString(item['role']) ?? ''
-      if (!['user', 'assistant', 'system', 'developer'].includes(role)) {
-        const message = `Invalid value: '${role}'. Supported values are: 'assistant', 'system', 'developer', and 'user'.`
-        throw badRequest(message, `${at}.role`, 'invalid_value')
-      }
-      const content = readContent(item['content'], `${at}.content`, (id) => call.state.files.has(id))
-      messages.push({ ...content, role: role === 'user' || role === 'assistant' ? role : 'system', calls: [] })
-    } else if (type === 'function_call' || type === 'custom_tool_call') {
-      const name = asString(item['name']) ?? ''
-      open.set(asString(item['call_id']) ?? '', name)
-      const made = { name, input: asString(item['arguments']) ?? asString(item['input']) ?? '' }
-      const last = messages.at(-1)
-      if (last?.role === 'assistant') messages[messages.length - 1] = { ...last, calls: [...last.calls, made] }
-      else messages.push({ role: 'assistant', text: '', media: [], calls: [made] })
-    } else if (type === 'function_call_output' || type === 'custom_tool_call_output') {
-      const id = asString(item['call_id']) ?? ''
-      const toolName = open.get(id)
-      if (toolName === undefined)
-        throw badRequest(`No tool call found for function call output with call_id ${id}.`, 'input')
-      open.delete(id)
-      messages.push({ ...outputText(call, item, at), role: 'tool', calls: [], toolName })
-    } else if (type === 'reasoning') {
-      checkReasoning(call.state, item, at)
-    }
+const readMessage = ({ call, messages }: Reading, item: JsonObject, at: string): void => {
+  const role = asString(item['role']) ?? ''
+  if (!['user', 'assistant', 'system', 'developer'].includes(role)) {
+    const message = `Invalid value: '${role}'. Supported values are: 'assistant', 'system', 'developer', and 'user'.`
+    throw badRequest(message, `${at}.role`, 'invalid_value')
   }
-  const [unanswered] = open.keys()
+  const content = readContent(item['content'], `${at}.content`, (id) => call.state.files.has(id))
+  messages.push({ ...content, role: role === 'user' || role === 'assistant' ? role : 'system', calls: [] })
+}
+
+/** Calls join the assistant message before them, as in the chat API. */
+const readToolCall = ({ messages, open }: Reading, item: JsonObject): void => {
+  const name = asString(item['name']) ?? ''
+  open.set(asString(item['call_id']) ?? '', name)
+  const made = { name, input: asString(item['arguments']) ?? asString(item['input']) ?? '' }
+  const last = messages.at(-1)
+  if (last?.role === 'assistant') messages[messages.length - 1] = { ...last, calls: [...last.calls, made] }
+  else messages.push({ role: 'assistant', text: '', media: [], calls: [made] })
+}
+
+const readToolOutput = ({ call, messages, open }: Reading, item: JsonObject, at: string): void => {
+  const id = asString(item['call_id']) ?? ''
+  const toolName = open.get(id)
+  if (toolName === undefined) {
+    throw badRequest(`No tool call found for function call output with call_id ${id}.`, 'input')
+  }
+  open.delete(id)
+  const content = readContent(item['output'], `${at}.output`, (file) => call.state.files.has(file))
+  messages.push({ ...content, role: 'tool', calls: [], toolName })
+}
+
+const readItem = (reading: Reading, raw: Json, at: string): void => {
+  const object = asObject(raw)
+  if (object === undefined) throw badRequest(`Invalid type for '${at}': expected an object.`, at, 'invalid_type')
+  const item = dereference(reading.call.state, object)
+  switch (asString(item['type']) ?? 'message') {
+    case 'message':
+      return readMessage(reading, item, at)
+    case 'function_call':
+    case 'custom_tool_call':
+      return readToolCall(reading, item)
+    case 'function_call_output':
+    case 'custom_tool_call_output':
+      return readToolOutput(reading, item, at)
+    case 'reasoning':
+      return checkReasoning(reading.call.state, item, at)
+    default:
+    // Calls of hosted tools and the like say nothing to this model.
+  }
+}
+
+const readItems = (call: Call, items: readonly Json[]): Message[] => {
+  const reading: Reading = { call, messages: [], open: new Map() }
+  for (const [index, raw] of items.entries()) readItem(reading, raw, `input[${index}]`)
+  const [unanswered] = reading.open.keys()
   if (unanswered !== undefined) throw badRequest(`No tool output found for function call ${unanswered}.`, 'input')
-  return messages
+  return reading.messages
 }
 
 const readTools = (body: JsonObject): ToolSpec[] =>
