@@ -1,0 +1,48 @@
+import Fastify, { type FastifyInstance } from 'fastify'
+import type { FamilySnapshot } from '../telemetry/metrics.ts'
+import { OPENMETRICS_TYPE, PROMETHEUS_TYPE, renderMetrics } from '../telemetry/metrics.ts'
+
+/** What the process tells its operators. */
+export interface AdminState {
+  readonly ready: boolean
+  state(): object
+  /** Secrets masked. */
+  config(): object
+  metrics(): Promise<FamilySnapshot[]>
+  reload(): Promise<boolean>
+}
+
+/** Health, metrics and state, apart from the traffic: its own port, loopback unless configured otherwise. */
+export class AdminListener {
+  readonly #app: FastifyInstance
+
+  constructor(state: AdminState) {
+    const app = Fastify({ logger: false, forceCloseConnections: true })
+    // Liveness says that the event loop turns, nothing more: a restart mends nothing else.
+    app.get('/livez', async () => ({ status: 'ok' }))
+    app.get('/readyz', async (_request, reply) => reply.code(state.ready ? 200 : 503).send({ status: state.ready ? 'ok' : 'not ready' }))
+    app.get('/metrics', async (request, reply) => {
+      const open = request.headers.accept?.includes('application/openmetrics-text') === true
+      return reply.type(open ? OPENMETRICS_TYPE : PROMETHEUS_TYPE).send(renderMetrics(await state.metrics(), open))
+    })
+    app.get('/admin/state', async () => state.state())
+    app.get('/admin/config', async () => state.config())
+    app.post('/admin/reload', async (_request, reply) => {
+      const taken = await state.reload()
+      return reply.code(taken ? 200 : 422).send(state.state())
+    })
+    app.setNotFoundHandler((request, reply) => reply.code(404).send({ error: { message: `There is nothing at ${request.method} ${request.url.slice(0, 200)}.` } }))
+    this.#app = app
+  }
+
+  /** Resolves with the port. */
+  async listen(port: number, host: string): Promise<number> {
+    await this.#app.listen({ port, host })
+    const address = this.#app.server.address()
+    return typeof address === 'object' && address !== null ? address.port : port
+  }
+
+  async close(): Promise<void> {
+    await this.#app.close()
+  }
+}

@@ -1,0 +1,46 @@
+/**
+ * What the pipeline sees of its client. A listener implements these; the pipeline never knows which one.
+ */
+
+/** Flat list: name, value, name, value. Names in lower case. */
+export type HeaderList = string[]
+
+export interface Received {
+  readonly method: string
+  /** Without the query. */
+  readonly path: string
+  /** With its `?`, or empty. */
+  readonly query: string
+  /** Value of a header by its lower-case name; of several with one name, the first. */
+  header(name: string): string | undefined
+  /** All headers, lower-case; built on first use, so for rare needs only. */
+  headers(): Readonly<Record<string, string | string[] | undefined>>
+  /** Decoded body (no content-encoding), whole. Empty when there was none. */
+  readonly body: Buffer
+  /** Peer address of the connection, for logs. */
+  readonly peer: string
+  /** Ms, Clock.monotonic: when the head was read. */
+  readonly startedAt: number
+}
+
+export interface ReplyWriter {
+  /** False once the client is gone or the answer is complete. */
+  readonly open: boolean
+  /** Head and body in one go; ends the answer. */
+  send(status: number, headers: HeaderList, body: Buffer | string): void
+  /** Head of a body that follows in pieces. Once. */
+  head(status: number, headers: HeaderList): void
+  /** False = the client is slow: stop until the listener calls ClientSide.onDrain. */
+  write(chunk: Buffer | string): boolean
+  end(chunk?: Buffer | string): void
+  /** Breaks the connection so that the client cannot take what it has for complete. */
+  destroy(): void
+}
+
+/** What a listener tells the pipeline about one request after handing it over. */
+export interface ClientSide {
+  /** The client went away before the answer was complete. */
+  onClientGone(): void
+  /** The client reads again after a write that returned false. */
+  onDrain(): void
+}

@@ -1,0 +1,48 @@
+/**
+ * What the pipeline sees of a backend. src/upstream implements it; nothing else knows the HTTP client.
+ */
+
+export type UpstreamHeaders = Readonly<Record<string, string | string[] | undefined>>
+
+export interface UpstreamRequest {
+  readonly method: string
+  /** Path with query, as sent. */
+  readonly path: string
+  /** Flat list: name, value. Includes everything but host and content-length. */
+  readonly headers: string[]
+  readonly body: Buffer | null
+}
+
+/**
+ * connect: no connection (refused, DNS, timeout), nothing was sent. tls: handshake or certificate.
+ * reset: broken after the request was sent. protocol: not HTTP, or over a bound. aborted: by our own abort().
+ */
+export type FaultKind = 'connect' | 'tls' | 'reset' | 'protocol' | 'aborted'
+
+export interface UpstreamFault {
+  readonly kind: FaultKind
+  /** For logs: no secrets, no content. */
+  readonly detail: string
+}
+
+/** Callbacks come in this order: onHead once, onData any number, then one of onEnd and onFault. */
+export interface UpstreamSink {
+  onHead(status: number, headers: UpstreamHeaders): void
+  onData(chunk: Buffer): void
+  onEnd(): void
+  onFault(fault: UpstreamFault): void
+}
+
+export interface Call {
+  /** Closes the backend's socket at once; onFault is not called for it. */
+  abort(): void
+  pause(): void
+  resume(): void
+}
+
+/** One origin with its TLS settings; owns the connections. */
+export interface Upstream {
+  call(request: UpstreamRequest, sink: UpstreamSink): Call
+  /** Waits for calls under way, then closes the connections. */
+  close(): Promise<void>
+}

@@ -1,0 +1,87 @@
+import { write } from 'node:fs'
+
+/** Pipes take writes up to PIPE_BUF (4096 on Linux) whole: lines of several threads then never mix. */
+const BATCH_BYTES = 4096
+const FLUSH_MS = 100
+/** When the reader is this far behind, lines are dropped and counted rather than memory filled. */
+const MAX_QUEUED_BYTES = 8 << 20
+
+/**
+ * Writes whole lines to a file descriptor without ever blocking the event loop. Lines are batched; a batch goes out
+ * when full or after 100 ms. Not for lines whose loss matters: under back-pressure they are dropped and counted.
+ */
+export class LineWriter {
+  readonly #fd: number
+  #batch = ''
+  readonly #queue: string[] = []
+  #queuedBytes = 0
+  #writing = false
+  #timer: NodeJS.Timeout | null = null
+  readonly #idle: (() => void)[] = []
+  dropped = 0
+
+  constructor(fd: number) {
+    this.#fd = fd
+  }
+
+  /** line ends with its newline. */
+  write(line: string): void {
+    if (this.#queuedBytes > MAX_QUEUED_BYTES) {
+      this.dropped++
+      return
+    }
+    if (this.#batch.length > 0 && this.#batch.length + line.length > BATCH_BYTES) this.#push()
+    this.#batch += line
+    if (this.#batch.length >= BATCH_BYTES) this.#push()
+    else if (this.#timer === null) {
+      this.#timer = setTimeout(() => {
+        this.#timer = null
+        this.#push()
+      }, FLUSH_MS)
+      this.#timer.unref()
+    }
+  }
+
+  #push(): void {
+    if (this.#batch === '') return
+    this.#queue.push(this.#batch)
+    this.#queuedBytes += this.#batch.length
+    this.#batch = ''
+    if (!this.#writing) this.#next()
+  }
+
+  #next(): void {
+    const text = this.#queue.shift()
+    if (text === undefined) {
+      this.#writing = false
+      for (const done of this.#idle.splice(0)) done()
+      return
+    }
+    this.#writing = true
+    this.#queuedBytes -= text.length
+    this.#writeAll(Buffer.from(text), 0)
+  }
+
+  #writeAll(bytes: Buffer, from: number): void {
+    write(this.#fd, bytes, from, bytes.length - from, null, (error, written) => {
+      if (error !== null && error.code === 'EAGAIN') {
+        setTimeout(() => this.#writeAll(bytes, from), 10)
+        return
+      }
+      if (error !== null) this.dropped++
+      else if (from + written < bytes.length) {
+        this.#writeAll(bytes, from + written)
+        return
+      }
+      this.#next()
+    })
+  }
+
+  /** Resolves when everything written so far is out. */
+  flush(): Promise<void> {
+    this.#push()
+    if (!this.#writing) return Promise.resolve()
+    return new Promise((resolve) => this.#idle.push(resolve))
+  }
+}
+

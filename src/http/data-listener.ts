@@ -1,0 +1,136 @@
+import type { Socket } from 'node:net'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { createServer, type Server } from 'node:http'
+import { createServer as createHttp2Server, type Http2Server, type ServerHttp2Session } from 'node:http2'
+import type { ServerConfig } from '../contracts/config.ts'
+import { GatewayError } from '../core/errors.ts'
+import { requestId } from '../core/ids.ts'
+import { errorJson } from '../protocol/openai/errors.ts'
+
+const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n')
+const BACKLOG = 4096
+const CHECK_MS = 1000
+const IDLE_CONNECTION_MS = 75_000
+const HTTP2_STREAMS = 250
+
+export interface ListenerParts {
+  readonly limits: ServerConfig['limits']
+  readonly handle: (req: IncomingMessage, res: ServerResponse) => void
+  /** Messages that are not HTTP, or too slow, or too large: they never reach the handler. */
+  readonly onClientError: (error: GatewayError) => void
+}
+
+/** HTTP/1.1 and HTTP/2 without TLS (prior knowledge) on one port: the first bytes of a connection tell which. */
+export class DataListener {
+  readonly #http1: Server
+  readonly #http2: Http2Server
+  readonly #sessions = new Set<ServerHttp2Session>()
+  /** Connections that have not sent their first bytes. */
+  readonly #silent = new Set<Socket>()
+
+  constructor(parts: ListenerParts) {
+    const { limits } = parts
+    this.#http1 = createServer(
+      {
+        noDelay: true,
+        keepAliveTimeout: IDLE_CONNECTION_MS,
+        headersTimeout: limits.headerTimeoutMs,
+        requestTimeout: limits.headerTimeoutMs + limits.bodyTimeoutMs,
+        connectionsCheckingInterval: CHECK_MS,
+        maxHeaderSize: limits.headerBytes,
+        // Reads that come in one packet are rare: a larger buffer only costs memory on each open stream.
+        highWaterMark: 65536,
+      },
+      parts.handle,
+    )
+    // Above this Node drops headers in silence; the handler refuses a little earlier, and says so.
+    this.#http1.maxHeadersCount = limits.headerCount + 16
+    this.#http1.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => answerClientError(error, socket, parts))
+    // An upgrade that nobody asked for is answered as the plain request it also is (RFC 9110 7.8).
+    this.#http2 = createHttp2Server({ settings: { maxConcurrentStreams: HTTP2_STREAMS, maxHeaderListSize: limits.headerBytes } }, parts.handle as never)
+    this.#http2.on('session', (session) => {
+      this.#sessions.add(session)
+      session.once('close', () => this.#sessions.delete(session))
+    })
+    this.#http2.on('sessionError', () => {})
+    this.#splitConnections(limits.headerTimeoutMs)
+  }
+
+  #splitConnections(firstBytesMs: number): void {
+    const [toHttp1] = this.#http1.listeners('connection') as ((socket: Socket) => void)[]
+    this.#http1.removeAllListeners('connection')
+    this.#http1.on('connection', (socket: Socket) => {
+      this.#silent.add(socket)
+      socket.setTimeout(firstBytesMs, () => socket.destroy())
+      const onError = (): void => void socket.destroy()
+      const onClose = (): void => void this.#silent.delete(socket)
+      socket.on('error', onError)
+      socket.on('close', onClose)
+      socket.once('data', (first: Buffer) => {
+        this.#silent.delete(socket)
+        socket.pause()
+        socket.setTimeout(0)
+        socket.removeAllListeners('timeout')
+        socket.off('error', onError)
+        socket.off('close', onClose)
+        socket.unshift(first)
+        if (first.length >= 3 && PREFACE.subarray(0, first.length).equals(first.subarray(0, PREFACE.length))) this.#http2.emit('connection', socket)
+        else toHttp1!.call(this.#http1, socket)
+        socket.resume()
+      })
+    })
+  }
+
+  /** Resolves with the port. reusePort: several workers listen on one port (Linux SO_REUSEPORT). */
+  listen(port: number, host: string, reusePort: boolean): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#http1.once('error', reject)
+      this.#http1.listen({ port, host, backlog: BACKLOG, reusePort }, () => {
+        this.#http1.off('error', reject)
+        const address = this.#http1.address()
+        resolve(typeof address === 'object' && address !== null ? address.port : port)
+      })
+    })
+  }
+
+  /** No new connections; idle ones close, the others with their answer. Resolves when the last one is gone. */
+  close(): Promise<void> {
+    for (const session of this.#sessions) session.close()
+    for (const socket of this.#silent) socket.destroy()
+    return new Promise((resolve) => {
+      this.#http1.close(() => resolve())
+    })
+  }
+
+  /** What is still open is cut. */
+  destroy(): void {
+    for (const session of this.#sessions) session.destroy()
+    this.#http1.closeAllConnections()
+  }
+
+  closeIdle(): void {
+    this.#http1.closeIdleConnections()
+  }
+}
+
+const TIMEOUT_CODES = new Set(['ERR_HTTP_REQUEST_TIMEOUT'])
+
+/** Node answers parser errors with an empty body: ours have the envelope as all others. */
+function answerClientError(error: NodeJS.ErrnoException, socket: Socket, parts: ListenerParts): void {
+  const answered = (socket as Socket & { _httpMessage?: ServerResponse | null })._httpMessage
+  if (error.code === 'ECONNRESET' || !socket.writable || answered?.headersSent === true) {
+    socket.destroy()
+    return
+  }
+  let gatewayError: GatewayError
+  if (error.code === 'HPE_HEADER_OVERFLOW') gatewayError = new GatewayError('headers_too_large', `The headers are larger than ${parts.limits.headerBytes} bytes.`)
+  else if (TIMEOUT_CODES.has(error.code ?? '')) gatewayError = new GatewayError('request_timeout', 'The request did not arrive in time.')
+  else gatewayError = new GatewayError('invalid_request', 'This is not a valid HTTP/1.1 message.', { detail: error.code })
+  parts.onClientError(gatewayError)
+  const id = requestId(undefined)
+  const body = errorJson(gatewayError, id)
+  const reason = { 400: 'Bad Request', 408: 'Request Timeout', 431: 'Request Header Fields Too Large' }[gatewayError.status] ?? 'Error'
+  socket.end(
+    `HTTP/1.1 ${gatewayError.status} ${reason}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nx-request-id: ${id}\r\nconnection: close\r\n\r\n${body}`,
+  )
+}

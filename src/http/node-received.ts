@@ -1,0 +1,62 @@
+import type { IncomingMessage } from 'node:http'
+import type { Received } from '../contracts/http.ts'
+
+/** One request of node:http, its body read. */
+export class NodeReceived implements Received {
+  readonly method: string
+  readonly path: string
+  readonly query: string
+  readonly peer: string
+  readonly startedAt: number
+  body: Buffer
+  readonly #req: IncomingMessage
+  readonly #raw: readonly string[]
+
+  constructor(req: IncomingMessage, startedAt: number) {
+    const url = req.url ?? '/'
+    const mark = url.indexOf('?')
+    this.method = req.method ?? 'GET'
+    this.path = mark < 0 ? url : url.slice(0, mark)
+    this.query = mark < 0 ? '' : url.slice(mark)
+    this.peer = req.socket.remoteAddress ?? ''
+    this.startedAt = startedAt
+    this.body = EMPTY
+    this.#req = req
+    this.#raw = req.rawHeaders
+  }
+
+  // Most requests ask for a few names only: building the object of all headers would cost more than these scans.
+  header(name: string): string | undefined {
+    const raw = this.#raw
+    const { length } = name
+    for (let i = 0; i < raw.length; i += 2) {
+      const key = raw[i]!
+      if (key.length === length && (key === name || key.toLowerCase() === name)) return raw[i + 1]
+    }
+    return undefined
+  }
+
+  headers(): Readonly<Record<string, string | string[] | undefined>> {
+    return this.#req.headers
+  }
+}
+
+const EMPTY = Buffer.alloc(0)
+
+const ONCE = new Set(['host', 'content-type', 'content-encoding', 'authorization', 'x-request-id'])
+const ONCE_LENGTHS = new Set([...ONCE].map((name) => name.length))
+
+/** A header that decides something stands twice: two readers could each take another one for true. */
+export function duplicateHeader(raw: readonly string[]): string | null {
+  let seen: string[] | null = null
+  for (let i = 0; i < raw.length; i += 2) {
+    const key = raw[i]!
+    if (!ONCE_LENGTHS.has(key.length)) continue
+    const name = key.toLowerCase()
+    if (!ONCE.has(name)) continue
+    if (seen === null) seen = [name]
+    else if (seen.includes(name)) return name
+    else seen.push(name)
+  }
+  return null
+}

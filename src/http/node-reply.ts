@@ -1,0 +1,54 @@
+import type { ServerResponse } from 'node:http'
+import type { HeaderList, ReplyWriter } from '../contracts/http.ts'
+
+/** The answer's side of one request of node:http, or of node:http2 through its compatible interface. */
+export class NodeReply implements ReplyWriter {
+  readonly #res: ServerResponse
+  readonly #close: boolean
+  #ended = false
+
+  /** close: tell the client that this connection ends with the answer (draining). HTTP/1.1 only. */
+  constructor(res: ServerResponse, close: boolean) {
+    this.#res = res
+    this.#close = close
+  }
+
+  get open(): boolean {
+    return !this.#ended && !this.#res.destroyed
+  }
+
+  send(status: number, headers: HeaderList, body: Buffer | string): void {
+    if (!this.open) return
+    this.#ended = true
+    headers.push('content-length', String(typeof body === 'string' ? Buffer.byteLength(body) : body.length))
+    this.#writeHead(status, headers)
+    this.#res.end(body)
+  }
+
+  head(status: number, headers: HeaderList): void {
+    if (!this.open) return
+    this.#writeHead(status, headers)
+    this.#res.flushHeaders()
+  }
+
+  #writeHead(status: number, headers: HeaderList): void {
+    if (this.#close) headers.push('connection', 'close')
+    this.#res.writeHead(status, headers)
+  }
+
+  write(chunk: Buffer | string): boolean {
+    return !this.open || this.#res.write(chunk)
+  }
+
+  end(chunk?: Buffer | string): void {
+    if (!this.open) return
+    this.#ended = true
+    if (chunk === undefined) this.#res.end()
+    else this.#res.end(chunk)
+  }
+
+  destroy(): void {
+    this.#ended = true
+    this.#res.destroy()
+  }
+}

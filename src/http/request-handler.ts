@@ -1,0 +1,143 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { ServerConfig } from '../contracts/config.ts'
+import type { Services } from '../pipeline/services.ts'
+import { GatewayError } from '../core/errors.ts'
+import { requestId } from '../core/ids.ts'
+import { decodeBody, encodingOf } from '../core/decode.ts'
+import { Exchange } from '../pipeline/exchange.ts'
+import { errorHeaders, errorJson } from '../protocol/openai/errors.ts'
+import { duplicateHeader, NodeReceived } from './node-received.ts'
+import { NodeReply } from './node-reply.ts'
+
+/** What the listener decides by before it reads a body. */
+export interface Gate {
+  /** Answers say that their connection ends. */
+  readonly draining: boolean
+  /** New requests are turned away: this instance is about to end. */
+  readonly refusing: boolean
+  /** Why new work is refused right now; null = it is taken. */
+  overload(): string | null
+}
+
+export interface HandlerParts {
+  readonly services: Services
+  readonly limits: ServerConfig['limits']
+  readonly gate: Gate
+  /** Requests that never became an exchange, by error code. */
+  refused(error: GatewayError): void
+  /** +1 and -1 around each exchange. */
+  inflight(change: number): void
+}
+
+/** Reads requests and hands them to the pipeline. One for all connections of a worker. */
+export class RequestHandler {
+  readonly #parts: HandlerParts
+
+  constructor(parts: HandlerParts) {
+    this.#parts = parts
+  }
+
+  /** Takes one request of node:http or of node:http2's compatible interface. */
+  readonly handle = (req: IncomingMessage, res: ServerResponse): void => {
+    const { services, limits, gate } = this.#parts
+    const received = new NodeReceived(req, services.clock.monotonic())
+    const refusal = this.#refusal(req, received)
+    if (refusal !== null) {
+      this.#refuse(req, res, received, refusal)
+      return
+    }
+    const declared = received.header('content-length')
+    if (declared === '0' || (declared === undefined && received.header('transfer-encoding') === undefined && req.httpVersionMajor < 2)) {
+      this.#begin(received, res, gate.draining)
+      return
+    }
+    this.#read(req, res, received, limits.body)
+  }
+
+  #refusal(req: IncomingMessage, received: NodeReceived): GatewayError | null {
+    const { limits, gate } = this.#parts
+    if (gate.refusing) return new GatewayError('draining', 'This instance is shutting down.', { retryAfterMs: 1000 })
+    const overload = gate.overload()
+    if (overload !== null) return new GatewayError('overloaded', 'Heddle has more work than it can do well.', { retryAfterMs: 1000, detail: overload })
+    if (req.rawHeaders.length > limits.headerCount * 2) return new GatewayError('headers_too_large', `The request has more than ${limits.headerCount} headers.`)
+    const twice = duplicateHeader(req.rawHeaders)
+    if (twice !== null) return new GatewayError('invalid_request', `The header '${twice}' stands twice.`)
+    if (Number(received.header('content-length') ?? 0) > limits.body) return tooLarge(limits.body)
+    if (encodingOf(received.header('content-encoding')) === 'unknown') {
+      return new GatewayError('unsupported_media_type', `The content encoding '${(received.header('content-encoding') ?? '').slice(0, 50)}' is not known.`)
+    }
+    return null
+  }
+
+  #read(req: IncomingMessage, res: ServerResponse, received: NodeReceived, maxBytes: number): void {
+    let first: Buffer | null = null
+    let rest: Buffer[] | null = null
+    let size = 0
+    req.on('data', (chunk: Buffer) => {
+      size += chunk.length
+      if (size > maxBytes) {
+        req.removeAllListeners('data')
+        req.removeAllListeners('end')
+        this.#refuse(req, res, received, tooLarge(maxBytes))
+      } else if (first === null) first = chunk
+      else if (rest === null) rest = [first, chunk]
+      else rest.push(chunk)
+    })
+    req.on('end', () => {
+      received.body = rest !== null ? Buffer.concat(rest, size) : (first ?? received.body)
+      first = rest = null
+      this.#decode(req, res, received)
+    })
+    // A client that leaves while it sends is no error of anybody.
+    req.on('error', ignore)
+  }
+
+  #decode(req: IncomingMessage, res: ServerResponse, received: NodeReceived): void {
+    const encoding = encodingOf(received.header('content-encoding'))
+    const { limits, gate } = this.#parts
+    if (encoding === null) {
+      this.#begin(received, res, gate.draining)
+      return
+    }
+    decodeBody(received.body, encoding, limits.decompressedBody, (error, body) => {
+      if (error === null) {
+        received.body = body
+        this.#begin(received, res, gate.draining)
+      } else if (error === 'too_large') this.#refuse(req, res, received, tooLarge(limits.decompressedBody, 'unpacked '))
+      else this.#refuse(req, res, received, new GatewayError('invalid_request', `The body is not valid ${encoding}.`, { param: 'content-encoding' }))
+    })
+  }
+
+  #begin(received: NodeReceived, res: ServerResponse, draining: boolean): void {
+    if (res.destroyed) return
+    const exchange = new Exchange(this.#parts.services, received, new NodeReply(res, draining && res.req.httpVersionMajor < 2))
+    this.#parts.inflight(1)
+    res.on('close', () => {
+      this.#parts.inflight(-1)
+      exchange.onClientGone()
+    })
+    res.on('drain', () => exchange.onDrain())
+    exchange.begin()
+  }
+
+  /** Answers without reading (more of) the body: what is still on its way would be taken for the next request. */
+  #refuse(req: IncomingMessage, res: ServerResponse, received: NodeReceived, error: GatewayError): void {
+    this.#parts.refused(error)
+    if (res.headersSent || res.destroyed) {
+      res.destroy()
+      return
+    }
+    const id = requestId(received.header('x-request-id'))
+    const body = errorJson(error, id)
+    const headers = ['content-type', 'application/json', 'x-request-id', id, 'content-length', String(Buffer.byteLength(body)), ...errorHeaders(error)]
+    if (req.httpVersionMajor < 2) headers.push('connection', 'close')
+    res.writeHead(error.status, headers)
+    res.end(body)
+    req.on('error', ignore)
+    req.resume()
+  }
+}
+
+const ignore = (): void => {}
+
+const tooLarge = (bytes: number, what = ''): GatewayError => new GatewayError('payload_too_large', `The ${what}body is larger than ${bytes} bytes.`)

@@ -1,0 +1,245 @@
+import type { Call, UpstreamFault, UpstreamHeaders, UpstreamRequest, UpstreamSink } from '../contracts/upstream.ts'
+import type { RouteDefaults } from '../contracts/config.ts'
+import type { AttemptOutcome, Target } from '../contracts/routing.ts'
+import type { AttemptFailure } from '../routing/failure.ts'
+import type { Services } from './services.ts'
+import type { Usage } from '../protocol/openai/answer.ts'
+import { classifyAnswer, classifyFault, timeoutFailure } from '../routing/failure.ts'
+import { WheelTimer } from '../core/wheel.ts'
+
+/** What the log, explain and metrics say of one attempt. */
+export interface AttemptRecord {
+  readonly target: string
+  readonly model: string
+  readonly hedge: boolean
+  /** Ms after the request's start. */
+  readonly startMs: number
+  ms: number
+  status: number
+  /** Ms from the attempt's start to its first semantic token or byte; -1 = none. */
+  firstTokenMs: number
+  /** `ok`, `cancelled`, or the failure's reason. */
+  result: string
+}
+
+/** What an attempt tells the exchange that owns it. */
+export interface AttemptOwner {
+  readonly services: Services
+  /** All attempts of the request so far. */
+  readonly attempts: readonly AttemptRecord[]
+  /** Not before commit, or the commit itself failed: another attempt may follow. */
+  onAttemptFailed(attempt: Attempt, failure: AttemptFailure): void
+  /** A stream broke after bytes had gone to the client. */
+  onStreamBroken(attempt: Attempt, failure: AttemptFailure): void
+  /** The attempt has an answer for the client: true = it may write it, false = another attempt was faster. */
+  claim(attempt: Attempt): boolean
+  onAttemptDone(attempt: Attempt): void
+  /** The client has not read for as long as it may. */
+  onClientStalled(): void
+}
+
+export interface AttemptPlan {
+  readonly owner: AttemptOwner
+  readonly target: Target
+  readonly model: string
+  readonly record: AttemptRecord
+  /** The route's timers, retry and breaker rules. */
+  readonly rules: RouteDefaults
+}
+
+const MAX_ERROR_BYTES = 64 * 1024
+/** After its terminal event a backend gets this long to end its answer, so that the connection can be used again. */
+const LINGER_MS = 1000
+
+/**
+ * One call of one target. Subclasses judge the answer by its form; this class has what all forms share: error bodies,
+ * timers, health, and exactly one ending.
+ */
+export abstract class Attempt extends WheelTimer implements UpstreamSink {
+  readonly owner: AttemptOwner
+  readonly target: Target
+  readonly model: string
+  readonly record: AttemptRecord
+  readonly startedAt: number
+  readonly rules: RouteDefaults
+  usage: Usage | null = null
+  /** Bytes of it have gone to the client. */
+  committed = false
+  over = false
+  headers: UpstreamHeaders = {}
+  protected call: Call | null = null
+  protected status = 0
+  /** Wheel time of the last byte. */
+  protected lastByteAt = 0
+  protected paused = false
+  #errorChunks: Buffer[] | null = null
+  #errorBytes = 0
+
+  constructor(plan: AttemptPlan) {
+    super()
+    this.owner = plan.owner
+    this.target = plan.target
+    this.model = plan.model
+    this.record = plan.record
+    this.rules = plan.rules
+    this.startedAt = plan.owner.services.clock.monotonic()
+  }
+
+  start(request: UpstreamRequest): void {
+    this.target.health.begin()
+    const ms = this.nextCheck()
+    if (ms > 0) this.owner.services.wheel.arm(this, ms)
+    const call = this.target.provider.upstream.call(request, this)
+    // The call may have failed before it returned.
+    if (!this.over) this.call = call
+  }
+
+  /** Ms until a timer of this attempt is due, 0 = none; judged from its state. */
+  protected abstract nextCheck(): number
+  /** The timer that nextCheck() named is due. */
+  protected abstract onDue(): void
+  protected abstract onAnswerHead(): void
+  protected abstract onAnswerData(chunk: Buffer): void
+  protected abstract onAnswerEnd(): void
+
+  protected elapsed(): number {
+    return this.owner.services.clock.monotonic() - this.startedAt
+  }
+
+  onTimer(): void {
+    if (this.over) {
+      this.call?.abort()
+      return
+    }
+    this.onDue()
+    if (this.over) return
+    const ms = this.nextCheck()
+    if (ms > 0) this.owner.services.wheel.arm(this, ms)
+  }
+
+  onHead(status: number, headers: UpstreamHeaders): void {
+    if (this.over) return
+    this.status = status
+    this.record.status = status
+    this.headers = headers
+    this.lastByteAt = this.owner.services.wheel.coarseNow
+    if (status >= 200 && status < 300) this.onAnswerHead()
+    else this.#errorChunks = []
+  }
+
+  onData(chunk: Buffer): void {
+    if (this.over) return
+    this.lastByteAt = this.owner.services.wheel.coarseNow
+    if (this.#errorChunks === null) {
+      this.onAnswerData(chunk)
+      return
+    }
+    this.#errorChunks.push(chunk)
+    this.#errorBytes += chunk.length
+    if (this.#errorBytes > MAX_ERROR_BYTES) this.#failByStatus()
+  }
+
+  onEnd(): void {
+    if (this.over) {
+      this.owner.services.wheel.disarm(this)
+      return
+    }
+    if (this.#errorChunks === null) this.onAnswerEnd()
+    else this.#failByStatus()
+  }
+
+  onFault(fault: UpstreamFault): void {
+    if (this.over) this.owner.services.wheel.disarm(this)
+    // An error status says more than the broken connection that followed it.
+    else if (this.#errorChunks !== null) this.#failByStatus()
+    else this.fail(classifyFault(fault, this.target.name))
+  }
+
+  /** From here on the answer's bytes are an error body, whatever its status. */
+  protected collectError(first?: Buffer): void {
+    this.#errorChunks = first === undefined ? [] : [first]
+    this.#errorBytes = first?.length ?? 0
+  }
+
+  protected classify(status: number, body: unknown): AttemptFailure {
+    return classifyAnswer(status, this.headers, body, { statuses: this.rules.retries.statuses, now: this.owner.services.clock.now(), target: this.target.name })
+  }
+
+  #failByStatus(): void {
+    const text = Buffer.concat(this.#errorChunks!).subarray(0, MAX_ERROR_BYTES).toString()
+    let body: unknown = text
+    try {
+      body = JSON.parse(text)
+    } catch {
+      // Not JSON: nothing of it is shown to anybody.
+      body = null
+    }
+    this.fail(this.failureOfBody(this.status, body))
+  }
+
+  /** Overridden where a good status may carry a bad body. */
+  protected failureOfBody(status: number, body: unknown): AttemptFailure {
+    return this.classify(status, body)
+  }
+
+  fail(failure: AttemptFailure): void {
+    if (this.over) return
+    this.#close(failure.kind === 'failure' ? 'failure' : 'neutral', failure.reason)
+    this.call?.abort()
+    const { health } = this.target
+    const now = this.owner.services.clock.monotonic()
+    const { retries, breaker } = this.rules
+    if (failure.kind === 'busy' && failure.retryAfterMs !== undefined) health.busy(now + Math.min(failure.retryAfterMs, retries.maxRetryAfterMs))
+    if (failure.kind === 'dead') health.dead(now + breaker.deadKeyMs)
+    if (this.committed) this.owner.onStreamBroken(this, failure)
+    else this.owner.onAttemptFailed(this, failure)
+  }
+
+  protected timeout(which: 'first_token' | 'idle' | 'attempt'): void {
+    this.fail(timeoutFailure(which, this.target.name))
+  }
+
+  /** linger: the backend may still end its answer, so that the connection lives on. */
+  protected succeed(linger: boolean): void {
+    if (this.over) return
+    this.#close('ok', 'ok')
+    if (linger && this.call !== null) {
+      this.call.resume()
+      this.owner.services.wheel.arm(this, LINGER_MS)
+    }
+    this.owner.onAttemptDone(this)
+  }
+
+  /** The client left, or another attempt won: the backend's socket closes now. */
+  cancel(): void {
+    if (this.over) return
+    this.#close('neutral', 'cancelled')
+    this.call?.abort()
+  }
+
+  #close(outcome: AttemptOutcome, result: string): void {
+    this.over = true
+    const { services } = this.owner
+    services.wheel.disarm(this)
+    this.record.ms = this.elapsed()
+    this.record.result = result
+    this.target.health.end(outcome, this.record.firstTokenMs, services.clock.monotonic())
+    services.telemetry.attempt(this)
+  }
+
+  protected noteFirstToken(): void {
+    if (this.record.firstTokenMs < 0) this.record.firstTokenMs = this.elapsed()
+  }
+
+  pause(): void {
+    this.paused = true
+    this.call?.pause()
+  }
+
+  resume(): void {
+    if (!this.paused) return
+    this.paused = false
+    this.lastByteAt = this.owner.services.wheel.coarseNow
+    this.call?.resume()
+  }
+}

@@ -1,0 +1,264 @@
+import type { Operation } from '../contracts/config.ts'
+import type { ClientSide, HeaderList, Received, ReplyWriter } from '../contracts/http.ts'
+import type { RequestFacts, RequestNeeds, RouteMatch, Target } from '../contracts/routing.ts'
+import type { Usage } from '../protocol/openai/answer.ts'
+import type { RequestFields } from '../protocol/openai/request.ts'
+import type { AttemptFailure } from '../routing/failure.ts'
+import type { Attempt, AttemptRecord } from './attempt.ts'
+import type { JsonAttempt, JsonOwner } from './json-attempt.ts'
+import type { RawAttempt, RawOwner } from './raw-attempt.ts'
+import type { Services } from './services.ts'
+import type { Snapshot } from './snapshot.ts'
+import type { StreamAttempt, StreamOwner } from './stream-attempt.ts'
+import { GatewayError } from '../core/errors.ts'
+import { requestId } from '../core/ids.ts'
+import { errorEvent, errorHeaders, errorJson, responsesErrorEvent } from '../protocol/openai/errors.ts'
+import { AttemptLoop } from './attempt-loop.ts'
+import { answerHeaders, rawAnswerHeaders } from './headers.ts'
+import { modelsAnswer } from './models.ts'
+import { endpointOf } from './operation.ts'
+import { prepare } from './prepare.ts'
+
+const NO_NEEDS: RequestNeeds = { tools: false, vision: false, audio: false, jsonSchema: false, promptTokens: 0, maxTokens: 0 }
+const JSON_TYPE = 'application/json'
+
+/**
+ * One request from its receipt to its end: match, plan, attempts, answer. It alone writes to the client, and it ends
+ * exactly once, whatever happens.
+ */
+export class Exchange implements ClientSide, RequestFacts, JsonOwner, StreamOwner, RawOwner {
+  readonly services: Services
+  readonly received: Received
+  readonly writer: ReplyWriter
+  readonly snapshot: Snapshot
+  readonly id: string
+  readonly attempts: AttemptRecord[] = []
+  operation: Operation = 'passthrough'
+  upstreamPath = ''
+  fields: RequestFields | null = null
+  match: RouteMatch | null = null
+  /** Model name of a request that is not JSON (multipart); '' = none. */
+  formModel = ''
+  stream = false
+  usage: Usage | null = null
+  answeredBy: Target | null = null
+  answeredModel = ''
+  error: GatewayError | null = null
+  status = 0
+  bytesOut = 0
+  /** Ms after startedAt; -1 = not reached. */
+  firstByteMs = -1
+  totalMs = -1
+  /** Time in which a backend was being waited for; the rest is Heddle's own. */
+  upstreamMs = 0
+  hedged = false
+  continued = 0
+  planNote = ''
+  over = false
+  #loop: AttemptLoop | null = null
+  #writing: Attempt | null = null
+  #explain = false
+
+  constructor(services: Services, received: Received, writer: ReplyWriter) {
+    this.services = services
+    this.received = received
+    this.writer = writer
+    this.snapshot = services.current()
+    this.snapshot.retain()
+    this.id = requestId(received.header('x-request-id'))
+  }
+
+  // ── what planning may know ────────────────────────────────────────────────
+  get model(): string {
+    return this.fields?.model ?? this.formModel
+  }
+  get needs(): RequestNeeds {
+    return this.fields ?? NO_NEEDS
+  }
+  header(name: string): string | undefined {
+    return this.received.header(name)
+  }
+  headers(): Readonly<Record<string, string>> {
+    return Object.fromEntries(Object.entries(this.received.headers()).map(([k, v]) => [k, Array.isArray(v) ? v.join(', ') : (v ?? '')]))
+  }
+  json(): Readonly<Record<string, unknown>> {
+    return this.fields?.json ?? {}
+  }
+
+  // ── life ──────────────────────────────────────────────────────────────────
+  begin(): void {
+    try {
+      const endpoint = endpointOf(this.received.method, this.received.path)
+      if (endpoint === null) throw new GatewayError('not_found', `There is nothing at ${this.received.method} ${this.received.path.slice(0, 200)}.`)
+      if (endpoint.kind === 'models') {
+        this.#sendJson(200, modelsAnswer(this.snapshot, endpoint.id, this.received.method))
+        return
+      }
+      prepare(this, endpoint.operation, endpoint.upstreamPath)
+      this.#explain = this.received.header('x-heddle-explain') !== undefined
+      this.#loop = new AttemptLoop(this)
+      this.#loop.begin()
+    } catch (error) {
+      this.fail(GatewayError.from(error))
+    }
+  }
+
+  /** The request ends with an error: in the envelope before the first byte, as an event in a stream after it. */
+  fail(error: GatewayError): void {
+    if (this.over) return
+    this.error = error
+    if (error.code === 'internal') this.services.log('error', { request_id: this.id, err: error.cause instanceof Error ? (error.cause.stack ?? error.cause.message) : String(error.cause) }, 'internal error')
+    if (this.#writing !== null) this.#failCommitted(error)
+    else {
+      const body = errorJson(error, this.id)
+      this.status = error.status
+      const headers: HeaderList = ['content-type', JSON_TYPE, 'x-request-id', this.id, ...errorHeaders(error)]
+      if (error.code === 'method_not_allowed') headers.push('allow', 'GET, POST, DELETE')
+      this.#addExplain(headers)
+      this.#noteFirstByte()
+      this.bytesOut = body.length
+      this.writer.send(error.status, headers, body)
+    }
+    this.#finish()
+  }
+
+  #failCommitted(error: GatewayError): void {
+    if (!this.stream || this.operation === 'passthrough') {
+      // Bytes that nobody can append an error to: only a broken connection says that they are not all.
+      this.writer.destroy()
+      return
+    }
+    const event = this.operation === 'responses' ? responsesErrorEvent(error, this.id, (this.#writing as StreamAttempt).events) : errorEvent(error, this.id)
+    this.bytesOut += event.length
+    this.writer.end(event)
+  }
+
+  #sendJson(status: number, body: string): void {
+    this.status = status
+    this.bytesOut = body.length
+    this.#noteFirstByte()
+    this.writer.send(status, ['content-type', JSON_TYPE, 'x-request-id', this.id], body)
+    this.#finish()
+  }
+
+  #finish(): void {
+    if (this.over) return
+    this.over = true
+    this.#loop?.close()
+    this.totalMs = this.services.clock.monotonic() - this.received.startedAt
+    this.services.telemetry.request(this)
+    this.snapshot.release()
+  }
+
+  #noteFirstByte(): void {
+    if (this.firstByteMs < 0) this.firstByteMs = this.services.clock.monotonic() - this.received.startedAt
+  }
+
+  // ── the client's side ─────────────────────────────────────────────────────
+  onClientGone(): void {
+    if (this.over) return
+    this.error = new GatewayError('client_closed', 'The client went away.')
+    if (this.status === 0) this.status = this.error.status
+    this.#finish()
+  }
+
+  onDrain(): void {
+    this.#writing?.resume()
+  }
+
+  onClientStalled(): void {
+    this.writer.destroy()
+    this.onClientGone()
+  }
+
+  // ── the attempts' side ────────────────────────────────────────────────────
+  claim(attempt: Attempt): boolean {
+    if (this.over || this.#loop === null || !this.#loop.claim(attempt)) {
+      attempt.cancel()
+      return false
+    }
+    this.answeredBy = attempt.target
+    this.answeredModel = attempt.model
+    return true
+  }
+
+  onAttemptFailed(attempt: Attempt, failure: AttemptFailure): void {
+    if (!this.over) this.#loop?.onFailed(attempt, failure)
+  }
+
+  onStreamBroken(attempt: Attempt, failure: AttemptFailure): void {
+    if (this.over) return
+    this.usage = attempt.usage
+    if (this.#loop?.tryContinue(attempt as StreamAttempt) === true) return
+    this.fail(new GatewayError('stream_interrupted', 'The provider broke off in the middle of its answer.', { detail: failure.error.detail ?? failure.reason }))
+  }
+
+  onAttemptDone(attempt: Attempt): void {
+    this.usage = addUsage(this.usage, attempt.usage)
+    if (attempt === this.#writing && !this.stream) {
+      // A raw answer ends with its backend's.
+      this.writer.end()
+    }
+    this.#finish()
+  }
+
+  onAnswer(attempt: JsonAttempt, body: Buffer): void {
+    const headers = answerHeaders(attempt, this.id, JSON_TYPE)
+    this.#addExplain(headers)
+    this.status = 200
+    this.bytesOut = body.length
+    this.#noteFirstByte()
+    this.writer.send(200, headers, body)
+  }
+
+  onStreamCommit(attempt: StreamAttempt): void {
+    const first = this.#writing === null
+    this.#writing = attempt
+    if (!first) return
+    const headers = answerHeaders(attempt, this.id, 'text/event-stream; charset=utf-8')
+    headers.push('cache-control', 'no-cache', 'x-accel-buffering', 'no')
+    if (this.match?.route.continuation === true) headers.push('x-heddle-continuation', 'possible')
+    this.#addExplain(headers)
+    this.status = 200
+    this.#noteFirstByte()
+    this.writer.head(200, headers)
+  }
+
+  onStreamData(bytes: Buffer): boolean {
+    this.bytesOut += bytes.length
+    return this.writer.write(bytes)
+  }
+
+  onStreamEnd(): void {
+    this.writer.end()
+  }
+
+  onRawHead(attempt: RawAttempt): void {
+    this.#writing = attempt
+    const headers = rawAnswerHeaders(attempt, this.id)
+    this.#addExplain(headers)
+    this.status = attempt.answerStatus
+    this.#noteFirstByte()
+    this.writer.head(attempt.answerStatus, headers)
+  }
+
+  onRawData(chunk: Buffer): boolean {
+    this.bytesOut += chunk.length
+    return this.writer.write(chunk)
+  }
+
+  #addExplain(headers: HeaderList): void {
+    if (this.#explain && this.#loop !== null) headers.push('x-heddle-explain', this.#loop.explain())
+  }
+}
+
+/** Of a request that was continued elsewhere both parts count. */
+function addUsage(a: Usage | null, b: Usage | null): Usage | null {
+  if (a === null || b === null) return a ?? b
+  return {
+    inputTokens: a.inputTokens + b.inputTokens,
+    outputTokens: a.outputTokens + b.outputTokens,
+    cachedInputTokens: a.cachedInputTokens + b.cachedInputTokens,
+    reasoningTokens: a.reasoningTokens + b.reasoningTokens,
+  }
+}

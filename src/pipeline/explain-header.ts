@@ -1,0 +1,21 @@
+import type { Plan, RouteMatch } from '../contracts/routing.ts'
+import type { Exchange } from './exchange.ts'
+
+const MAX_BYTES = 4000
+
+/** The decisions about a live request as one line of ASCII JSON, for `x-heddle-explain`. Holds no content and no secret. */
+export function explainHeader(x: Exchange, match: RouteMatch, plan: Plan): string {
+  const text = JSON.stringify({
+    request_id: x.id,
+    route: match.route.name,
+    origin: match.route.origin,
+    strategy: match.route.strategy,
+    note: x.planNote,
+    order: plan.order.map((t) => t.name),
+    skipped: plan.skipped.map((s) => ({ target: s.target.name, reason: s.reason })),
+    attempts: x.attempts.map((a) => ({ target: a.target, model: a.model, result: a.result, status: a.status, ms: Math.round(a.ms * 10) / 10, ...(a.hedge ? { hedge: true } : {}) })),
+    config: x.snapshot.config.hash,
+  })
+  const ascii = text.replace(/[^\x20-\x7e]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  return ascii.length <= MAX_BYTES ? ascii : `${JSON.stringify({ request_id: x.id, route: match.route.name, truncated: true })}`
+}

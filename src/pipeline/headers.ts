@@ -1,0 +1,40 @@
+import type { HeaderList } from '../contracts/http.ts'
+import type { UpstreamHeaders } from '../contracts/upstream.ts'
+import type { Attempt } from './attempt.ts'
+
+/**
+ * Headers of a backend that a client may see; nothing else passes: no cookies, no server names, no keys, nothing that
+ * speaks of the connection.
+ */
+const ANSWER = ['openai-processing-ms', 'openai-version', 'openai-model', 'x-ratelimit-limit-requests', 'x-ratelimit-limit-tokens', 'x-ratelimit-remaining-requests', 'x-ratelimit-remaining-tokens', 'x-ratelimit-reset-requests', 'x-ratelimit-reset-tokens'] as const
+const RAW = [...ANSWER, 'content-type', 'content-encoding', 'content-disposition', 'content-range', 'accept-ranges', 'etag', 'last-modified'] as const
+
+function copy(from: UpstreamHeaders, names: readonly string[], to: HeaderList): void {
+  for (const name of names) {
+    const value = from[name]
+    if (typeof value === 'string') to.push(name, value)
+  }
+}
+
+function common(attempt: Attempt, id: string): HeaderList {
+  const headers: HeaderList = ['x-request-id', id, 'x-heddle-target', headerSafe(attempt.target.name)]
+  if (attempt.target.provider.config.type === 'sim') headers.push('x-heddle-simulated', 'true')
+  if (attempt.owner.attempts.length > 1) headers.push('x-heddle-attempts', String(attempt.owner.attempts.length))
+  return headers
+}
+
+/** Model names are the operator's or the client's: what a header cannot carry is shown as a question mark. */
+const headerSafe = (text: string): string => text.replace(/[^\x21-\x7e]/g, '?')
+
+export function answerHeaders(attempt: Attempt, id: string, contentType: string): HeaderList {
+  const headers = common(attempt, id)
+  headers.push('content-type', contentType)
+  copy(attempt.headers, ANSWER, headers)
+  return headers
+}
+
+export function rawAnswerHeaders(attempt: Attempt, id: string): HeaderList {
+  const headers = common(attempt, id)
+  copy(attempt.headers, RAW, headers)
+  return headers
+}

@@ -1,0 +1,86 @@
+import type { Operation } from '../contracts/config.ts'
+import type { AttemptOwner, AttemptPlan } from './attempt.ts'
+import { judgeAnswer, usageOf } from '../protocol/openai/answer.ts'
+import { invalidAnswer } from '../routing/failure.ts'
+import { Attempt } from './attempt.ts'
+import { decodeBody, encodingOf } from '../core/decode.ts'
+
+/** The owner takes the whole answer. */
+export interface JsonOwner extends AttemptOwner {
+  onAnswer(attempt: JsonAttempt, body: Buffer): void
+}
+
+const first = (value: string | string[] | undefined): string | undefined => (typeof value === 'string' ? value : value?.[0])
+
+/** A call whose answer is one JSON object: held whole, judged by its shape, and only then the client's. */
+export class JsonAttempt extends Attempt {
+  declare readonly owner: JsonOwner
+  readonly #operation: Operation
+  #chunks: Buffer[] = []
+  #bytes = 0
+  #begun = false
+
+  constructor(plan: AttemptPlan & { readonly owner: JsonOwner; readonly operation: Operation }) {
+    super(plan)
+    this.#operation = plan.operation
+  }
+
+  protected nextCheck(): number {
+    const { attemptMs, idleMs } = this.rules.timeouts
+    const left = attemptMs === 0 ? 0 : Math.max(1, attemptMs - this.elapsed())
+    if (!this.#begun || idleMs === 0) return left
+    const idle = Math.max(1, idleMs - (this.owner.services.wheel.coarseNow - this.lastByteAt))
+    return left === 0 ? idle : Math.min(left, idle)
+  }
+
+  protected onDue(): void {
+    const { attemptMs, idleMs } = this.rules.timeouts
+    if (attemptMs > 0 && this.elapsed() >= attemptMs) this.timeout('attempt')
+    else if (this.#begun && idleMs > 0 && this.owner.services.wheel.coarseNow - this.lastByteAt >= idleMs) this.timeout('idle')
+  }
+
+  protected onAnswerHead(): void {
+    this.noteFirstToken()
+    this.#begun = true
+    const { idleMs } = this.rules.timeouts
+    if (idleMs > 0) this.owner.services.wheel.arm(this, this.nextCheck())
+    if (Number(first(this.headers['content-length']) ?? 0) > this.owner.services.limits.responseBody) this.fail(invalidAnswer('answer_too_large', this.target.name))
+  }
+
+  protected onAnswerData(chunk: Buffer): void {
+    this.#chunks.push(chunk)
+    this.#bytes += chunk.length
+    if (this.#bytes > this.owner.services.limits.responseBody) this.fail(invalidAnswer('answer_too_large', this.target.name))
+  }
+
+  protected onAnswerEnd(): void {
+    const body = this.#chunks.length === 1 ? this.#chunks[0]! : Buffer.concat(this.#chunks)
+    this.#chunks = []
+    const encoding = encodingOf(first(this.headers['content-encoding']))
+    if (encoding === null) {
+      this.#judge(body)
+      return
+    }
+    decodeBody(body, encoding, this.owner.services.limits.responseBody, (error, decoded) => {
+      if (this.over) return
+      if (error !== null) this.fail(invalidAnswer('bad_encoding', this.target.name, error))
+      else this.#judge(decoded)
+    })
+  }
+
+  #judge(body: Buffer): void {
+    switch (judgeAnswer(this.#operation, body)) {
+      case 'invalid':
+        this.fail(invalidAnswer('invalid_answer', this.target.name))
+        return
+      case 'error':
+        this.fail(this.classify(200, JSON.parse(body.toString())))
+        return
+      case 'ok':
+    }
+    this.usage = usageOf(body)
+    if (!this.owner.claim(this)) return
+    this.owner.onAnswer(this, body)
+    this.succeed(false)
+  }
+}

@@ -1,0 +1,40 @@
+import type { Operation } from '../contracts/config.ts'
+
+/** `models` is answered here; the others go to a target. */
+export type Endpoint =
+  | { readonly kind: 'call'; readonly operation: Operation; readonly upstreamPath: string }
+  | { readonly kind: 'models'; readonly id: string | null }
+
+const CALLS: ReadonlyMap<string, Endpoint> = new Map(
+  (['chat/completions', 'completions', 'embeddings', 'responses'] as const).flatMap((path) => {
+    const operation: Operation = path === 'chat/completions' ? 'chat' : path
+    const endpoint: Endpoint = { kind: 'call', operation, upstreamPath: `/${path}` }
+    // Some clients are given a base URL without /v1, some with it twice.
+    return [`/v1/${path}`, `/${path}`, `/v1/v1/${path}`].map((p) => [p, endpoint] as const)
+  }),
+)
+
+const SAFE_PATH = /^(?:\/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)+\/?$/
+const DOTS = /(?:^|\/)(?:\.|%2e){1,2}(?:\/|$)/i
+const ENCODED_SLASH = /%(?:2f|5c|00)/i
+
+/**
+ * What a path asks for; null = no such path. Paths that could mean something else to a backend than they do here (dot
+ * segments, encoded slashes) are none.
+ */
+export function endpointOf(method: string, path: string): Endpoint | null {
+  const call = CALLS.get(path)
+  if (call !== undefined && method === 'POST') return call
+  if (path === '/v1/models' || path === '/models') return { kind: 'models', id: null }
+  if (path.startsWith('/v1/models/') && method === 'GET') return { kind: 'models', id: decodeId(path.slice('/v1/models/'.length)) }
+  if (!path.startsWith('/v1/') || !SAFE_PATH.test(path) || DOTS.test(path) || ENCODED_SLASH.test(path)) return null
+  return { kind: 'call', operation: 'passthrough', upstreamPath: path.slice(3) }
+}
+
+function decodeId(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
+}

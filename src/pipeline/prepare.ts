@@ -1,0 +1,48 @@
+import type { Operation } from '../contracts/config.ts'
+import type { RouteMatch } from '../contracts/routing.ts'
+import type { Exchange } from './exchange.ts'
+import { GatewayError } from '../core/errors.ts'
+import { readRequest } from '../protocol/openai/request.ts'
+import { formField } from '../protocol/multipart.ts'
+
+const METHODS = new Set(['GET', 'POST', 'DELETE', 'PUT', 'PATCH'])
+
+/** Reads what the request says of itself and finds its route. Throws GatewayError. */
+export function prepare(x: Exchange, operation: Operation, upstreamPath: string): void {
+  const { received, services } = x
+  x.operation = operation
+  x.upstreamPath = upstreamPath
+  if (!METHODS.has(received.method)) throw new GatewayError('method_not_allowed', `The method ${received.method} is not used here.`)
+  const type = received.header('content-type') ?? ''
+  if (operation !== 'passthrough') {
+    // Clients that send no type at all still mean JSON: there is nothing else it could be.
+    if (type !== '' && !isJson(type)) throw new GatewayError('unsupported_media_type', `The content type '${type.slice(0, 100)}' is not JSON.`)
+    x.fields = readRequest(operation, received.body, { depth: services.limits.jsonDepth, keys: services.limits.jsonKeys })
+    x.stream = x.fields.stream
+  } else if (received.body.length > 0 && isJson(type)) {
+    x.fields = readRequest(operation, received.body, { depth: services.limits.jsonDepth, keys: services.limits.jsonKeys })
+  } else if (received.body.length > 0 && type.startsWith('multipart/form-data')) x.formModel = formField(received.body, type, 'model') ?? ''
+  x.match = findRoute(x)
+}
+
+const isJson = (type: string): boolean => {
+  if (type === 'application/json') return true
+  const bare = type.split(';', 1)[0]!.trim().toLowerCase()
+  return bare === 'application/json' || (bare.startsWith('application/') && bare.endsWith('+json'))
+}
+
+function findRoute(x: Exchange): RouteMatch {
+  const { table } = x.snapshot
+  if (x.model !== '') {
+    const match = table.match(x.model)
+    if (match !== null) return match
+    throw new GatewayError('model_not_found', `The model '${x.model.slice(0, 200)}' does not exist.`, { param: 'model' })
+  }
+  const wanted = x.received.header('x-heddle-provider')
+  const route = table.defaultRoute(wanted)
+  if (route === null) {
+    if (wanted !== undefined) throw new GatewayError('invalid_request', `There is no provider '${wanted.slice(0, 100)}'.`, { param: 'x-heddle-provider' })
+    throw new GatewayError('not_found', `No configured provider takes ${x.received.path.slice(0, 200)}.`)
+  }
+  return { route, wildcard: '' }
+}

@@ -1,0 +1,49 @@
+import type { AttemptOwner } from './attempt.ts'
+import { Attempt } from './attempt.ts'
+
+/** The owner passes the bytes on. */
+export interface RawOwner extends AttemptOwner {
+  onRawHead(attempt: RawAttempt): void
+  /** False = the client is slow. */
+  onRawData(chunk: Buffer): boolean
+}
+
+/** A call whose answer nobody here understands: its bytes go on as they come, committed by a good status. */
+export class RawAttempt extends Attempt {
+  declare readonly owner: RawOwner
+
+  get answerStatus(): number {
+    return this.status
+  }
+
+  protected nextCheck(): number {
+    const { attemptMs, idleMs } = this.rules.timeouts
+    if (!this.committed) return attemptMs === 0 ? 0 : Math.max(1, attemptMs - this.elapsed())
+    if (this.paused) return this.owner.services.limits.clientStallMs
+    return idleMs === 0 ? 0 : Math.max(1, idleMs - (this.owner.services.wheel.coarseNow - this.lastByteAt))
+  }
+
+  protected onDue(): void {
+    const { attemptMs, idleMs } = this.rules.timeouts
+    if (!this.committed) {
+      if (this.elapsed() >= attemptMs) this.timeout('attempt')
+    } else if (this.paused) this.owner.onClientStalled()
+    else if (this.owner.services.wheel.coarseNow - this.lastByteAt >= idleMs) this.timeout('idle')
+  }
+
+  protected onAnswerHead(): void {
+    this.noteFirstToken()
+    if (!this.owner.claim(this)) return
+    this.committed = true
+    this.owner.services.wheel.arm(this, this.nextCheck() || this.owner.services.limits.clientStallMs)
+    this.owner.onRawHead(this)
+  }
+
+  protected onAnswerData(chunk: Buffer): void {
+    if (!this.owner.onRawData(chunk)) this.pause()
+  }
+
+  protected onAnswerEnd(): void {
+    this.succeed(false)
+  }
+}

@@ -1,0 +1,26 @@
+import type { ServerConfig } from '../contracts/config.ts'
+import type { Target } from '../contracts/routing.ts'
+import type { Clock, Random } from '../core/clock.ts'
+import type { TimerWheel } from '../core/wheel.ts'
+import type { Attempt } from './attempt.ts'
+import type { Exchange } from './exchange.ts'
+import type { Snapshot } from './snapshot.ts'
+
+/** Where finished attempts and requests are counted and logged. */
+export interface Telemetry {
+  attempt(attempt: Attempt): void
+  request(exchange: Exchange): void
+  shadow(target: Target, result: string): void
+}
+
+/** What lives as long as the worker. */
+export interface Services {
+  readonly clock: Clock
+  readonly random: Random
+  readonly wheel: TimerWheel
+  readonly telemetry: Telemetry
+  readonly limits: ServerConfig['limits']
+  readonly loop: { readonly draining: boolean }
+  current(): Snapshot
+  log(level: 'debug' | 'info' | 'warn' | 'error', fields: object, message: string): void
+}

@@ -1,0 +1,80 @@
+import type { RouteMatch, Target } from '../contracts/routing.ts'
+import type { UpstreamRequest } from '../contracts/upstream.ts'
+import type { Attempt, AttemptRecord } from './attempt.ts'
+import type { Exchange } from './exchange.ts'
+import { chatStream, responsesStream } from '../protocol/openai/answer.ts'
+import { asksForUsage, rewriteRequest } from '../protocol/openai/request.ts'
+import { upstreamModel } from '../routing/table.ts'
+import { continuationBody } from './continuation.ts'
+import { JsonAttempt } from './json-attempt.ts'
+import { RawAttempt } from './raw-attempt.ts'
+import { startShadowCall } from './shadow.ts'
+import { StreamAttempt } from './stream-attempt.ts'
+
+/** Client headers that mean something to a backend and carry no identity. */
+const FORWARD = ['openai-beta', 'idempotency-key'] as const
+/** The simulated backend takes its faults from these. */
+const FORWARD_SIM = ['x-sim-fault', 'x-sim-seed'] as const
+
+export interface AttemptOptions {
+  readonly hedge?: boolean
+  /** Text that another target sent before it broke off: this one goes on with it. */
+  readonly continueFrom?: string
+}
+
+/** Starts one call of one target. */
+export function startAttempt(x: Exchange, target: Target, match: RouteMatch, options: AttemptOptions = {}): Attempt {
+  const model = modelFor(x, target, match)
+  const record: AttemptRecord = { target: target.name, model, hedge: options.hedge === true, startMs: x.services.clock.monotonic() - x.received.startedAt, ms: 0, status: 0, firstTokenMs: -1, result: 'open' }
+  x.attempts.push(record)
+  const plan = { owner: x, target, model, record, rules: match.route }
+  let attempt: Attempt
+  let includeUsage = false
+  if (x.operation === 'passthrough') attempt = new RawAttempt(plan)
+  else if (!x.stream) attempt = new JsonAttempt({ ...plan, operation: x.operation })
+  else {
+    const responses = x.operation === 'responses'
+    includeUsage = !responses && target.provider.config.streamUsage && !asksForUsage(x.fields!)
+    attempt = new StreamAttempt({ ...plan, dialect: responses ? responsesStream : chatStream, dropUsage: includeUsage, keepText: match.route.continuation && x.operation === 'chat' && !x.needs.tools && !x.needs.jsonSchema })
+  }
+  const { continueFrom } = options
+  const body = continueFrom === undefined ? bodyFor(x, model, includeUsage) : continuationBody(x.json(), continueFrom, model, includeUsage)
+  attempt.start(upstreamRequest(x, target, body))
+  return attempt
+}
+
+/** A fallback model's own name goes upstream where its target names none. */
+function modelFor(x: Exchange, target: Target, match: RouteMatch): string {
+  const sent = match.route === x.match?.route ? x.model : match.route.name
+  return upstreamModel(target, match, sent)
+}
+
+function bodyFor(x: Exchange, model: string, includeUsage: boolean): Buffer | null {
+  if (x.fields === null) return x.received.body.length === 0 ? null : x.received.body
+  const modelJson = model === x.fields.model || x.fields.modelStart < 0 ? null : Buffer.from(JSON.stringify(model))
+  return rewriteRequest(x.fields, { modelJson, includeUsage })
+}
+
+function upstreamRequest(x: Exchange, target: Target, body: Buffer | null): UpstreamRequest {
+  const { provider } = target
+  const raw = x.operation === 'passthrough'
+  let headers = raw ? provider.rawHeaders : x.stream ? provider.streamHeaders : provider.jsonHeaders
+  if (raw) {
+    const type = x.received.header('content-type')
+    if (type !== undefined && body !== null) headers = [...headers, 'content-type', type]
+  }
+  for (const name of provider.config.type === 'sim' ? [...FORWARD, ...FORWARD_SIM] : FORWARD) {
+    const value = x.received.header(name)
+    if (value !== undefined) headers = [...headers, name, value]
+  }
+  return { method: x.received.method, path: provider.basePath + x.upstreamPath + joinQuery(provider.query, raw ? x.received.query : ''), headers, body }
+}
+
+const joinQuery = (own: string, client: string): string => (client === '' || client === '?' ? own : own === '' ? client : `${own}&${client.slice(1)}`)
+
+/** Copies the request to a target whose answer nobody waits for. */
+export function startShadow(x: Exchange, target: Target, match: RouteMatch): void {
+  if (x.operation === 'passthrough') return
+  const model = modelFor(x, target, match)
+  startShadowCall(x.services, target, upstreamRequest(x, target, bodyFor(x, model, false)), match.route.timeouts)
+}

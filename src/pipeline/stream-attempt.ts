@@ -1,0 +1,278 @@
+import type { AttemptOwner, AttemptPlan } from './attempt.ts'
+import type { StreamDialect, Usage } from '../protocol/openai/answer.ts'
+import type { AttemptFailure } from '../routing/failure.ts'
+import { EVENT_BAD_UTF8, EVENT_DONE, EVENT_EMPTY, EVENT_JSON, EVENT_MULTILINE } from '../protocol/json-scan/scanner.ts'
+import { answerScanner, continuableText, parseEvent } from '../protocol/openai/answer.ts'
+import { invalidAnswer } from '../routing/failure.ts'
+import { Attempt } from './attempt.ts'
+import { joinDataLines } from '../protocol/sse.ts'
+
+/** The owner writes to the client. */
+export interface StreamOwner extends AttemptOwner {
+  /** The answer's head may go out; the first bytes follow at once. */
+  onStreamCommit(attempt: StreamAttempt): void
+  /** False = the client is slow. */
+  onStreamData(bytes: Buffer): boolean
+  /** The dialect's terminal event has been written. */
+  onStreamEnd(attempt: StreamAttempt): void
+}
+
+export interface StreamPlan extends AttemptPlan {
+  readonly owner: StreamOwner
+  readonly dialect: StreamDialect
+  /** Heddle asked for the usage chunk, the client did not: it is read and taken out again. */
+  readonly dropUsage: boolean
+  /** Keep the text, so that another target can go on with it. */
+  readonly keepText: boolean
+}
+
+const LINE_FEED = 10
+const CARRIAGE_RETURN = 13
+
+const STEP = { keep: 0, drop: 1, stop: 2, failed: 3 } as const
+type Step = (typeof STEP)[keyof typeof STEP]
+
+/**
+ * A call whose answer is a stream of server-sent events. Only whole, valid events go on, as the bytes that came. Until
+ * the first semantic token (text, tool call, refusal) everything is held back: an error up to there is invisible to
+ * the client, and another target can take over.
+ */
+export class StreamAttempt extends Attempt {
+  declare readonly owner: StreamOwner
+  readonly #dialect: StreamDialect
+  readonly #dropUsage: boolean
+  readonly #finishEnds: boolean
+  #held: Buffer[] | null = null
+  #heldBytes = 0
+  #heldSince = -1
+  /** An event that has not ended yet. */
+  #tail: Buffer[] | null = null
+  #tailBytes = 0
+  #ended = false
+  #first = true
+  #finished = false
+  /** A semantic token stands in the bytes that are being read: they commit the answer. */
+  #ready = false
+  #failure: AttemptFailure | null = null
+  /** Text sent so far, when it is kept; null = cannot be continued. */
+  text: string | null
+  /** Events of the Responses dialect are numbered: an error event goes on counting. */
+  events = 0
+
+  constructor(plan: StreamPlan) {
+    super(plan)
+    this.#dialect = plan.dialect
+    this.#dropUsage = plan.dropUsage
+    this.#finishEnds = plan.target.provider.config.streamEnd === 'finish_reason'
+    this.text = plan.keepText ? '' : null
+  }
+
+  protected nextCheck(): number {
+    const { timeouts, commit } = this.rules
+    if (this.committed) {
+      if (this.paused) return this.owner.services.limits.clientStallMs
+      return timeouts.idleMs === 0 ? 0 : Math.max(1, timeouts.idleMs - (this.owner.services.wheel.coarseNow - this.lastByteAt))
+    }
+    const token = timeouts.firstTokenMs === 0 ? 0 : Math.max(1, timeouts.firstTokenMs - this.elapsed())
+    if (this.#heldSince < 0 || commit.maxMs === 0) return token
+    const hold = Math.max(1, commit.maxMs - (this.owner.services.clock.monotonic() - this.#heldSince))
+    return token === 0 ? hold : Math.min(token, hold)
+  }
+
+  protected onDue(): void {
+    const { timeouts, commit } = this.rules
+    if (this.committed) {
+      if (this.paused) this.owner.onClientStalled()
+      else if (timeouts.idleMs > 0 && this.owner.services.wheel.coarseNow - this.lastByteAt >= timeouts.idleMs) this.timeout('idle')
+    } else if (timeouts.firstTokenMs > 0 && this.elapsed() >= timeouts.firstTokenMs) this.timeout('first_token')
+    else if (this.#heldSince >= 0 && this.owner.services.clock.monotonic() - this.#heldSince >= commit.maxMs) this.#commit()
+  }
+
+  protected onAnswerHead(): void {
+    const type = this.headers['content-type']
+    const encoding = this.headers['content-encoding']
+    // Not a stream: an error in JSON, a login page, or an answer that ignored `stream`.
+    if (typeof type !== 'string' || !type.toLowerCase().startsWith('text/event-stream')) this.collectError()
+    else if (encoding !== undefined && encoding !== 'identity') this.fail(invalidAnswer('bad_encoding', this.target.name))
+  }
+
+  protected override failureOfBody(status: number, body: unknown): AttemptFailure {
+    const isError = typeof body === 'object' && body !== null && 'error' in body && Boolean(body.error)
+    return status >= 300 || isError ? this.classify(status, body) : invalidAnswer('wrong_content_type', this.target.name)
+  }
+
+  protected onAnswerData(chunk: Buffer): void {
+    if (this.#ended) return
+    let bytes = chunk
+    if (this.#first) {
+      this.#first = false
+      if (chunk[0] === 0xef && chunk[1] === 0xbb && chunk[2] === 0xbf) bytes = chunk.subarray(3)
+    }
+    if (this.#tail !== null) {
+      const joined = this.#joinTail(bytes)
+      if (joined === null) return
+      bytes = joined
+    }
+    this.#read(bytes)
+  }
+
+  /** The open event plus what came now, or null while there is no blank line in it: then it is only kept. */
+  #joinTail(bytes: Buffer): Buffer | null {
+    const tail = this.#tail!
+    tail.push(bytes)
+    this.#tailBytes += bytes.length
+    if (this.#tailBytes > this.owner.services.limits.sseEvent) {
+      this.fail(invalidAnswer('event_too_large', this.target.name))
+      return null
+    }
+    const before = tail[tail.length - 2]!
+    const last = before[before.length - 1]
+    const seam = (last === LINE_FEED || last === CARRIAGE_RETURN) && (bytes[0] === LINE_FEED || bytes[0] === CARRIAGE_RETURN)
+    if (!seam && this.#tailBytes > 65536 && !bytes.includes('\n\n') && !bytes.includes('\n\r\n') && !bytes.includes('\r\r')) return null
+    const joined = Buffer.concat(tail, this.#tailBytes)
+    this.#tail = null
+    this.#tailBytes = 0
+    return joined
+  }
+
+  #read(bytes: Buffer): void {
+    answerScanner.load(bytes)
+    const end = bytes.length
+    let from = 0
+    let at = 0
+    while (at < end) {
+      const next = answerScanner.nextEvent(at, end)
+      if (next === 0) break
+      const kind = answerScanner.eventKind
+      if (kind === EVENT_MULTILINE) {
+        if (at > from) this.#send(bytes.subarray(from, at))
+        this.#read(joinDataLines(bytes.subarray(at, next)))
+        if (this.over || this.#ended) return
+        answerScanner.load(bytes)
+        from = at = next
+        continue
+      }
+      const step = this.#step(kind, bytes)
+      if (step === STEP.failed) {
+        // What came before it in the same bytes was good, and the client may have it if it has the rest.
+        if (this.committed && at > from) this.#send(bytes.subarray(from, at))
+        this.fail(this.#failure!)
+        return
+      }
+      if (step === STEP.drop) {
+        if (at > from) this.#send(bytes.subarray(from, at))
+        from = next
+      }
+      at = next
+      if (step === STEP.stop) {
+        this.#ended = true
+        break
+      }
+    }
+    if (at > from) this.#send(from === 0 && at === end ? bytes : bytes.subarray(from, at))
+    if (this.over) return
+    if (this.#ended) {
+      this.#complete()
+      return
+    }
+    if (at < end) {
+      this.#tail = [at === 0 ? bytes : bytes.subarray(at)]
+      this.#tailBytes = end - at
+    }
+  }
+
+  /** Judges the event that was just read. */
+  #step(kind: number, bytes: Buffer): Step {
+    this.events++
+    if (kind === EVENT_EMPTY) return STEP.keep
+    if (kind === EVENT_DONE) return this.#dialect.done ? STEP.stop : STEP.drop
+    if (kind !== EVENT_JSON) {
+      return this.#refuse(invalidAnswer(kind === EVENT_BAD_UTF8 ? 'invalid_utf8' : 'invalid_event', this.target.name))
+    }
+    switch (this.#dialect.judge(bytes, this.committed)) {
+      case 'content': {
+        this.#noteUsage(this.#dialect.usage(bytes))
+        if (this.#finishEnds && !this.#finished) this.#finished = this.#dialect.finished(bytes)
+        if (this.text !== null) this.#keepText(bytes)
+        if (!this.committed && !this.#ready) {
+          this.#ready = true
+          this.noteFirstToken()
+        }
+        return STEP.keep
+      }
+      case 'usage':
+        this.#noteUsage(this.#dialect.usage(bytes))
+        return this.#dropUsage ? STEP.drop : STEP.keep
+      case 'start':
+        if (this.#finishEnds && !this.#finished) this.#finished = this.#dialect.finished(bytes)
+        return STEP.keep
+      case 'end':
+        this.#noteUsage(this.#dialect.usage(bytes))
+        return STEP.stop
+      case 'failed':
+        this.#noteUsage(this.#dialect.usage(bytes))
+        if (this.committed) return STEP.stop
+        return this.#refuse(this.classify(200, parseEvent(bytes)))
+      case 'error':
+        return this.#refuse(this.classify(200, parseEvent(bytes)))
+    }
+  }
+
+  #refuse(failure: AttemptFailure): Step {
+    this.#failure = failure
+    return STEP.failed
+  }
+
+  #noteUsage(usage: Usage | null): void {
+    if (usage !== null) this.usage = usage
+  }
+
+  #keepText(bytes: Buffer): void {
+    const piece = continuableText(bytes)
+    this.text = piece === null || this.text === null ? null : this.text + piece
+  }
+
+  #send(bytes: Buffer): void {
+    if (!this.committed) {
+      this.#held ??= []
+      this.#held.push(bytes)
+      this.#heldBytes += bytes.length
+      if (this.#heldSince < 0) {
+        this.#heldSince = this.owner.services.clock.monotonic()
+        if (this.rules.commit.maxMs > 0) this.owner.services.wheel.arm(this, this.nextCheck())
+      }
+      if (this.#ready || this.#ended || this.#heldBytes > this.rules.commit.maxBytes) this.#commit()
+      return
+    }
+    if (!this.owner.onStreamData(bytes)) this.pause()
+  }
+
+  #commit(): void {
+    if (this.over || this.committed) return
+    if (!this.owner.claim(this)) return
+    this.committed = true
+    this.noteFirstToken()
+    const held = this.#held ?? []
+    this.#held = null
+    const { idleMs } = this.rules.timeouts
+    if (idleMs > 0) this.owner.services.wheel.arm(this, idleMs)
+    this.owner.onStreamCommit(this)
+    for (const bytes of held) if (!this.owner.onStreamData(bytes)) this.pause()
+  }
+
+  #complete(): void {
+    this.owner.onStreamEnd(this)
+    this.succeed(true)
+  }
+
+  protected onAnswerEnd(): void {
+    if (this.#tail === null && this.#finished) {
+      // This backend is known never to send [DONE]: its finish reason is the end, and the client gets its [DONE].
+      this.#ended = true
+      this.#send(Buffer.from('data: [DONE]\n\n'))
+      if (!this.over) this.#complete()
+      return
+    }
+    this.fail(invalidAnswer(this.#tail === null ? 'stream_cut' : 'event_cut', this.target.name))
+  }
+}

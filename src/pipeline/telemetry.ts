@@ -1,0 +1,142 @@
+import type { Target } from '../contracts/routing.ts'
+import type { LineWriter } from '../core/line-writer.ts'
+import type { Counter, Gauge, Histogram, MetricRegistry } from '../telemetry/metrics.ts'
+import type { Attempt } from './attempt.ts'
+import type { Exchange } from './exchange.ts'
+import type { Telemetry } from './services.ts'
+import { ERROR_CODES } from '../core/errors.ts'
+import { accessLine } from '../telemetry/access-log.ts'
+import { DURATION_BOUNDS, OVERHEAD_BOUNDS } from '../telemetry/metrics.ts'
+
+interface RouteMetrics {
+  readonly requests: Map<string, Counter>
+  readonly duration: Histogram
+  readonly overhead: Histogram
+  readonly firstToken: Histogram
+  readonly inputTokens: Counter
+  readonly outputTokens: Counter
+  readonly cachedTokens: Counter
+}
+
+/** Names that are bound to label sets once and then only counted. */
+export class RequestTelemetry implements Telemetry {
+  readonly inflight: Gauge
+  readonly #registry: MetricRegistry
+  readonly #log: LineWriter | null
+  readonly #now: () => number
+  readonly #routes = new Map<string, RouteMetrics>()
+  readonly #attempts = new Map<Target, Map<string, Counter>>()
+  readonly #hedges: Counter
+  readonly #continued: Counter
+
+  /** now: wall clock, epoch ms. log = null: no access log. */
+  constructor(registry: MetricRegistry, log: LineWriter | null, now: () => number) {
+    this.#registry = registry
+    this.#log = log
+    this.#now = now
+    this.inflight = registry.gauge('heddle_inflight_requests', 'Requests that have not ended yet.')
+    this.#hedges = registry.counter('heddle_hedges_total', 'Requests for which a second attempt was started beside a slow first one.')
+    this.#continued = registry.counter('heddle_continuations_total', 'Streams that went on with another target after they had broken off.')
+  }
+
+  #route(name: string, operation: string): RouteMetrics {
+    // The route's name, never the client's string: the number of series is the operator's.
+    const key = `${name}\n${operation}`
+    let metrics = this.#routes.get(key)
+    if (metrics === undefined) {
+      const r = this.#registry
+      const labels = { model: name, operation }
+      const tokens = (type: string): Counter => r.counter('heddle_tokens_total', 'Tokens as counted by the providers.', { ...labels, type })
+      metrics = {
+        requests: new Map(),
+        duration: r.histogram('heddle_request_duration_seconds', 'From the head of a request to the end of its answer.', DURATION_BOUNDS, labels),
+        overhead: r.histogram('heddle_overhead_seconds', 'The part of the time to the first byte that no backend was waited for.', OVERHEAD_BOUNDS, labels),
+        firstToken: r.histogram('heddle_time_to_first_token_seconds', 'From the head of a streaming request to its first byte to the client.', DURATION_BOUNDS, labels),
+        inputTokens: tokens('input'),
+        outputTokens: tokens('output'),
+        cachedTokens: tokens('cached_input'),
+      }
+      this.#routes.set(key, metrics)
+    }
+    return metrics
+  }
+
+  attempt(attempt: Attempt): void {
+    let counters = this.#attempts.get(attempt.target)
+    if (counters === undefined) {
+      counters = new Map()
+      this.#attempts.set(attempt.target, counters)
+    }
+    const { result } = attempt.record
+    let counter = counters.get(result)
+    if (counter === undefined) {
+      counter = this.#registry.counter('heddle_attempts_total', 'Calls of backends.', { target: attempt.target.name, provider: attempt.target.provider.name, result })
+      counters.set(result, counter)
+    }
+    counter.value++
+  }
+
+  shadow(target: Target, result: string): void {
+    this.#registry.counter('heddle_shadow_requests_total', 'Copies sent to shadow targets.', { target: target.name, result }).value++
+  }
+
+  request(x: Exchange): void {
+    const metrics = this.#route(x.match?.route.name ?? '', x.operation)
+    const outcome = x.error === null ? 'ok' : x.error.code
+    const key = `${x.status}${outcome}`
+    let counter = metrics.requests.get(key)
+    if (counter === undefined) {
+      counter = this.#registry.counter('heddle_requests_total', 'Requests by how they ended.', {
+        model: x.match?.route.name ?? '',
+        operation: x.operation,
+        status: String(x.status),
+        outcome,
+      })
+      metrics.requests.set(key, counter)
+    }
+    counter.value++
+    metrics.duration.observe(x.totalMs / 1000)
+    if (x.firstByteMs >= 0) {
+      metrics.overhead.observe(Math.max(0, x.firstByteMs - x.upstreamMs) / 1000)
+      if (x.stream) metrics.firstToken.observe(x.firstByteMs / 1000)
+    }
+    if (x.usage !== null) {
+      metrics.inputTokens.value += x.usage.inputTokens
+      metrics.outputTokens.value += x.usage.outputTokens
+      metrics.cachedTokens.value += x.usage.cachedInputTokens
+    }
+    if (x.hedged) this.#hedges.value++
+    this.#continued.value += x.continued
+    this.#log?.write(this.#line(x))
+  }
+
+  #line(x: Exchange): string {
+    const u = x.usage
+    return accessLine({
+      time: this.#now(),
+      level: x.error === null ? 'info' : ERROR_CODES[x.error.code].level,
+      requestId: x.id,
+      method: x.received.method,
+      path: x.received.path,
+      operation: x.operation,
+      peer: x.received.peer,
+      model: x.model,
+      route: x.match?.route.name ?? '',
+      target: x.answeredBy?.name ?? '',
+      answeredModel: x.answeredModel,
+      stream: x.stream,
+      status: x.status,
+      code: x.error === null ? '' : x.error.code,
+      detail: x.error?.detail ?? '',
+      bytesIn: x.received.body.length,
+      bytesOut: x.bytesOut,
+      totalMs: x.totalMs,
+      firstByteMs: x.firstByteMs,
+      upstreamMs: x.upstreamMs,
+      attempts: x.attempts,
+      inputTokens: u?.inputTokens ?? -1,
+      outputTokens: u?.outputTokens ?? -1,
+      cachedInputTokens: u?.cachedInputTokens ?? -1,
+    })
+  }
+}

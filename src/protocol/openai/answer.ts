@@ -1,0 +1,197 @@
+import type { Operation } from '../../contracts/config.ts'
+import { JsonScanner, SCAN_OK } from '../json-scan/scanner.ts'
+
+/** Tokens of one call as the backend counted them. Cached and reasoning tokens are parts of input and output. */
+export interface Usage {
+  readonly inputTokens: number
+  readonly outputTokens: number
+  readonly cachedInputTokens: number
+  readonly reasoningTokens: number
+}
+
+const QUOTE = 34
+const OPEN_BRACKET = 91
+const OPEN_BRACE = 123
+const LETTER_N = 110
+const LETTER_F = 102
+const ZERO = 48
+
+const NAMES = ['choices', 'usage', 'error', 'data', 'output', 'type', 'response', 'delta', 'item', 'object'] as const
+const [CHOICES, USAGE, ERROR, DATA, OUTPUT, TYPE, RESPONSE] = NAMES.keys() as unknown as number[] as [number, number, number, number, number, number, number]
+
+/** Shared by all streams of a thread: each call of read() is complete before the next begins. */
+export const answerScanner = new JsonScanner(NAMES)
+
+const number = (value: unknown): number => (typeof value === 'number' && Number.isFinite(value) && value > 0 ? value : 0)
+const record = (value: unknown): Record<string, unknown> => (typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {})
+
+/** Reads a usage object of chat, completions, embeddings or responses. Null when it holds no counts. */
+export function readUsage(value: unknown): Usage | null {
+  const u = record(value)
+  const inputTokens = number(u['prompt_tokens'] ?? u['input_tokens'])
+  const outputTokens = number(u['completion_tokens'] ?? u['output_tokens'])
+  if (inputTokens === 0 && outputTokens === 0) return null
+  return {
+    inputTokens,
+    outputTokens,
+    cachedInputTokens: number(record(u['prompt_tokens_details'] ?? u['input_tokens_details'])['cached_tokens']),
+    reasoningTokens: number(record(u['completion_tokens_details'] ?? u['output_tokens_details'])['reasoning_tokens']),
+  }
+}
+
+function parseSlot(bytes: Buffer, offset: number, slot: number): unknown {
+  return JSON.parse(bytes.toString('utf8', offset + answerScanner.start(slot), offset + answerScanner.end(slot)))
+}
+
+/** null, false, 0 and "" are no error: some backends send `"error": null` with every answer. */
+function truthy(slot: number): boolean {
+  const kind = answerScanner.kind(slot)
+  if (kind === 0 || kind === LETTER_N || kind === LETTER_F || kind === ZERO) return false
+  return kind !== QUOTE || answerScanner.end(slot) - answerScanner.start(slot) > 2
+}
+
+export type AnswerVerdict = 'ok' | 'error' | 'invalid'
+
+/** Judges a whole JSON answer by its shape, without parsing it. Afterwards usageOf() may be asked. */
+export function judgeAnswer(operation: Operation, body: Buffer): AnswerVerdict {
+  if (answerScanner.scan(body, false) !== SCAN_OK || answerScanner.rootKind !== OPEN_BRACE) return 'invalid'
+  if (truthy(ERROR)) return 'error'
+  const list = operation === 'embeddings' ? DATA : operation === 'responses' ? OUTPUT : CHOICES
+  if (answerScanner.kind(list) !== OPEN_BRACKET) return 'invalid'
+  // `"choices": []` is no answer; an empty `data` or `output` can be one.
+  if (list === CHOICES && body.toString('utf8', answerScanner.start(CHOICES) + 1, answerScanner.end(CHOICES) - 1).trim() === '') return 'invalid'
+  return 'ok'
+}
+
+/** Usage of the answer that judgeAnswer() judged last. */
+export function usageOf(body: Buffer): Usage | null {
+  return answerScanner.kind(USAGE) === OPEN_BRACE ? readUsage(parseSlot(body, 0, USAGE)) : null
+}
+
+/**
+ * What one JSON event of a stream is. `start`: annotations, role, lifecycle: nothing a user would see.
+ * `content`: text, tool call, refusal, reasoning, audio. `usage`: the extra chunk without choices.
+ * `end`: the dialect's terminal event (responses; chat ends with [DONE]). `failed`: an error in the dialect's own form.
+ */
+export type EventVerdict = 'start' | 'content' | 'usage' | 'end' | 'error' | 'failed'
+
+export interface StreamDialect {
+  /** Judges the event that answerScanner has just read; bytes holds it at offset 0 = scanner offset 0. */
+  judge(bytes: Buffer, committed: boolean): EventVerdict
+  /** Usage in the event just judged, if it has any. */
+  usage(bytes: Buffer): Usage | null
+  /** Every choice of the event just judged is finished; only asked when the backend never sends `[DONE]`. */
+  finished(bytes: Buffer): boolean
+  /** `[DONE]` ends the stream. */
+  readonly done: boolean
+}
+
+const nonEmpty = (value: unknown): boolean =>
+  (typeof value === 'string' && value !== '') || (Array.isArray(value) && value.length > 0) || (typeof value === 'object' && value !== null && Object.keys(value).length > 0)
+
+const CONTENT_FIELDS = ['content', 'tool_calls', 'function_call', 'refusal', 'reasoning_content', 'reasoning', 'reasoning_details', 'thinking', 'audio', 'images']
+
+function choiceHasContent(choice: unknown): boolean {
+  const c = record(choice)
+  if (nonEmpty(c['text'])) return true
+  const delta = record(c['delta'])
+  return CONTENT_FIELDS.some((field) => nonEmpty(delta[field]))
+}
+
+function eventData(bytes: Buffer): unknown {
+  return JSON.parse(bytes.toString('utf8', answerScanner.dataStart, answerScanner.dataEnd))
+}
+
+/** Chat and legacy completions. */
+export const chatStream: StreamDialect = {
+  done: true,
+  judge(bytes, committed) {
+    if (truthy(ERROR)) return 'error'
+    if (isErrorEvent(bytes)) return 'error'
+    if (answerScanner.kind(CHOICES) !== OPEN_BRACKET) return answerScanner.kind(USAGE) === OPEN_BRACE ? 'usage' : 'start'
+    const empty = answerScanner.end(CHOICES) - answerScanner.start(CHOICES) <= 2
+    if (empty) return answerScanner.kind(USAGE) === OPEN_BRACE ? 'usage' : 'start'
+    if (committed) return 'content'
+    const choices = record(eventData(bytes))['choices']
+    return Array.isArray(choices) && choices.some(choiceHasContent) ? 'content' : 'start'
+  },
+  usage(bytes) {
+    return answerScanner.kind(USAGE) === OPEN_BRACE ? readUsage(parseSlot(bytes, 0, USAGE)) : null
+  },
+  finished(bytes) {
+    const choices = record(eventData(bytes))['choices']
+    return Array.isArray(choices) && choices.length > 0 && choices.every((c) => typeof record(c)['finish_reason'] === 'string')
+  },
+}
+
+const TERMINAL = new Set(['response.completed', 'response.incomplete'])
+const CALL_ITEMS = /call$/
+
+/** `event: error` without an `error` field: some servers put the message straight into the data. */
+function isErrorEvent(bytes: Buffer): boolean {
+  return answerScanner.nameLength === 5 && bytes.toString('latin1', answerScanner.nameStart, answerScanner.nameStart + 5) === 'error'
+}
+
+function eventType(bytes: Buffer): string {
+  return answerScanner.kind(TYPE) === QUOTE ? bytes.toString('latin1', answerScanner.start(TYPE) + 1, answerScanner.end(TYPE) - 1) : ''
+}
+
+/** Responses API (openai-openapi `ResponseStreamEvent`). */
+export const responsesStream: StreamDialect = {
+  done: false,
+  judge(bytes, committed) {
+    const type = eventType(bytes)
+    if (type === 'response.failed') return 'failed'
+    if (type === 'error' || isErrorEvent(bytes) || (type === '' && truthy(ERROR))) return 'error'
+    if (TERMINAL.has(type)) return 'end'
+    if (committed) return 'content'
+    const data = record(eventData(bytes))
+    if (type.endsWith('.delta')) return nonEmpty(data['delta']) ? 'content' : 'start'
+    if (type === 'response.output_item.added') return CALL_ITEMS.test(String(record(data['item'])['type'])) ? 'content' : 'start'
+    return 'start'
+  },
+  usage(bytes) {
+    if (answerScanner.kind(RESPONSE) !== OPEN_BRACE) return null
+    const type = eventType(bytes)
+    if (!TERMINAL.has(type) && type !== 'response.failed') return null
+    return readUsage(record(parseSlot(bytes, 0, RESPONSE))['usage'])
+  },
+  finished: () => false,
+}
+
+/** Text of one chat event, or null when it holds anything that cannot be continued elsewhere (tool calls, several choices). */
+export function continuableText(bytes: Buffer): string | null {
+  const choices = record(eventData(bytes))['choices']
+  if (!Array.isArray(choices)) return ''
+  if (choices.length > 1) return null
+  if (choices.length === 0) return ''
+  const choice = record(choices[0])
+  const delta = record(choice['delta'])
+  if (number(choice['index']) > 0 || nonEmpty(delta['tool_calls']) || nonEmpty(delta['function_call']) || nonEmpty(delta['audio'])) return null
+  return typeof delta['content'] === 'string' ? delta['content'] : ''
+}
+
+/** The error object of an error event or an error body, for classification. */
+export function errorOf(data: unknown): { readonly code: string; readonly type: string; readonly message: string; readonly param: string | null; readonly status: number } {
+  const root = record(Array.isArray(data) ? data[0] : data)
+  const response = record(root['response'])
+  const error = root['error'] ?? response['error'] ?? root
+  const e = record(error)
+  const text = (value: unknown): string => (typeof value === 'string' ? value : typeof value === 'number' ? String(value) : '')
+  return {
+    code: text(e['code']),
+    type: text(e['type']) || text(e['status']),
+    message: typeof error === 'string' ? error : text(e['message']) || text(root['message']) || text(root['detail']),
+    param: typeof e['param'] === 'string' ? e['param'] : null,
+    status: number(e['status']) || number(e['code']) || number(root['status_code']),
+  }
+}
+
+/** Data of the event just read, parsed. Undefined when it is not JSON. */
+export function parseEvent(bytes: Buffer): unknown {
+  try {
+    return eventData(bytes)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,214 @@
+import { isUtf8 } from 'node:buffer'
+import type { Operation } from '../../contracts/config.ts'
+import type { RequestNeeds } from '../../contracts/routing.ts'
+import { GatewayError } from '../../core/errors.ts'
+import { JsonScanner, SCAN_ERRORS, SCAN_OK } from '../json-scan/scanner.ts'
+
+const NAMES = ['model', 'stream', 'stream_options', 'messages', 'prompt', 'input', 'tools', 'functions', 'response_format', 'text', 'max_tokens', 'max_completion_tokens', 'max_output_tokens'] as const
+const [MODEL, STREAM, STREAM_OPTIONS, MESSAGES, PROMPT, INPUT, TOOLS, FUNCTIONS, RESPONSE_FORMAT, TEXT, MAX_TOKENS] = NAMES.keys() as unknown as number[] as [number, number, number, number, number, number, number, number, number, number, number]
+const DEEP_VISION = 1
+const DEEP_AUDIO = 2
+
+const QUOTE = 34
+const OPEN_BRACKET = 91
+const OPEN_BRACE = 123
+const LETTER_T = 116
+const LETTER_F = 102
+const LETTER_N = 110
+const MAX_MODEL_BYTES = 512
+/** English prose has about four bytes a token; used only to choose targets, never to bill. */
+const BYTES_PER_TOKEN = 4
+
+const scanner = new JsonScanner(NAMES, ['image_url', 'input_audio'])
+
+export interface JsonLimits {
+  readonly depth: number
+  readonly keys: number
+}
+
+/** What Heddle reads of a JSON request without parsing it; offsets are into the body. */
+export class RequestFields implements RequestNeeds {
+  readonly body: Buffer
+  readonly model: string
+  /** Span of the model's JSON string, quotes included. -1 = the body names no model. */
+  readonly modelStart: number
+  readonly modelEnd: number
+  readonly stream: boolean
+  /** Span of the stream_options value; -1 = absent or null. */
+  readonly streamOptionsStart: number
+  readonly streamOptionsEnd: number
+  /** Just after the root object's closing brace. */
+  readonly rootEnd: number
+  readonly empty: boolean
+  readonly tools: boolean
+  readonly vision: boolean
+  readonly audio: boolean
+  readonly jsonSchema: boolean
+  readonly promptTokens: number
+  readonly maxTokens: number
+  #json: Record<string, unknown> | null = null
+
+  constructor(body: Buffer, s: JsonScanner) {
+    this.body = body
+    const hasModel = s.kind(MODEL) === QUOTE
+    this.modelStart = hasModel ? s.start(MODEL) : -1
+    this.modelEnd = hasModel ? s.end(MODEL) : -1
+    this.model = hasModel ? stringAt(body, this.modelStart, this.modelEnd) : ''
+    this.stream = s.kind(STREAM) === LETTER_T
+    const hasOptions = s.kind(STREAM_OPTIONS) === OPEN_BRACE
+    this.streamOptionsStart = hasOptions ? s.start(STREAM_OPTIONS) : -1
+    this.streamOptionsEnd = hasOptions ? s.end(STREAM_OPTIONS) : -1
+    this.rootEnd = s.rootEnd
+    this.empty = isEmptyObject(body, s.rootEnd)
+    this.tools = s.kind(TOOLS) === OPEN_BRACKET || s.kind(FUNCTIONS) === OPEN_BRACKET
+    this.vision = (s.deep & DEEP_VISION) !== 0
+    this.audio = (s.deep & DEEP_AUDIO) !== 0
+    this.jsonSchema = mentions(body, s, RESPONSE_FORMAT) || mentions(body, s, TEXT)
+    let bytes = 0
+    for (const i of [MESSAGES, PROMPT, INPUT]) if (s.kind(i) !== 0) bytes += s.end(i) - s.start(i)
+    this.promptTokens = Math.ceil(bytes / BYTES_PER_TOKEN)
+    let max = 0
+    for (let i = MAX_TOKENS; i < NAMES.length; i++) {
+      if (s.kind(i) !== 0) max = Math.max(max, Number(body.toString('latin1', s.start(i), s.end(i))) || 0)
+    }
+    this.maxTokens = max
+  }
+
+  /** The parsed body; for conditions and rewriting policies only, since it costs as much as the rest of the request. */
+  get json(): Record<string, unknown> {
+    this.#json ??= JSON.parse(this.body.toString()) as Record<string, unknown>
+    return this.#json
+  }
+}
+
+function stringAt(body: Buffer, start: number, end: number): string {
+  const raw = body.toString('utf8', start + 1, end - 1)
+  return raw.includes('\\') ? (JSON.parse(body.toString('utf8', start, end)) as string) : raw
+}
+
+function isEmptyObject(body: Buffer, rootEnd: number): boolean {
+  let i = rootEnd - 2
+  while (i >= 0 && body[i]! <= 32) i--
+  return body[i] === OPEN_BRACE
+}
+
+function mentions(body: Buffer, s: JsonScanner, i: number): boolean {
+  if (s.kind(i) !== OPEN_BRACE) return false
+  const at = body.indexOf('"json_schema"', s.start(i))
+  return at >= 0 && at < s.end(i)
+}
+
+/**
+ * Validates a JSON request as far as routing needs and notes where its fields stand.
+ * Throws GatewayError `invalid_json` or `invalid_request` with the field in `param`.
+ */
+export function readRequest(operation: Operation, body: Buffer, limits: JsonLimits): RequestFields {
+  if (body.length === 0) throw new GatewayError('invalid_json', 'The request has no body.')
+  const code = scanner.scan(body, true, limits.depth, limits.keys)
+  if (code !== SCAN_OK) throw jsonError(body, code, limits)
+  if (scanner.nonAscii && !isUtf8(body)) throw new GatewayError('invalid_json', 'The body is not valid UTF-8.')
+  if (scanner.rootKind !== OPEN_BRACE) throw new GatewayError('invalid_request', 'The body must be a JSON object.')
+  checkTypes(operation)
+  const fields = new RequestFields(body, scanner)
+  if (fields.modelStart < 0 && operation !== 'passthrough') throw missing('model', 'a string, the name of a model')
+  return fields
+}
+
+function missing(param: string, what: string): GatewayError {
+  return new GatewayError('invalid_request', `The field '${param}' must be ${what}.`, { param })
+}
+
+function checkTypes(operation: Operation): void {
+  const model = scanner.kind(MODEL)
+  if (model !== 0 && (model !== QUOTE || scanner.end(MODEL) - scanner.start(MODEL) < 3)) throw missing('model', 'a string, the name of a model')
+  if (scanner.end(MODEL) - scanner.start(MODEL) > MAX_MODEL_BYTES) throw missing('model', `at most ${MAX_MODEL_BYTES} bytes long`)
+  if (operation === 'passthrough') return
+  const stream = scanner.kind(STREAM)
+  if (stream !== 0 && stream !== LETTER_T && stream !== LETTER_F && stream !== LETTER_N) throw missing('stream', 'true or false')
+  const options = scanner.kind(STREAM_OPTIONS)
+  if (options !== 0 && options !== OPEN_BRACE && options !== LETTER_N) throw missing('stream_options', 'an object')
+  const text = (i: number): boolean => scanner.kind(i) === QUOTE || scanner.kind(i) === OPEN_BRACKET
+  if (operation === 'chat' && scanner.kind(MESSAGES) !== OPEN_BRACKET) throw missing('messages', 'a list of messages')
+  if (operation === 'completions' && scanner.kind(PROMPT) !== 0 && scanner.kind(PROMPT) !== LETTER_N && !text(PROMPT)) throw missing('prompt', 'a string or a list')
+  if (operation === 'embeddings' && !text(INPUT)) throw missing('input', 'a string or a list')
+  if (operation === 'responses' && scanner.kind(INPUT) !== 0 && !text(INPUT)) throw missing('input', 'a string or a list')
+}
+
+function jsonError(body: Buffer, code: number, limits: JsonLimits): GatewayError {
+  const at = scanner.errorAt
+  switch (SCAN_ERRORS[code]) {
+    case 'depth':
+      return new GatewayError('invalid_json', `The JSON is nested deeper than ${limits.depth} levels (at byte ${at}).`)
+    case 'keys':
+      return new GatewayError('invalid_json', `The JSON has more than ${limits.keys} keys.`)
+    case 'duplicate': {
+      const [start, end] = scanner.duplicateKey
+      const key = body.toString('utf8', start, Math.min(end, start + 64))
+      return new GatewayError('invalid_json', `The key '${key}' stands twice in one object (at byte ${start - 1}).`, { param: key })
+    }
+    case 'proto':
+      return new GatewayError('invalid_json', `The key '__proto__' is not accepted (at byte ${at}).`)
+    case 'end':
+      return new GatewayError('invalid_json', 'The body is not valid JSON: it ends too early.')
+    default:
+      return new GatewayError('invalid_json', `The body is not valid JSON (at byte ${at}).`)
+  }
+}
+
+const INCLUDE_USAGE = Buffer.from('"stream_options":{"include_usage":true}')
+
+export interface RewriteOptions {
+  /** JSON string of the upstream model, or null to leave the client's. */
+  readonly modelJson: Buffer | null
+  /** Ask for the usage chunk at the end of the stream. */
+  readonly includeUsage: boolean
+}
+
+/** True when the client itself asked for the usage chunk. */
+export function asksForUsage(fields: RequestFields): boolean {
+  if (fields.streamOptionsStart < 0) return false
+  const options = JSON.parse(fields.body.toString('utf8', fields.streamOptionsStart, fields.streamOptionsEnd)) as { include_usage?: unknown }
+  return options.include_usage === true
+}
+
+/** The body for a target: the received bytes, with model and stream_options spliced where they must change. */
+export function rewriteRequest(fields: RequestFields, options: RewriteOptions): Buffer {
+  const { body } = fields
+  const { modelJson, includeUsage } = options
+  const splices: [from: number, to: number, bytes: Buffer][] = []
+  if (modelJson !== null && fields.modelStart >= 0 && body.compare(modelJson, 0, modelJson.length, fields.modelStart, fields.modelEnd) !== 0) {
+    splices.push([fields.modelStart, fields.modelEnd, modelJson])
+  }
+  if (includeUsage) splices.push(usageSplice(fields))
+  if (splices.length === 0) return body
+  splices.sort((a, b) => a[0] - b[0])
+  const parts: Buffer[] = []
+  let at = 0
+  for (const [from, to, bytes] of splices) {
+    parts.push(body.subarray(at, from), bytes)
+    at = to
+  }
+  parts.push(body.subarray(at))
+  return Buffer.concat(parts)
+}
+
+function usageSplice(fields: RequestFields): [number, number, Buffer] {
+  const { streamOptionsStart: start, streamOptionsEnd: end, body } = fields
+  if (start < 0) {
+    // A `"stream_options": null` would make the key stand twice: then the whole body is rebuilt around it.
+    if (scannedNullOptions(fields)) return replaceAll(fields)
+    const last = fields.rootEnd - 1
+    return [last, last, fields.empty ? INCLUDE_USAGE : Buffer.concat([Buffer.from(','), INCLUDE_USAGE])]
+  }
+  const value = JSON.parse(body.toString('utf8', start, end)) as Record<string, unknown>
+  return [start, end, Buffer.from(JSON.stringify({ ...value, include_usage: true }))]
+}
+
+function scannedNullOptions(fields: RequestFields): boolean {
+  return fields.body.includes('"stream_options"') && Object.hasOwn(fields.json, 'stream_options')
+}
+
+function replaceAll(fields: RequestFields): [number, number, Buffer] {
+  scanner.scan(fields.body, false)
+  return [scanner.start(STREAM_OPTIONS), scanner.end(STREAM_OPTIONS), Buffer.from('{"include_usage":true}')]
+}

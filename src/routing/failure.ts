@@ -1,0 +1,140 @@
+import { GatewayError, type ErrorCode } from '../core/errors.ts'
+import type { UpstreamFault, UpstreamHeaders } from '../contracts/upstream.ts'
+import { errorOf } from '../protocol/openai/answer.ts'
+import { retryAfterMs } from '../protocol/retry-after.ts'
+
+/**
+ * What an attempt's failure means for the target and for the request.
+ * failure: the target's fault, counts for its breaker. busy: rate limited or overloaded with a hint, rests a while.
+ * dead: credentials or account refused, rests long. client: the request's own fault, no target would do better.
+ * missing: this target has no such model, another may. context, content: the request's fault, but a fallback may help.
+ */
+export type FailureKind = 'failure' | 'busy' | 'dead' | 'client' | 'missing' | 'context' | 'content'
+
+export interface AttemptFailure {
+  readonly kind: FailureKind
+  /** For logs, metrics and explain: `connect`, `http_503`, `first_token_timeout`, … */
+  readonly reason: string
+  /** Upstream status, 0 = none. */
+  readonly status: number
+  /** Worth another attempt on this or another target. */
+  readonly retryable: boolean
+  readonly retryAfterMs: number | undefined
+  /** What the client gets when nothing better follows. */
+  readonly error: GatewayError
+}
+
+const CONTEXT = /context_length_exceeded|context length|maximum context|too many tokens|prompt is too long|input is too long|string_above_max_length/i
+const CONTENT = /content_filter|content_policy|content management policy|responsibleaipolicy|safety system|moderation_blocked/i
+const OVERLOAD = /overloaded|server_busy|engine_overloaded|slow_?down|RESOURCE_EXHAUSTED|UNAVAILABLE|too_many_requests|throttl|capacity/i
+const QUOTA = /insufficient_quota|billing_(hard_limit|not_active)|account_deactivated|credit balance|payment_required|exceeded your current quota/i
+
+const ERROR_TEXT_LIMIT = 2000
+// Keys and hosts that providers quote in their errors.
+const SECRETS = /\b(sk|pk|rk|gsk|xai|key|api|AIza|hf|r8|nvapi|pplx|csk)[-_][A-Za-z0-9*_-]{6,}|\bAIza[\w-]{10,}|\beyJ[\w-]{8,}\.[\w-]+\.?[\w-]*|(?:bearer|basic)\s+[\w.~+/=*-]{6,}/gi
+const HOSTS = /\bhttps?:\/\/[^\s"'<>]+|\b(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?\b|\b[\w-]+(?:\.[\w-]+)*\.(?:internal|local|svc|cluster|lan|corp)\b(?::\d+)?/gi
+
+/** A provider's message made fit for a client: no keys, no hosts, bounded. */
+export function cleanMessage(text: string): string {
+  return text.slice(0, ERROR_TEXT_LIMIT).replace(SECRETS, '[redacted]').replace(HOSTS, '[redacted]')
+}
+
+export interface FailureContext {
+  /** Statuses that are worth another attempt, by configuration. */
+  readonly statuses: readonly number[]
+  /** Wall clock, epoch ms, for dates in Retry-After. */
+  readonly now: number
+  readonly target: string
+}
+
+const failure = (kind: FailureKind, reason: string, status: number, retryable: boolean, error: GatewayError): AttemptFailure => ({
+  kind,
+  reason,
+  status,
+  retryable,
+  retryAfterMs: error.retryAfterMs,
+  error,
+})
+
+/** An HTTP answer with an error status, or an error inside a 200 (status 200 then). */
+export function classifyAnswer(status: number, headers: UpstreamHeaders, body: unknown, context: FailureContext): AttemptFailure {
+  const e = errorOf(body)
+  const shown = status === 200 ? e.status || statusOfType(e.type, e.code) : status
+  const wait = retryAfterMs(headers, body, context.now)
+  const reason = status === 200 ? `error_in_200${e.code || e.type ? `_${slug(e.code || e.type)}` : ''}` : `http_${status}`
+  const words = `${e.code} ${e.type} ${e.message}`
+  const detail = `${context.target}: ${cleanMessage(words).slice(0, 300)}`
+  if (shown === 401 || shown === 403 || shown === 402 || (shown === 429 && QUOTA.test(words))) {
+    const code: ErrorCode = shown === 429 ? 'upstream_rate_limited' : 'upstream_auth'
+    const message = shown === 429 ? 'The provider reports that its quota is used up.' : 'The provider refused the gateway.'
+    // The provider's text may quote the key: it goes nowhere but, cleaned, to the log.
+    return failure('dead', reason, status, true, new GatewayError(code, message, { detail, ...(shown === 429 ? { publicCode: 'insufficient_quota' } : {}) }))
+  }
+  if (shown === 400 || shown === 413 || shown === 422) {
+    if (CONTEXT.test(words)) return failure('context', reason, status, false, passed('context_length_exceeded', 400, e, 'context_length_exceeded', detail))
+    if (CONTENT.test(words)) return failure('content', reason, status, false, passed('content_filter', 400, e, 'content_filter', detail))
+  }
+  if (shown === 429) {
+    return failure('busy', reason, status, true, new GatewayError('upstream_rate_limited', 'The provider is rate limiting this model.', { retryAfterMs: wait, detail, publicCode: 'rate_limit_exceeded' }))
+  }
+  if (shown === 404) return failure('missing', reason, status, true, passed('model_not_found', 404, e, e.code || 'model_not_found', detail))
+  if (context.statuses.includes(shown) || shown >= 500 || OVERLOAD.test(words)) {
+    const code: ErrorCode = shown === 503 || shown === 529 || OVERLOAD.test(words) ? 'upstream_unavailable' : shown === 504 || shown === 408 ? 'upstream_timeout' : 'upstream_error'
+    const retryable = context.statuses.includes(shown) || OVERLOAD.test(words)
+    const error = new GatewayError(code, 'The provider failed to answer.', { retryAfterMs: wait, detail })
+    return failure(wait !== undefined && retryable ? 'busy' : 'failure', reason, status, retryable, error)
+  }
+  if (shown >= 400) return failure('client', reason, status, false, passed('invalid_request', shown, e, e.code || 'invalid_request', detail))
+  return failure('failure', reason, status, true, new GatewayError('upstream_invalid_response', `The provider answered with status ${status}.`, { detail }))
+}
+
+interface ProviderError {
+  readonly message: string
+  readonly param: string | null
+}
+
+/** An error that the client can mend: it sees the provider's words, without keys and hosts. */
+function passed(code: ErrorCode, status: number, e: ProviderError, publicCode: string, detail: string): GatewayError {
+  const message = cleanMessage(e.message)
+  return new GatewayError(code, message || 'The provider refused the request.', { status, param: e.param ?? undefined, publicCode, detail, verbatim: message !== '' })
+}
+
+const slug = (text: string): string => text.toLowerCase().replace(/[^a-z0-9]+/g, '_').slice(0, 40)
+
+/** Status that an error inside a 200 stands for, by the names that OpenAI, Anthropic and Google give. */
+function statusOfType(type: string, code: string): number {
+  const text = `${type} ${code}`.toLowerCase()
+  if (/rate_limit|resource_exhausted|too_many/.test(text)) return 429
+  if (/insufficient_quota/.test(text)) return 429
+  if (/authentication|invalid_api_key|unauthenticated/.test(text)) return 401
+  if (/permission/.test(text)) return 403
+  if (/overloaded|unavailable/.test(text)) return 503
+  if (/not_found/.test(text)) return 404
+  if (/invalid_request|invalid_argument|context_length|content_(filter|policy)|invalid_prompt/.test(text)) return 400
+  return 500
+}
+
+const FAULT_CODES: Readonly<Record<UpstreamFault['kind'], ErrorCode>> = {
+  connect: 'upstream_unavailable',
+  tls: 'upstream_unavailable',
+  reset: 'upstream_error',
+  protocol: 'upstream_invalid_response',
+  aborted: 'upstream_error',
+}
+
+/** The connection failed, or broke before the answer was complete. */
+export function classifyFault(fault: UpstreamFault, target: string): AttemptFailure {
+  const message = fault.kind === 'connect' || fault.kind === 'tls' ? 'The provider cannot be reached.' : 'The connection to the provider broke.'
+  return failure('failure', fault.kind, 0, true, new GatewayError(FAULT_CODES[fault.kind], message, { detail: `${target}: ${fault.detail}` }))
+}
+
+/** A timer of the attempt ran out. */
+export function timeoutFailure(which: 'first_token' | 'idle' | 'attempt' | 'commit', target: string): AttemptFailure {
+  const words = { first_token: 'did not begin to answer in time', idle: 'stopped in the middle of its answer', attempt: 'did not finish in time', commit: 'sent no content in time' }[which]
+  return failure('failure', `${which}_timeout`, 0, true, new GatewayError('upstream_timeout', `The provider ${words}.`, { detail: target }))
+}
+
+/** The answer is not one: wrong type, wrong shape, broken JSON or SSE, cut off, too large. */
+export function invalidAnswer(reason: string, target: string, detail = ''): AttemptFailure {
+  return failure('failure', reason, 200, true, new GatewayError('upstream_invalid_response', 'The provider sent no valid answer.', { detail: `${target}: ${reason} ${detail}` }))
+}

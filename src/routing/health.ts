@@ -1,0 +1,199 @@
+import type { AttemptOutcome, Health } from '../contracts/routing.ts'
+import type { BreakerConfig } from '../contracts/config.ts'
+
+// Int32 fields of a slot.
+const INFLIGHT = 0
+const CONSECUTIVE = 1
+const EJECTIONS = 2
+const PROBING = 3
+const WINDOW_OK = 4
+const WINDOW_FAILED = 5
+const INTS = 8
+// Float64 fields. Plain loads and stores: a lost race costs one sample of an average, nothing else.
+const LATENCY = 0
+const LATENCY_AT = 1
+const EJECTED_UNTIL = 2
+const BUSY_UNTIL = 3
+const DEAD_UNTIL = 4
+const WINDOW_START = 5
+const PROBE_AT = 6
+const BUDGET = 7
+const BUDGET_AT = 8
+const LATENCY_HIGH = 9
+const FLOATS = 10
+
+const SLOT_BYTES = INTS * 4 + FLOATS * 8
+/** Half-life of the latency average, ms. */
+const DECAY_MS = 10_000
+/** A probe that never came back frees the half-open state after this, ms. */
+const PROBE_PATIENCE_MS = 60_000
+/** Retry tokens a target can save up. */
+const BUDGET_CAP = 50
+
+/**
+ * Health of all targets in memory that all workers of the process share, so that a breaker is one breaker.
+ * Slots belong to targets by name and outlive configuration reloads.
+ */
+export class HealthTable {
+  readonly buffer: SharedArrayBuffer
+  readonly #ints: Int32Array
+  readonly #floats: Float64Array
+  readonly #capacity: number
+
+  constructor(shared: SharedArrayBuffer | number) {
+    this.buffer = typeof shared === 'number' ? new SharedArrayBuffer(shared * SLOT_BYTES) : shared
+    this.#capacity = Math.floor(this.buffer.byteLength / SLOT_BYTES)
+    this.#floats = new Float64Array(this.buffer, 0, this.#capacity * FLOATS)
+    this.#ints = new Int32Array(this.buffer, this.#capacity * FLOATS * 8, this.#capacity * INTS)
+  }
+
+  get capacity(): number {
+    return this.#capacity
+  }
+
+  slot(index: number, breaker: BreakerConfig): TargetHealth {
+    return new TargetHealth(this.#ints.subarray(index * INTS, (index + 1) * INTS), this.#floats.subarray(index * FLOATS, (index + 1) * FLOATS), breaker)
+  }
+}
+
+/** One target's slot, as seen by one worker. */
+export class TargetHealth implements Health {
+  readonly #ints: Int32Array
+  readonly #floats: Float64Array
+  readonly #breaker: BreakerConfig
+
+  constructor(ints: Int32Array, floats: Float64Array, breaker: BreakerConfig) {
+    this.#ints = ints
+    this.#floats = floats
+    this.#breaker = breaker
+  }
+
+  get inflight(): number {
+    return Atomics.load(this.#ints, INFLIGHT)
+  }
+  get latencyMs(): number {
+    return this.#floats[LATENCY]!
+  }
+  get p95Ms(): number {
+    return this.#floats[LATENCY_HIGH]!
+  }
+  get consecutiveFailures(): number {
+    return Atomics.load(this.#ints, CONSECUTIVE)
+  }
+  get ejections(): number {
+    return Atomics.load(this.#ints, EJECTIONS)
+  }
+  get ejectedUntil(): number {
+    return this.#floats[EJECTED_UNTIL]!
+  }
+  get busyUntil(): number {
+    return this.#floats[BUSY_UNTIL]!
+  }
+  get deadUntil(): number {
+    return this.#floats[DEAD_UNTIL]!
+  }
+
+  begin(): void {
+    Atomics.add(this.#ints, INFLIGHT, 1)
+  }
+
+  end(outcome: AttemptOutcome, firstTokenMs: number, now: number): void {
+    Atomics.sub(this.#ints, INFLIGHT, 1)
+    if (outcome === 'neutral') {
+      Atomics.store(this.#ints, PROBING, 0)
+      return
+    }
+    if (!this.#breaker.enabled) {
+      if (outcome === 'ok') Atomics.store(this.#ints, CONSECUTIVE, 0)
+      else Atomics.add(this.#ints, CONSECUTIVE, 1)
+    } else this.#judge(outcome === 'ok', now)
+    if (firstTokenMs >= 0) this.#observe(firstTokenMs, now)
+  }
+
+  #judge(ok: boolean, now: number): void {
+    const { consecutiveFailures, failureRatio, minRequests, windowMs } = this.#breaker
+    if (now - this.#floats[WINDOW_START]! > windowMs) {
+      this.#floats[WINDOW_START] = now
+      Atomics.store(this.#ints, WINDOW_OK, 0)
+      Atomics.store(this.#ints, WINDOW_FAILED, 0)
+    }
+    const halfOpen = this.#floats[EJECTED_UNTIL]! > 0 && now >= this.#floats[EJECTED_UNTIL]!
+    if (ok) {
+      Atomics.add(this.#ints, WINDOW_OK, 1)
+      Atomics.store(this.#ints, CONSECUTIVE, 0)
+      // A success that began before the ejection says nothing about now; one after it closes the circuit.
+      if (halfOpen) {
+        this.#floats[EJECTED_UNTIL] = 0
+        Atomics.store(this.#ints, EJECTIONS, 0)
+        Atomics.store(this.#ints, PROBING, 0)
+      }
+      return
+    }
+    const inRow = Atomics.add(this.#ints, CONSECUTIVE, 1) + 1
+    const failed = Atomics.add(this.#ints, WINDOW_FAILED, 1) + 1
+    const all = failed + Atomics.load(this.#ints, WINDOW_OK)
+    const open = this.#floats[EJECTED_UNTIL]! > now
+    if (open) return
+    if (halfOpen || inRow >= consecutiveFailures || (all >= minRequests && failed / all >= failureRatio)) this.#eject(now)
+  }
+
+  #eject(now: number): void {
+    const times = Atomics.add(this.#ints, EJECTIONS, 1)
+    Atomics.store(this.#ints, PROBING, 0)
+    Atomics.store(this.#ints, WINDOW_OK, 0)
+    Atomics.store(this.#ints, WINDOW_FAILED, 0)
+    this.#floats[EJECTED_UNTIL] = now + Math.min(this.#breaker.maxEjectionMs, this.#breaker.baseEjectionMs * 2 ** Math.min(times, 20))
+  }
+
+  /** Peak EWMA (after Finagle and linkerd): a slow answer counts at once, a fast one only with time. */
+  #observe(ms: number, now: number): void {
+    const before = this.#floats[LATENCY]!
+    const age = now - this.#floats[LATENCY_AT]!
+    this.#floats[LATENCY_AT] = now
+    if (before === 0 || ms > before) this.#floats[LATENCY] = ms
+    else {
+      const keep = Math.exp(-Math.max(age, 1) / DECAY_MS)
+      this.#floats[LATENCY] = before * keep + ms * (1 - keep)
+    }
+    // Quantile by stochastic approximation: up 19 steps when above, down one when below, settles at p95.
+    const high = this.#floats[LATENCY_HIGH]!
+    const step = Math.max(high, ms) * 0.005
+    this.#floats[LATENCY_HIGH] = high === 0 ? ms : ms > high ? high + 19 * step : Math.max(0, high - step)
+  }
+
+  busy(until: number): void {
+    if (until > this.#floats[BUSY_UNTIL]!) this.#floats[BUSY_UNTIL] = until
+  }
+
+  dead(until: number): void {
+    this.#floats[DEAD_UNTIL] = until
+  }
+
+  /** New credentials: the target gets its chance at once. */
+  revive(): void {
+    this.#floats[DEAD_UNTIL] = 0
+  }
+
+  tryProbe(now: number): boolean {
+    const taken = Atomics.compareExchange(this.#ints, PROBING, 0, 1)
+    if (taken === 0 || now - this.#floats[PROBE_AT]! > PROBE_PATIENCE_MS) {
+      this.#floats[PROBE_AT] = now
+      return true
+    }
+    return false
+  }
+
+  /** A request arrived: it earns its share of a retry token. ratio 0..1, perSecond tokens that come by themselves. */
+  earnRetry(ratio: number, perSecond: number, now: number): void {
+    const age = this.#floats[BUDGET_AT] === 0 ? 1000 : now - this.#floats[BUDGET_AT]!
+    this.#floats[BUDGET_AT] = now
+    this.#floats[BUDGET] = Math.min(BUDGET_CAP + perSecond, this.#floats[BUDGET]! + ratio + (age * perSecond) / 1000)
+  }
+
+  /** Takes one retry token. False = the budget is spent. */
+  spendRetry(): boolean {
+    if (this.#floats[BUDGET]! < 1) return false
+    this.#floats[BUDGET] = this.#floats[BUDGET]! - 1
+    return true
+  }
+}

@@ -1,0 +1,285 @@
+// `heddle serve`: configuration, workers, admin listener, signals. Knows no request.
+// What serves is in server/worker.ts; what stays when the configuration changes is here.
+// Contract: ServeOptions in cli/serve.ts
+import { readFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import type { AdminState } from './admin/listener.ts'
+import type { HeddleConfig } from './contracts/config.ts'
+import type { ServeOptions } from './cli/serve.ts'
+import type { ConfigWatcher } from './config/watch.ts'
+import type { LoadedConfig } from './config/index.ts'
+import type { Sim } from './sim/index.ts'
+import { AdminListener } from './admin/listener.ts'
+import { banner } from './cli/banner.ts'
+import { ConfigError, formatProblem, loadConfig, maskedConfig, SIM_BASE_URL } from './config/index.ts'
+import { watchConfig } from './config/watch.ts'
+import { systemClock } from './core/clock.ts'
+import { modelFacts, PRESETS } from './providers/index.ts'
+import { HealthTable } from './routing/health.ts'
+import { slotKeys } from './server/compile.ts'
+import { Fleet } from './server/fleet.ts'
+import { logLine } from './server/log.ts'
+import { MetricRegistry, mergeSnapshots } from './telemetry/metrics.ts'
+
+const HEALTH_SLOTS = 8192
+
+export interface RunningServer {
+  readonly url: string
+  readonly adminUrl: string
+  /** Reads the configuration again now. Resolves with whether it was taken. */
+  reload(): Promise<boolean>
+  /** Drains and ends everything. Resolves with the number of requests that were cut. */
+  stop(): Promise<number>
+}
+
+/** Starts everything; resolves when it listens. Throws ConfigError, or the system's error when a port is taken. */
+export async function serve(options: ServeOptions = {}, hooks: { readonly signals?: boolean; readonly quiet?: boolean } = {}): Promise<RunningServer> {
+  const server = new Server(options)
+  await server.start()
+  if (hooks.quiet !== true) process.stdout.write(server.banner())
+  if (hooks.signals !== false) server.watchSignals()
+  return server
+}
+
+const version = (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version
+
+class Server implements RunningServer, AdminState {
+  readonly #options: ServeOptions
+  #loaded: LoadedConfig
+  readonly #health = new HealthTable(HEALTH_SLOTS)
+  readonly #slots: Record<string, number> = {}
+  readonly #metrics = new MetricRegistry()
+  #fleet!: Fleet
+  #admin!: AdminListener
+  #sim: Sim | null = null
+  #watcher: ConfigWatcher | null = null
+  #port = 0
+  #adminPort = 0
+  #ready = false
+  #stopping: Promise<number> | null = null
+  #reloading: Promise<boolean> = Promise.resolve(true)
+  #lastError: string | null = null
+  #loadedAt = Date.now()
+
+  constructor(options: ServeOptions) {
+    this.#options = options
+    this.#loaded = this.#load()
+  }
+
+  get #config(): HeddleConfig {
+    return this.#loaded.config
+  }
+
+  #load(): LoadedConfig {
+    const { config, ...overrides } = this.#options
+    return loadConfig(config ?? null, { presets: PRESETS, facts: modelFacts, overrides })
+  }
+
+  #log(level: 'info' | 'warn' | 'error', fields: object, message: string): void {
+    const line = logLine(this.#config.server.log.level, level, fields, message)
+    if (line !== '') process.stdout.write(line)
+  }
+
+  /** A slot once given stays with its target for the life of the process. */
+  #assignSlots(config: HeddleConfig): void {
+    for (const key of slotKeys(config)) {
+      if (this.#slots[key] !== undefined) continue
+      const next = Object.keys(this.#slots).length
+      if (next >= this.#health.capacity) throw new Error(`more than ${this.#health.capacity} targets since the start: restart to forget the old ones`)
+      this.#slots[key] = next
+    }
+  }
+
+  async start(): Promise<void> {
+    const { server, providers } = this.#config
+    if (providers.some((p) => p.baseUrl === SIM_BASE_URL)) {
+      const { startSim } = await import('./sim/index.ts')
+      this.#sim = await startSim()
+    }
+    this.#assignSlots(this.#config)
+    const workers = server.workers === 'auto' ? availableParallelism() : server.workers
+    this.#fleet = new Fleet(
+      { config: this.#config, slots: this.#slots, health: this.#health.buffer, simUrl: this.#sim?.url ?? null, version, port: server.port, reusePort: workers > 1 },
+      workers,
+      (error) => this.#log('error', { error: error.message }, 'worker lost, another takes its place'),
+    )
+    this.#admin = new AdminListener(this)
+    const [port, adminPort] = await Promise.all([this.#fleet.listen(server.port), this.#admin.listen(server.adminPort, server.adminHost)])
+    this.#port = port
+    this.#adminPort = adminPort
+    this.#ready = true
+    this.#registerMetrics()
+    await this.#watch()
+  }
+
+  #registerMetrics(): void {
+    const m = this.#metrics
+    const memory = m.gauge('process_resident_memory_bytes', 'Resident memory of the process.')
+    const cpu = m.counter('process_cpu_seconds_total', 'User and system time of the process.')
+    m.gauge('process_start_time_seconds', 'Start of the process, seconds since the epoch.').set(Math.round(performance.timeOrigin) / 1000)
+    m.gauge('heddle_build_info', 'Version of Heddle and of Node.', { version, node: process.versions.node }).set(1)
+    const loadedAt = m.gauge('heddle_config_last_load_timestamp_seconds', 'When the configuration that serves was loaded.')
+    const stale = m.gauge('heddle_config_stale', '1 while a newer configuration could not be used.')
+    m.onCollect(() => {
+      memory.set(process.memoryUsage.rss())
+      const { user, system } = process.cpuUsage()
+      cpu.value = (user + system) / 1e6
+      loadedAt.set(this.#loadedAt / 1000)
+      stale.set(this.#lastError === null ? 0 : 1)
+      this.#collectHealth()
+    })
+  }
+
+  #collectHealth(): void {
+    const now = systemClock.monotonic()
+    for (const { target, health } of this.#targetHealth()) {
+      this.#metrics.gauge('heddle_target_inflight', 'Attempts under way.', { target }).set(health.inflight)
+      this.#metrics.gauge('heddle_target_ejected', '1 while the circuit of the target is open.', { target }).set(health.ejectedUntil > now ? 1 : 0)
+      this.#metrics.gauge('heddle_target_latency_seconds', 'Peak moving average of the time to the first token.', { target }).set(health.latencyMs / 1000)
+    }
+  }
+
+  #targetHealth(): { readonly target: string; readonly health: ReturnType<HealthTable['slot']> }[] {
+    const { breaker } = this.#config.defaults
+    const inUse = new Set(slotKeys(this.#config))
+    return Object.entries(this.#slots)
+      .filter(([key]) => inUse.has(key))
+      .map(([key, slot]) => ({ target: key.slice(key.indexOf(' ') + 1), health: this.#health.slot(slot, breaker) }))
+  }
+
+  // ── configuration ─────────────────────────────────────────────────────────
+  async #watch(): Promise<void> {
+    const { config: source } = this.#options
+    if (source === undefined) return
+    this.#watcher = await watchConfig({
+      source,
+      files: this.#loaded.files,
+      onChange: async () => void (await this.reload()),
+      onError: (error) => this.#log('error', { error: String(error) }, 'watching the configuration failed'),
+    })
+  }
+
+  reload(): Promise<boolean> {
+    // One at a time, in order: a slow reload must not overtake a later one.
+    this.#reloading = this.#reloading.then(() => this.#reloadNow())
+    return this.#reloading
+  }
+
+  async #reloadNow(): Promise<boolean> {
+    const outcome = (result: string): void => void this.#metrics.counter('heddle_config_reloads_total', 'Reloads of the configuration by result.', { result }).value++
+    let loaded: LoadedConfig
+    try {
+      loaded = this.#load()
+      this.#assignSlots(loaded.config)
+      await this.#fleet.apply({ config: loaded.config, slots: this.#slots })
+    } catch (error) {
+      this.#lastError = error instanceof ConfigError ? error.problems.map(formatProblem).join('\n') : String(error)
+      this.#log('error', { problems: this.#lastError.split('\n'), config: this.#config.hash }, 'configuration refused, the old one serves on')
+      outcome('refused')
+      return false
+    }
+    this.#revive(loaded.config)
+    if (JSON.stringify(loaded.config.server) !== JSON.stringify(this.#config.server)) this.#log('warn', {}, 'changes below `server:` need a restart')
+    const before = this.#config.hash
+    this.#loaded = loaded
+    this.#loadedAt = Date.now()
+    this.#lastError = null
+    await this.#watcher?.setFiles(loaded.files)
+    this.#log('info', { config: loaded.config.hash, before }, 'configuration loaded')
+    outcome('loaded')
+    return true
+  }
+
+  /** Providers with a new key get their chance at once. */
+  #revive(config: HeddleConfig): void {
+    const old = new Map(this.#config.providers.map((p) => [p.name, p.apiKey]))
+    for (const provider of config.providers) {
+      if (old.get(provider.name) === provider.apiKey) continue
+      for (const { target, health } of this.#targetHealth()) if (target.startsWith(`${provider.name}/`)) health.revive()
+    }
+  }
+
+  // ── what the admin listener shows ─────────────────────────────────────────
+  get ready(): boolean {
+    return this.#ready && this.#stopping === null
+  }
+
+  state(): object {
+    const now = systemClock.monotonic()
+    const rest = (until: number): number => Math.max(0, Math.round(until - now))
+    return {
+      version,
+      ready: this.ready,
+      draining: this.#stopping !== null,
+      workers: this.#fleet.size,
+      config: { hash: this.#config.hash, source: this.#options.config ?? null, loaded_at: new Date(this.#loadedAt).toISOString(), last_error: this.#lastError },
+      targets: this.#targetHealth().map(({ target, health }) => ({
+        target,
+        inflight: health.inflight,
+        latency_ms: Math.round(health.latencyMs),
+        consecutive_failures: health.consecutiveFailures,
+        ejections: health.ejections,
+        ejected_ms: rest(health.ejectedUntil),
+        busy_ms: rest(health.busyUntil),
+        dead_ms: rest(health.deadUntil),
+      })),
+    }
+  }
+
+  config(): object {
+    return maskedConfig(this.#config)
+  }
+
+  async metrics(): Promise<ReturnType<typeof mergeSnapshots>> {
+    return mergeSnapshots([this.#metrics.snapshot(), ...(await this.#fleet.metrics())])
+  }
+
+  // ── life ──────────────────────────────────────────────────────────────────
+  get url(): string {
+    const { host } = this.#config.server
+    return `http://${hostInUrl(host)}:${this.#port}`
+  }
+
+  get adminUrl(): string {
+    return `http://${hostInUrl(this.#config.server.adminHost)}:${this.#adminPort}`
+  }
+
+  banner(): string {
+    return banner({ version, config: this.#config, source: this.#options.config ?? null, url: this.url, adminUrl: this.adminUrl, presets: PRESETS, workers: this.#fleet.size })
+  }
+
+  watchSignals(): void {
+    const end = (): void => {
+      // A second signal while draining: the operator will not wait.
+      if (this.#stopping !== null) process.exit(1)
+      this.stop().then(
+        () => process.exit(0),
+        () => process.exit(1),
+      )
+    }
+    process.on('SIGTERM', end)
+    process.on('SIGINT', end)
+    process.on('SIGHUP', () => void this.reload())
+  }
+
+  stop(): Promise<number> {
+    this.#stopping ??= this.#drain()
+    return this.#stopping
+  }
+
+  async #drain(): Promise<number> {
+    const { drain } = this.#config.server
+    this.#log('info', { max_ms: drain.maxMs }, 'draining')
+    this.#watcher?.close()
+    await this.#fleet.beginDrain()
+    if (drain.propagationMs > 0) await new Promise((resolve) => setTimeout(resolve, drain.propagationMs))
+    const cut = await this.#fleet.drain(drain.maxMs)
+    await this.#admin.close()
+    await this.#sim?.close()
+    this.#log(cut === 0 ? 'info' : 'warn', { cut }, 'stopped')
+    return cut
+  }
+}
+
+/** An address to connect to: the any-address is no place to go. */
+const hostInUrl = (host: string): string => (host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host.includes(':') ? `[${host}]` : host)

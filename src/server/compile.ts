@@ -1,0 +1,85 @@
+import type { BreakerConfig, HeddleConfig, ProviderConfig } from '../contracts/config.ts'
+import type { Provider } from '../contracts/routing.ts'
+import type { HealthTable } from '../routing/health.ts'
+import type { UpstreamPool } from './upstream-pool.ts'
+import { SIM_BASE_URL } from '../config/index.ts'
+import { Snapshot } from '../pipeline/snapshot.ts'
+import { RouteTable } from '../routing/table.ts'
+
+export interface CompileParts {
+  readonly pool: UpstreamPool
+  readonly health: HealthTable
+  /** Slot of each target in the health table, by slotKey(). */
+  readonly slots: Readonly<Record<string, number>>
+  /** Where the built-in simulated backend listens; null = it does not run. */
+  readonly simUrl: string | null
+  /** Epoch ms. */
+  readonly now: number
+  readonly version: string
+}
+
+/** Health belongs to what is called: another address or key name is another target, a new weight is not. */
+export const slotKey = (provider: ProviderConfig, target: string): string => `${provider.baseUrl} ${target}`
+
+/** All keys that a configuration needs slots for. */
+export function slotKeys(config: HeddleConfig): string[] {
+  const byName = new Map(config.providers.map((p) => [p.name, p]))
+  const keys = config.providers.map((p) => slotKey(p, `${p.name}/*`))
+  for (const model of config.models) for (const t of model.targets) keys.push(slotKey(byName.get(t.provider)!, `${t.provider}/${t.model ?? '*'}`))
+  return [...new Set(keys)]
+}
+
+/** Turns a configuration into what serves. Throws when a connection's settings cannot be used (a bad CA file). */
+export function compileSnapshot(config: HeddleConfig, parts: CompileParts): Snapshot {
+  const held: (() => void)[] = []
+  const release = (): void => {
+    for (const drop of held.splice(0)) drop()
+  }
+  try {
+    const configs = new Map(config.providers.map((p) => [p.name, p]))
+    const table = new RouteTable(config, {
+      provider(provider) {
+        const { upstream, release: drop } = parts.pool.acquire(upstreamKey(provider, config, parts.simUrl))
+        held.push(drop)
+        return compileProvider(provider, upstream, parts)
+      },
+      health(target: string, rules: { readonly breaker: BreakerConfig }) {
+        const provider = configs.get(target.slice(0, target.indexOf('/')))!
+        return parts.health.slot(parts.slots[slotKey(provider, target)]!, rules.breaker)
+      },
+    })
+    return new Snapshot(config, table, parts.now, release)
+  } catch (error) {
+    release()
+    throw error
+  }
+}
+
+function baseUrlOf(provider: ProviderConfig, simUrl: string | null): URL {
+  return new URL(provider.baseUrl === SIM_BASE_URL && simUrl !== null ? simUrl : provider.baseUrl)
+}
+
+function upstreamKey(provider: ProviderConfig, config: HeddleConfig, simUrl: string | null): Parameters<UpstreamPool['acquire']>[0] {
+  return { origin: baseUrlOf(provider, simUrl).origin, connections: provider.maxConnections, connectTimeoutMs: config.defaults.timeouts.connectMs, tls: provider.tls }
+}
+
+function compileProvider(provider: ProviderConfig, upstream: Provider['upstream'], parts: CompileParts): Provider {
+  const url = baseUrlOf(provider, parts.simUrl)
+  const fixed = ['user-agent', `heddle/${parts.version}`, 'accept-encoding', 'identity', ...credentials(provider), ...Object.entries(provider.headers).flat()]
+  const query = new URLSearchParams(provider.query).toString()
+  return {
+    name: provider.name,
+    config: provider,
+    upstream,
+    basePath: url.pathname.replace(/\/+$/, ''),
+    query: query === '' ? '' : `?${query}`,
+    jsonHeaders: ['content-type', 'application/json', 'accept', 'application/json', ...fixed],
+    streamHeaders: ['content-type', 'application/json', 'accept', 'text/event-stream', ...fixed],
+    rawHeaders: ['accept', '*/*', ...fixed],
+  }
+}
+
+function credentials({ auth, apiKey }: ProviderConfig): string[] {
+  if (apiKey === null || auth === 'none') return []
+  return auth === 'bearer' ? ['authorization', `Bearer ${apiKey}`] : [auth, apiKey]
+}

@@ -1,0 +1,147 @@
+import { Worker as Thread } from 'node:worker_threads'
+import type { FamilySnapshot } from '../telemetry/metrics.ts'
+import type { Command, Report } from './messages.ts'
+import { Worker, type ConfigUpdate, type WorkerInit } from './worker.ts'
+
+/** A worker as the main thread sees it, in this thread or in another. */
+interface Handle {
+  call(command: Command): Promise<unknown>
+  stop(): Promise<void>
+}
+
+/** One worker serves in the main thread itself: no second isolate, no messages. */
+class LocalHandle implements Handle {
+  readonly #worker: Worker
+  constructor(init: WorkerInit) {
+    this.#worker = new Worker(init)
+  }
+  async call(command: Command): Promise<unknown> {
+    switch (command.name) {
+      case 'listen':
+        return this.#worker.listen(command.port)
+      case 'prepare':
+        return this.#worker.prepare(command.update)
+      case 'drain':
+        return this.#worker.drain(command.maxMs)
+      default:
+        return this.#worker[command.name]()
+    }
+  }
+  async stop(): Promise<void> {}
+}
+
+class ThreadHandle implements Handle {
+  readonly #thread: Thread
+  readonly #waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>()
+  #nextId = 1
+  #gone: Error | null = null
+
+  constructor(init: WorkerInit, onExit: (error: Error) => void) {
+    this.#thread = new Thread(new URL(import.meta.url.endsWith('.ts') ? './thread.ts' : './thread.js', import.meta.url), { workerData: init })
+    this.#thread.on('message', (report: Report) => {
+      const waiting = this.#waiting.get(report.id)
+      this.#waiting.delete(report.id)
+      if (report.error === undefined) waiting?.resolve(report.value)
+      else waiting?.reject(new Error(report.error))
+    })
+    let cause: Error | null = null
+    this.#thread.on('error', (error: Error) => {
+      cause = error
+    })
+    this.#thread.on('exit', (code) => {
+      this.#gone = cause ?? new Error(`worker ended with code ${code}`)
+      for (const { reject } of this.#waiting.values()) reject(this.#gone)
+      this.#waiting.clear()
+      onExit(this.#gone)
+    })
+  }
+
+  call(command: Command): Promise<unknown> {
+    if (this.#gone !== null) return Promise.reject(this.#gone)
+    const id = this.#nextId++
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject })
+      this.#thread.postMessage({ ...command, id })
+    })
+  }
+
+  async stop(): Promise<void> {
+    await this.#thread.terminate()
+  }
+}
+
+const SCRAPE_PATIENCE_MS = 2000
+
+/** All workers of the process behind one port. */
+export class Fleet {
+  readonly #init: WorkerInit
+  readonly #handles: Handle[] = []
+  readonly #onLost: (error: Error) => void
+  #stopping = false
+  #port = 0
+  #update: ConfigUpdate
+
+  /** onLost: a worker thread died by itself; another takes its place. */
+  constructor(init: WorkerInit, count: number, onLost: (error: Error) => void) {
+    this.#init = init
+    this.#update = init
+    this.#onLost = onLost
+    for (let i = 0; i < count; i++) this.#handles.push(count === 1 ? new LocalHandle(init) : this.#spawn())
+  }
+
+  get size(): number {
+    return this.#handles.length
+  }
+
+  #spawn(): Handle {
+    const handle: Handle = new ThreadHandle({ ...this.#init, ...this.#update }, (error) => {
+      if (this.#stopping) return
+      this.#onLost(error)
+      const at = this.#handles.indexOf(handle)
+      if (at < 0) return
+      const next = this.#spawn()
+      this.#handles[at] = next
+      next.call({ name: 'listen', port: this.#port }).catch(this.#onLost)
+    })
+    return handle
+  }
+
+  /** The first worker finds the port (it may be 0), the others join it. */
+  async listen(port: number): Promise<number> {
+    this.#port = (await this.#handles[0]!.call({ name: 'listen', port })) as number
+    await Promise.all(this.#handles.slice(1).map((h) => h.call({ name: 'listen', port: this.#port })))
+    return this.#port
+  }
+
+  /** All workers or none: each compiles first, and only when all could does any of them change. */
+  async apply(update: ConfigUpdate): Promise<void> {
+    try {
+      await Promise.all(this.#handles.map((h) => h.call({ name: 'prepare', update })))
+    } catch (error) {
+      await Promise.allSettled(this.#handles.map((h) => h.call({ name: 'discard' })))
+      throw error
+    }
+    this.#update = update
+    await Promise.all(this.#handles.map((h) => h.call({ name: 'commit' })))
+  }
+
+  /** A worker that does not answer in time is left out rather than waited for. */
+  async metrics(): Promise<FamilySnapshot[][]> {
+    const late = new Promise<null>((resolve) => setTimeout(() => resolve(null), SCRAPE_PATIENCE_MS).unref())
+    const all = await Promise.all(this.#handles.map((h) => Promise.race([h.call({ name: 'metrics' }), late]).catch(() => null)))
+    return all.filter((m) => m !== null) as FamilySnapshot[][]
+  }
+
+  async beginDrain(): Promise<void> {
+    this.#stopping = true
+    await Promise.allSettled(this.#handles.map((h) => h.call({ name: 'beginDrain' })))
+  }
+
+  /** Resolves with the number of requests that had to be cut. */
+  async drain(maxMs: number): Promise<number> {
+    this.#stopping = true
+    const cut = await Promise.allSettled(this.#handles.map((h) => h.call({ name: 'drain', maxMs })))
+    await Promise.all(this.#handles.map((h) => h.stop()))
+    return cut.reduce((sum, result) => sum + (result.status === 'fulfilled' ? Number(result.value) : 0), 0)
+  }
+}

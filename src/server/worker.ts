@@ -1,0 +1,193 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import type { HeddleConfig } from '../contracts/config.ts'
+import type { GatewayError } from '../core/errors.ts'
+import type { Gate } from '../http/request-handler.ts'
+import type { Services } from '../pipeline/services.ts'
+import type { Snapshot } from '../pipeline/snapshot.ts'
+import type { FamilySnapshot } from '../telemetry/metrics.ts'
+import { systemClock, systemRandom } from '../core/clock.ts'
+import { everyUnref } from '../core/every.ts'
+import { LineWriter } from '../core/line-writer.ts'
+import { TimerWheel } from '../core/wheel.ts'
+import { DataListener } from '../http/data-listener.ts'
+import { RequestHandler } from '../http/request-handler.ts'
+import { RequestTelemetry } from '../pipeline/telemetry.ts'
+import { HealthTable } from '../routing/health.ts'
+import { MetricRegistry } from '../telemetry/metrics.ts'
+import { compileSnapshot } from './compile.ts'
+import { logLine } from './log.ts'
+import { UpstreamPool } from './upstream-pool.ts'
+
+export interface WorkerInit {
+  readonly config: HeddleConfig
+  readonly slots: Readonly<Record<string, number>>
+  readonly health: SharedArrayBuffer
+  readonly simUrl: string | null
+  readonly version: string
+  readonly port: number
+  readonly reusePort: boolean
+}
+
+export interface ConfigUpdate {
+  readonly config: HeddleConfig
+  readonly slots: Readonly<Record<string, number>>
+}
+
+const SAMPLE_MS = 1000
+const DELAY_RESOLUTION_MS = 10
+const STDOUT = 1
+
+/** Everything that serves requests in one thread. */
+export class Worker implements Gate {
+  readonly #init: WorkerInit
+  readonly #health: HealthTable
+  readonly #pool = new UpstreamPool()
+  readonly #metrics = new MetricRegistry()
+  readonly #log = new LineWriter(STDOUT)
+  readonly #listener: DataListener
+  readonly #telemetry: RequestTelemetry
+  #snapshot: Snapshot
+  #prepared: Snapshot | null = null
+  #inflight = 0
+  #loopDelayMs = 0
+  #draining = false
+  #refusing = false
+  #onIdle: (() => void) | null = null
+
+  constructor(init: WorkerInit) {
+    this.#init = init
+    const { server } = init.config
+    this.#health = new HealthTable(init.health)
+    this.#snapshot = this.#compile(init)
+    this.#telemetry = new RequestTelemetry(this.#metrics, server.log.access ? this.#log : null, () => Date.now())
+    const worker = this
+    const services: Services = {
+      clock: systemClock,
+      random: systemRandom,
+      wheel: new TimerWheel(),
+      telemetry: this.#telemetry,
+      limits: server.limits,
+      loop: this,
+      current: () => worker.#snapshot,
+      log: (level, fields, message) => this.#log.write(logLine(server.log.level, level, fields, message)),
+    }
+    const handler = new RequestHandler({
+      services,
+      limits: server.limits,
+      gate: this,
+      refused: (error) => this.#countRefused(error),
+      inflight: (change) => this.#countInflight(change),
+    })
+    this.#listener = new DataListener({ limits: server.limits, handle: handler.handle, onClientError: (error) => this.#countRefused(error) })
+    this.#watchLoop()
+  }
+
+  #compile(update: ConfigUpdate): Snapshot {
+    const { simUrl, version } = this.#init
+    return compileSnapshot(update.config, { pool: this.#pool, health: this.#health, slots: update.slots, simUrl, version, now: Date.now() })
+  }
+
+  #watchLoop(): void {
+    const delay = monitorEventLoopDelay({ resolution: DELAY_RESOLUTION_MS })
+    delay.enable()
+    const histogram = this.#metrics.gauge('heddle_event_loop_delay_seconds', 'Mean event-loop delay over the last second; of several workers the sum.')
+    const dropped = this.#metrics.gauge('heddle_log_lines_dropped', 'Log lines dropped because nobody read them fast enough.')
+    this.#metrics.onCollect(() => {
+      histogram.set(this.#loopDelayMs / 1000)
+      dropped.set(this.#log.dropped)
+      this.#telemetry.inflight.set(this.#inflight)
+    })
+    everyUnref(() => {
+      // The histogram holds the interval between ticks: the delay is what it is longer than asked.
+      const mean = delay.mean / 1e6 - DELAY_RESOLUTION_MS
+      this.#loopDelayMs = Number.isFinite(mean) ? Math.max(0, mean) : 0
+      delay.reset()
+    }, SAMPLE_MS)
+  }
+
+  #countRefused(error: GatewayError): void {
+    this.#metrics.counter('heddle_refused_requests_total', 'Requests refused before they were read: overload, limits, broken HTTP.', { code: error.code }).value++
+  }
+
+  #countInflight(change: number): void {
+    this.#inflight += change
+    if (this.#inflight === 0) this.#onIdle?.()
+  }
+
+  // ── gate ──────────────────────────────────────────────────────────────────
+  get draining(): boolean {
+    return this.#draining
+  }
+
+  get refusing(): boolean {
+    return this.#refusing
+  }
+
+  overload(): string | null {
+    const { maxInflight, maxLoopDelayMs } = this.#init.config.server.shed
+    if (this.#inflight >= maxInflight) return `${this.#inflight} requests in flight`
+    if (maxLoopDelayMs > 0 && this.#loopDelayMs > maxLoopDelayMs) return `event-loop delay ${Math.round(this.#loopDelayMs)} ms`
+    return null
+  }
+
+  // ── life ──────────────────────────────────────────────────────────────────
+  /** Resolves with the port. */
+  listen(port = this.#init.port): Promise<number> {
+    return this.#listener.listen(port, this.#init.config.server.host, this.#init.reusePort)
+  }
+
+  /** Compiles a new configuration without using it. Throws when it cannot be used; the old one serves on. */
+  prepare(update: ConfigUpdate): void {
+    this.#prepared?.release()
+    this.#prepared = null
+    this.#prepared = this.#compile(update)
+  }
+
+  /** Uses what was prepared, for requests from now on. */
+  commit(): void {
+    if (this.#prepared === null) return
+    const old = this.#snapshot
+    this.#snapshot = this.#prepared
+    this.#prepared = null
+    old.release()
+  }
+
+  discard(): void {
+    this.#prepared?.release()
+    this.#prepared = null
+  }
+
+  metrics(): FamilySnapshot[] {
+    return this.#metrics.snapshot()
+  }
+
+  /** Answers from now on say that the connection ends; nothing is refused yet. */
+  beginDrain(): void {
+    this.#draining = true
+    this.#listener.closeIdle()
+  }
+
+  /** Refuses new requests and waits for the others, at most maxMs; what is open then is cut. Resolves with their number. */
+  async drain(maxMs: number): Promise<number> {
+    this.#draining = true
+    this.#refusing = true
+    if (this.#inflight > 0) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, maxMs)
+        this.#onIdle = () => {
+          clearTimeout(timer)
+          resolve()
+        }
+      })
+    }
+    const cut = this.#inflight
+    const closed = this.#listener.close()
+    this.#listener.closeIdle()
+    if (cut > 0) this.#listener.destroy()
+    // The last answers are on their way: their sockets get a moment, then nothing more is waited for.
+    await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, 1000))])
+    this.#listener.destroy()
+    await this.#log.flush()
+    return cut
+  }
+}
