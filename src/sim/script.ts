@@ -153,7 +153,7 @@ const cutsOf = (answer: StreamAnswer, events: readonly StreamEvent[], faults: Fa
   add('error_after', 'end', (at) => [answer.errorEvent(STREAM_ERROR, at)])
   add('truncated_event', 'end', (at) => {
     const { data, ...rest } = answer.contentEvent('cut off here', at)
-    return [{ ...rest, data: data.slice(0, data.length >> 1) }]
+    return [{ ...rest, data: data.slice(0, data.indexOf('off')) }]
   })
   add('cut_stream_after', 'end', () => [])
   add('stall_after', 'stall', () => [])
