@@ -74,8 +74,13 @@ export class DataListener {
         socket.off('error', onError)
         socket.off('close', onClose)
         socket.unshift(first)
-        if (first.length >= 3 && PREFACE.subarray(0, first.length).equals(first.subarray(0, PREFACE.length))) this.#http2.emit('connection', socket)
-        else toHttp1!.call(this.#http1, socket)
+        const isHttp2 = first.length >= 3 && PREFACE.subarray(0, first.length).equals(first.subarray(0, PREFACE.length))
+        if (isHttp2) {
+          // The session reads what was unshifted by itself; resuming the socket would throw it away.
+          this.#http2.emit('connection', socket)
+          return
+        }
+        toHttp1!.call(this.#http1, socket)
         socket.resume()
       })
     })
