@@ -1,5 +1,5 @@
 import { compileExpression } from '../core/expression.ts'
-import type { ProviderConfig, ProviderPreset, ServerConfig } from '../contracts/config.ts'
+import type { ProviderConfig, ProviderPreset, RouteDefaults, ServerConfig } from '../contracts/config.ts'
 import { didYouMean } from './nearest.ts'
 import type { PlacedModel } from './normalise.ts'
 import { formatPath } from './problem.ts'
@@ -150,14 +150,12 @@ const checkTargets = (model: PlacedModel, known: KnownProviders, map: SourceMap)
   return problems
 }
 
-const checkTimers = (model: PlacedModel, map: SourceMap): readonly Problem[] => {
-  const { timeouts, breaker, retries } = model.config
+/** Said where it was written: a fault of `defaults` is reported there and not again for every model. */
+const checkTimers = (settings: RouteDefaults, base: Path, map: SourceMap): readonly Problem[] => {
+  const { timeouts, breaker, retries } = settings
   const problems: Problem[] = []
   const add = (path: Path, message: string): void => {
-    // Said once, where it was written: a fault of `defaults` is reported there and not for every model.
-    if (map.get([...model.path, ...path]) !== undefined) {
-      problems.push(map.problem([...model.path, ...path], message, 'key'))
-    }
+    if (map.get([...base, ...path]) !== undefined) problems.push(map.problem([...base, ...path], message, 'key'))
   }
   if (timeouts.totalMs > 0 && timeouts.firstTokenMs > timeouts.totalMs) {
     add(['timeouts'], '`first_token` is longer than `total`, so it can never end an attempt')
@@ -166,6 +164,9 @@ const checkTimers = (model: PlacedModel, map: SourceMap): readonly Problem[] => 
   if (retries.backoff.baseMs > retries.backoff.maxMs) add(['retries', 'backoff'], '`base` is longer than `max`')
   return problems
 }
+
+export const checkDefaults = (defaults: RouteDefaults, map: SourceMap): readonly Problem[] =>
+  checkTimers(defaults, ['defaults'], map)
 
 /** Keys as they stand in the files, faulty entries included. */
 export interface Declared {
@@ -188,6 +189,6 @@ export const checkModels = (
     ...checkNames(models, map),
     ...models.flatMap((model) => checkTargets(model, known, map)),
     ...checkFallbacks(models, declared.models, map),
-    ...models.flatMap((model) => checkTimers(model, map)),
+    ...models.flatMap(({ config, path }) => checkTimers(config, path, map)),
   ]
 }

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { DURATION_PATTERN, parseDuration, parsePercent, parseSize, PERCENT_PATTERN, SIZE_PATTERN } from './units.ts'
 
 const DURATION_HELP = 'must be a duration such as `500ms`, `30s`, `10m` or `1h`, at most `30d`'
-const SIZE_HELP = 'must be a size such as `64KiB`, `32MiB` or `1MB`'
+const SIZE_HELP = 'must be a size such as `64KiB`, `32MiB` or `1MB`, at most `1024GiB`'
 const SHARE_HELP = 'must be a share from 0 to 1, or `0%` to `100%`'
 
 /** A transform that turns undefined into an issue: for texts that fit the pattern and are out of range. */

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import type { HeddleConfig, ProviderConfig, ProviderPreset, ServerConfig } from '../contracts/config.ts'
-import { checkModels, checkServer } from './crosscheck.ts'
+import { checkDefaults, checkModels, checkServer } from './crosscheck.ts'
 import { hashConfig } from './dump.ts'
 import { readSecretFile } from './interpolate.ts'
 import type { SecretSource } from './interpolate.ts'
@@ -240,12 +240,13 @@ const build = (reading: Reading, options: LoadOptions, zeroConfig: boolean): Hed
   }
   const models = Object.entries(parsed.models ?? {}).map(([name, entry]) => toModel(name, entry, context))
   const server: ServerConfig = toServer(parsed.server)
-  problems.push(...checkServer(server, map))
+  const defaults = toDefaults(parsed.defaults)
+  problems.push(...checkServer(server, map), ...checkDefaults(defaults, map))
   const declared = { providers: keysOf(reading.value['providers']), models: keysOf(reading.value['models']) }
   problems.push(...checkModels(models, providers, declared, presetTable(options.presets), map))
   const config = {
     server,
-    defaults: toDefaults(parsed.defaults),
+    defaults,
     providers,
     models: models.map((model) => model.config),
     zeroConfig,

@@ -11,12 +11,15 @@ const SIZE_UNITS: Readonly<Record<string, number>> = {
   GiB: 1024 ** 3,
 }
 
-export const DURATION_PATTERN = /^(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h|d)$/
-export const SIZE_PATTERN = /^(\d{1,9}(?:\.\d{1,3})?)(B|KB|MB|GB|KiB|MiB|GiB)$/
+export const DURATION_PATTERN = /^(\d{1,10}(?:\.\d{1,3})?)(ms|s|m|h|d)$/
+export const SIZE_PATTERN = /^(\d{1,12}(?:\.\d{1,3})?)(B|KB|MB|GB|KiB|MiB|GiB)$/
 export const PERCENT_PATTERN = /^(\d{1,3}(?:\.\d{1,4})?)%$/
 
 /** 30 days: longer is a slip of the unit, and timers overflow at 24.8 days anyway when not split. */
 export const MAX_DURATION_MS = 30 * 86_400_000
+
+/** 1 TiB: far above anything that is held in memory, far below what numbers count exactly. */
+const MAX_SIZE = 1024 ** 4
 
 const scaled = (text: string, pattern: RegExp, units: Readonly<Record<string, number>>): number | undefined => {
   const match = pattern.exec(text)
@@ -31,8 +34,11 @@ export const parseDuration = (text: string): number | undefined => {
   return ms === undefined || ms > MAX_DURATION_MS ? undefined : ms
 }
 
-/** Bytes, a whole number; undefined when the text is not a size. */
-export const parseSize = (text: string): number | undefined => scaled(text, SIZE_PATTERN, SIZE_UNITS)
+/** Bytes, a whole number; undefined when the text is not a size of at most 1 TiB. */
+export const parseSize = (text: string): number | undefined => {
+  const bytes = scaled(text, SIZE_PATTERN, SIZE_UNITS)
+  return bytes === undefined || bytes > MAX_SIZE ? undefined : bytes
+}
 
 /** 0..1; undefined when the text is not a percentage of at most 100. */
 export const parsePercent = (text: string): number | undefined => {

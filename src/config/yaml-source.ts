@@ -8,7 +8,7 @@ import type { Path, Problem } from './problem.ts'
 export const MAX_FILE_BYTES = 4 * 1024 * 1024
 const MAX_DEPTH = 32
 /** Nodes after aliases are expanded: bounds alias bombs without forbidding anchors. */
-const MAX_NODES = 200_000
+const MAX_NODES = 50_000
 const MAX_PROBLEMS = 100
 
 interface Place {
