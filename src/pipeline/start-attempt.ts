@@ -1,7 +1,9 @@
+import type { Operation } from '../contracts/config.ts'
 import type { RouteMatch, Target } from '../contracts/routing.ts'
 import type { UpstreamRequest } from '../contracts/upstream.ts'
 import type { Attempt, AttemptRecord } from './attempt.ts'
 import type { Exchange } from './exchange.ts'
+import type { RequestFields } from '../protocol/openai/request.ts'
 import { chatStream, responsesStream } from '../protocol/openai/answer.ts'
 import { asksForUsage, rewriteRequest } from '../protocol/openai/request.ts'
 import { upstreamModel } from '../routing/table.ts'
@@ -34,13 +36,24 @@ export function startAttempt(x: Exchange, target: Target, match: RouteMatch, opt
   else if (!x.stream) attempt = new JsonAttempt({ ...plan, operation: x.operation })
   else {
     const responses = x.operation === 'responses'
-    includeUsage = !responses && target.provider.config.streamUsage && !asksForUsage(x.fields!)
+    includeUsage = wantsUsage(x.operation, true, target, x.fields!)
     attempt = new StreamAttempt({ ...plan, dialect: responses ? responsesStream : chatStream, dropUsage: includeUsage, keepText: match.route.continuation && x.operation === 'chat' && !x.needs.tools && !x.needs.jsonSchema })
   }
   const { continueFrom } = options
   const body = continueFrom === undefined ? bodyFor(x, model, includeUsage) : continuationBody(x.json(), continueFrom, model, includeUsage)
   attempt.start(upstreamRequest(x, target, body))
   return attempt
+}
+
+/** Heddle asks for the usage chunk itself: it may, the backend knows it, and the client did not. */
+export function wantsUsage(operation: Operation, stream: boolean, target: Target, fields: RequestFields): boolean {
+  return stream && operation !== 'responses' && operation !== 'passthrough' && target.provider.config.streamUsage && !asksForUsage(fields)
+}
+
+/** The received body with what must change for this target. */
+export function spliceBody(fields: RequestFields, model: string, includeUsage: boolean): Buffer {
+  const modelJson = model === fields.model || fields.modelStart < 0 ? null : Buffer.from(JSON.stringify(model))
+  return rewriteRequest(fields, { modelJson, includeUsage })
 }
 
 /** A fallback model's own name goes upstream where its target names none. */
@@ -51,8 +64,7 @@ function modelFor(x: Exchange, target: Target, match: RouteMatch): string {
 
 function bodyFor(x: Exchange, model: string, includeUsage: boolean): Buffer | null {
   if (x.fields === null) return x.received.body.length === 0 ? null : x.received.body
-  const modelJson = model === x.fields.model || x.fields.modelStart < 0 ? null : Buffer.from(JSON.stringify(model))
-  return rewriteRequest(x.fields, { modelJson, includeUsage })
+  return spliceBody(x.fields, model, includeUsage)
 }
 
 function upstreamRequest(x: Exchange, target: Target, body: Buffer | null): UpstreamRequest {

@@ -1,0 +1,135 @@
+import type { HeddleConfig, Operation, ProviderConfig } from '../contracts/config.ts'
+import type { Plan, Provider, RequestFacts, RouteMatch, Target } from '../contracts/routing.ts'
+import type { Upstream } from '../contracts/upstream.ts'
+import type { RequestFields } from '../protocol/openai/request.ts'
+import { GatewayError } from '../core/errors.ts'
+import { readRequest } from '../protocol/openai/request.ts'
+import { HealthTable } from '../routing/health.ts'
+import { planTargets } from '../routing/plan.ts'
+import { RouteTable, upstreamModel } from '../routing/table.ts'
+import { spliceBody, wantsUsage } from './start-attempt.ts'
+
+export interface ExplainRequest {
+  readonly operation: Operation
+  readonly body: Readonly<Record<string, unknown>>
+  /** Lower-case names. */
+  readonly headers: Readonly<Record<string, string>>
+}
+
+export interface ExplainedTarget {
+  readonly target: string
+  readonly model: string
+  readonly url: string
+  /** Body fields that differ from what the client sent. */
+  readonly changed: readonly string[]
+  readonly priority: number
+  readonly weight: number
+}
+
+export interface Explanation {
+  readonly text: string
+  readonly route: string | null
+  readonly origin: string | null
+  readonly strategy: string | null
+  readonly note: string
+  readonly order: readonly ExplainedTarget[]
+  readonly skipped: readonly { readonly target: string; readonly reason: string }[]
+  readonly fallbacks: RouteMatch['route']['fallbacks'] | null
+  readonly shadows: readonly string[]
+  readonly timeouts: RouteMatch['route']['timeouts'] | null
+  readonly maxAttempts: number
+  readonly error: { readonly code: string; readonly status: number; readonly message: string } | null
+  readonly config: string
+}
+
+const PATHS: Readonly<Record<Operation, string>> = { chat: '/chat/completions', completions: '/completions', embeddings: '/embeddings', responses: '/responses', passthrough: '' }
+
+/** The same table and planner as at run time, on fresh health and with nothing to call. */
+function offlineTable(config: HeddleConfig): RouteTable {
+  const health = new HealthTable(1)
+  const nowhere: Upstream = {
+    call() {
+      throw new Error('explain calls nobody')
+    },
+    async close() {},
+  }
+  const provider = (p: ProviderConfig): Provider => ({ name: p.name, config: p, upstream: nowhere, basePath: '', query: '', jsonHeaders: [], streamHeaders: [], rawHeaders: [] })
+  return new RouteTable(config, { provider, health: (_name, rules) => health.slot(0, rules.breaker) })
+}
+
+/** What would become of a request, without sending anything. Draws (weights, canaries) take the middle: 0.5. */
+export function explainRequest(config: HeddleConfig, request: ExplainRequest): Explanation {
+  const table = offlineTable(config)
+  let match: RouteMatch | null = null
+  try {
+    const fields = readRequest(request.operation, Buffer.from(JSON.stringify(request.body)), { depth: config.server.limits.jsonDepth, keys: config.server.limits.jsonKeys })
+    match = table.match(fields.model)
+    if (match === null) throw new GatewayError('model_not_found', `The model '${fields.model}' does not exist.`)
+    const facts = factsOf(request, fields)
+    const plan = planTargets({ route: match.route, facts, now: 0, random: () => 0.5 })
+    return withText({ ...describe(match, config), note: plan.note, order: explainOrder(plan, match, request, fields), skipped: plan.skipped.map((s) => ({ target: s.target.name, reason: s.reason })), error: null })
+  } catch (error) {
+    const e = GatewayError.from(error)
+    if (e.code === 'internal') throw error
+    return withText({ ...describe(match, config), note: '', order: [], skipped: skippedOf(e), error: { code: e.publicCode, status: e.status, message: e.message } })
+  }
+}
+
+function factsOf(request: ExplainRequest, fields: RequestFields): RequestFacts {
+  return {
+    operation: request.operation,
+    model: fields.model,
+    stream: fields.stream,
+    needs: fields,
+    header: (name) => request.headers[name],
+    headers: () => request.headers,
+    json: () => fields.json,
+  }
+}
+
+function describe(match: RouteMatch | null, config: HeddleConfig): Omit<Explanation, 'text' | 'note' | 'order' | 'skipped' | 'error'> {
+  const route = match?.route ?? null
+  return {
+    route: route?.name ?? null,
+    origin: route?.origin ?? null,
+    strategy: route?.strategy ?? null,
+    fallbacks: route?.fallbacks ?? null,
+    shadows: route?.shadows.map((t) => t.name) ?? [],
+    timeouts: route?.timeouts ?? null,
+    maxAttempts: route?.retries.maxAttempts ?? 0,
+    config: config.hash,
+  }
+}
+
+function explainOrder(plan: Plan, match: RouteMatch, request: ExplainRequest, fields: RequestFields): ExplainedTarget[] {
+  return plan.order.map((target: Target) => {
+    const model = upstreamModel(target, match, fields.model)
+    const sent = JSON.parse(spliceBody(fields, model, wantsUsage(request.operation, fields.stream, target, fields)).toString()) as Record<string, unknown>
+    const changed = Object.keys(sent).filter((key) => JSON.stringify(sent[key]) !== JSON.stringify(request.body[key]))
+    return { target: target.name, model, url: `${target.provider.config.baseUrl}${PATHS[request.operation]}`, changed: changed.map((key) => `${key}: ${JSON.stringify(sent[key])}`), priority: target.priority, weight: target.weight }
+  })
+}
+
+/** The planner lists the reasons in the error's detail when nothing is left. */
+const skippedOf = (error: GatewayError): Explanation['skipped'] =>
+  (error.detail ?? '')
+    .split('; ')
+    .filter((part) => part.includes(': '))
+    .map((part) => ({ target: part.slice(0, part.indexOf(': ')), reason: part.slice(part.indexOf(': ') + 2) }))
+
+function withText(e: Omit<Explanation, 'text'>): Explanation {
+  const lines: string[] = []
+  if (e.route === null) lines.push('route      none')
+  else lines.push(`route      ${e.route} (${e.origin === 'models' ? 'models entry' : e.origin === 'pattern' ? 'model pattern of the provider' : e.origin === 'provider' ? 'provider/model' : 'no configuration: simulated'})`, `strategy   ${e.strategy}${e.note === '' || e.note === e.strategy ? '' : `, ${e.note}`}`)
+  if (e.error !== null) lines.push(`refused    ${e.error.status} ${e.error.code}: ${e.error.message}`)
+  e.order.forEach((t, i) => {
+    lines.push(`${`target ${i + 1}`.padEnd(11)}${t.target} as ${t.model}  ${t.url}  (priority ${t.priority}, weight ${t.weight})`)
+    for (const change of t.changed) lines.push(`           sends ${change}`)
+  })
+  for (const s of e.skipped) lines.push(`skipped    ${s.target}: ${s.reason}`)
+  for (const shadow of e.shadows) lines.push(`shadow     ${shadow}`)
+  const fallbacks = e.fallbacks === null ? [] : Object.entries(e.fallbacks).filter(([, names]) => names.length > 0)
+  for (const [kind, names] of fallbacks) lines.push(`fallback   ${kind}: ${names.join(', ')}`)
+  if (e.timeouts !== null) lines.push(`timers     connect ${e.timeouts.connectMs} ms, first token ${e.timeouts.firstTokenMs} ms, idle ${e.timeouts.idleMs} ms, attempt ${e.timeouts.attemptMs} ms, total ${e.timeouts.totalMs} ms; at most ${e.maxAttempts} attempts`)
+  return { ...e, text: lines.join('\n') }
+}
