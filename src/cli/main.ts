@@ -40,7 +40,8 @@ const lazyModules: Modules = {
   },
   sim: async (argv) => {
     const { simCommand } = await import('../sim/cli.ts')
-    return simCommand(argv)
+    await simCommand([...argv])
+    return undefined
   },
 }
 

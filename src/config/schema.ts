@@ -14,5 +14,4 @@ export const configSchema = z
   })
   .describe('Heddle configuration.')
 
-export type ConfigInput = z.input<typeof configSchema>
 export type ParsedConfig = z.output<typeof configSchema>

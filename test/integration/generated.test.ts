@@ -1,0 +1,62 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { drifted, generated } from '../../scripts/gen.ts'
+import { loadConfig, loadConfigText } from '../../src/config/index.ts'
+import { modelFacts, PRESETS } from '../../src/providers/index.ts'
+
+const root = new URL('../../', import.meta.url)
+
+test('what is generated is up to date: run `npm run gen`', () => {
+  expect(drifted()).toEqual([])
+})
+
+test('the pages hold every key, code, provider and command', () => {
+  const pages = generated()
+  const page = (path: string): string => pages.get(path) ?? ''
+  expect(page('docs/reference/config.md')).toContain('| `defaults.timeouts.first_token` | duration | `60s` |')
+  expect(page('docs/reference/config.md')).not.toMatch(/undefined|\[object/)
+  expect(page('docs/reference/errors.md')).toContain('| `config_invalid` | 500 |')
+  for (const { name } of PRESETS) expect(page('docs/reference/providers.md')).toContain(`| \`${name}\` |`)
+  expect(page('docs/reference/cli.md')).toContain('## heddle check')
+})
+
+const EXAMPLE_ENV = {
+  OPENAI_API_KEY: 'k',
+  ANTHROPIC_API_KEY: 'k',
+  GEMINI_API_KEY: 'k',
+  GROQ_API_KEY: 'k',
+  OPENROUTER_API_KEY: 'k',
+  AZURE_KEY: 'k',
+  VLLM_A: 'http://10.0.0.11:8000/v1',
+  VLLM_B: 'http://10.0.0.12:8000/v1',
+}
+
+const examples = readdirSync(new URL('examples/', root)).filter((name) => name.endsWith('.yaml'))
+
+test('there are examples', () => {
+  expect(examples.length).toBeGreaterThanOrEqual(6)
+})
+
+test.each(examples)('examples/%s names its schema, explains itself and loads', (name) => {
+  const url = new URL(`examples/${name}`, root)
+  const [first, second] = readFileSync(url, 'utf8').split('\n')
+  expect(first).toBe('# yaml-language-server: $schema=../config/schema.json')
+  expect(second).toMatch(/^# [A-Z]/)
+  const { config } = loadConfig(url.pathname, { presets: PRESETS, facts: modelFacts, env: EXAMPLE_ENV })
+  expect(config.models.length).toBeGreaterThan(0)
+})
+
+/** YAML blocks of a page that are whole configurations: those that begin with a top-level key. */
+const blocks = (path: string): readonly string[] => {
+  const text = readFileSync(new URL(path, root), 'utf8')
+  return [...text.matchAll(/```yaml\n([\s\S]*?)```/g)].map((match) => match[1] ?? '')
+}
+
+test('every YAML block of the guide loads', () => {
+  const all = blocks('docs/guides/configuration.md')
+  expect(all.length).toBeGreaterThan(5)
+  for (const text of all) {
+    const load = () => loadConfigText(text, { presets: PRESETS, env: EXAMPLE_ENV, readFile: () => 'from-file' })
+    expect(load).not.toThrow()
+  }
+})
