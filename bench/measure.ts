@@ -4,11 +4,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { LoadPlan, LoadResult } from './load-plan.ts'
 import { freePort, gatewayCores, load, start, stop, until } from './machine.ts'
 import type { Mock } from './machine.ts'
-import type { Command } from './peers.ts'
 import { residentKb } from './proc.ts'
 import type { Profile } from './profiles.ts'
 import type { Samples } from './samples.ts'
-import { FLOOR, HEDDLE, HEDDLE_TWO, installed } from './targets.ts'
+import { FLOOR, HEDDLE, HEDDLE_TWO, firstStart } from './targets.ts'
 import type { Target } from './targets.ts'
 
 /** A started target; `process` is null for the backend itself. */
@@ -268,11 +267,7 @@ export class Bench {
       return
     for (let index = 0; index < this.#profile.startups; index++) {
       const port = await freePort()
-      const command: Command | null = installed(port, this.#mock.port, join(this.#folder, 'installed'))
-      if (command === null) {
-        this.#problem(HEDDLE, 'does not compile: no start-up time of the installed package')
-        return
-      }
+      const command = firstStart(port, this.#mock.port, join(this.#folder, 'installed'))
       const startedAt = performance.now()
       const child = start(gatewayCores(1), command, this.#log('installed'))
       const ready = await this.#awaitFirstAnswer(child, port)

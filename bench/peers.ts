@@ -72,6 +72,7 @@ defaults
   timeout http-keep-alive 300s
   option http-keep-alive
   option http-no-delay
+  option abortonclose
   http-reuse always
 frontend clients
   bind 127.0.0.1:${port}
