@@ -47,7 +47,7 @@ class Buckets {
   level(key: string, now: number): number {
     const bucket = this.#buckets.get(key)
     if (bucket === undefined) return this.#limit
-    return Math.min(this.#limit, bucket.level + ((now - bucket.at) * this.#limit) / MINUTE_MS)
+    return Math.min(this.#limit, bucket.level + (Math.max(0, now - bucket.at) * this.#limit) / MINUTE_MS)
   }
 
   /** ms until `amount` fits; 0 = now. */

@@ -128,8 +128,8 @@ const asApiError = (error: unknown): ApiError => {
   return new ApiError(500, `The simulator failed: ${error instanceof Error ? error.message : String(error)}`)
 }
 
-const operation = (parts: ServerParts, call: Call, parsed: Parsed, key: string): Answer => {
-  const now = performance.now()
+/** @param now the moment that the headers report on as well. */
+const operation = (parts: ServerParts, call: Call, parsed: Parsed, key: string, now: number): Answer => {
   if (parsed.error !== undefined && call.path.startsWith('/v1/')) throw parsed.error
   const answer = answerCall(call)
   const { prompt = 0, completion = 0 } = answer.use ?? {}
@@ -175,7 +175,7 @@ const handle = async (parts: ServerParts, req: IncomingMessage, open: Open, requ
       model: named.model,
       suffix,
     }
-    answer = (faults.size > 0 ? substituteFor(faults, key) : undefined) ?? operation(parts, call, parsed, key)
+    answer = (faults.size > 0 ? substituteFor(faults, key) : undefined) ?? operation(parts, call, parsed, key, start)
   } catch (error) {
     answer = errorAnswer(asApiError(error))
   }
