@@ -24,7 +24,7 @@ test('without a file it says what is on, what is off and why, and how to try it'
   expect(text).toMatch(/ollama +on +http:\/\/box:11434\/v1/)
   expect(text).toMatch(/sim +on +simulated/)
   expect(text).toMatch(/groq +off +GROQ_API_KEY is not set/)
-  expect(text).toMatch(/azure +off +AZURE_OPENAI_API_KEY and AZURE_OPENAI_ENDPOINT is not set/)
+  expect(text).toMatch(/azure +off +AZURE_OPENAI_API_KEY and AZURE_OPENAI_ENDPOINT are not set/)
   expect(text).toMatch(/lmstudio +off +LMSTUDIO_BASE_URL is not set/)
   expect(text).toContain('curl http://127.0.0.1:8080/v1/chat/completions')
   expect(text).toContain('"model":"openai/gpt-5-mini"')

@@ -34,7 +34,11 @@ const offRows = ({ config, presets }: BannerFacts): readonly Row[] => {
     .map((preset) => {
       const variable = preset.keyRequired ? preset.keyEnv[0] : (preset.urlEnv ?? preset.keyEnv[0])
       const also = preset.baseUrl === null && preset.urlEnv !== null ? ` and ${preset.urlEnv}` : ''
-      return { name: preset.name, state: 'off', note: `${variable ?? 'base_url'}${also} is not set` }
+      return {
+        name: preset.name,
+        state: 'off',
+        note: `${variable ?? 'base_url'}${also} ${also === '' ? 'is' : 'are'} not set`,
+      }
     })
 }
 

@@ -58,24 +58,6 @@ const checkNames = (models: readonly PlacedModel[], map: SourceMap): readonly Pr
   return problems
 }
 
-const checkFallbacks = (
-  models: readonly PlacedModel[],
-  declared: readonly string[],
-  map: SourceMap,
-): readonly Problem[] => {
-  const names = [...new Set([...models.flatMap(({ config }) => [config.name, ...config.aliases]), ...declared])]
-  return models.flatMap(({ config, fallbackPaths }) =>
-    fallbackPaths.flatMap(({ name, path }) => {
-      if (name === config.name || config.aliases.includes(name)) {
-        return [map.problem(path, 'a model cannot fall back to itself')]
-      }
-      if (names.some((known) => fits(known, name))) return []
-      const hint = map.get(path)?.raw === undefined ? didYouMean(name, names) : ''
-      return [map.problem(path, `no model is named ${map.show(path, name)}${hint}`)]
-    }),
-  )
-}
-
 interface TargetPlace {
   readonly model: PlacedModel
   readonly index: number
@@ -97,6 +79,27 @@ const checkWhen = (place: TargetPlace, when: string, map: SourceMap): readonly P
 interface KnownProviders {
   readonly names: ReadonlySet<string>
   readonly presets: ReadonlyMap<string, ProviderPreset>
+}
+
+const checkFallbacks = (
+  models: readonly PlacedModel[],
+  declared: readonly string[],
+  known: KnownProviders,
+  map: SourceMap,
+): readonly Problem[] => {
+  const names = [...new Set([...models.flatMap(({ config }) => [config.name, ...config.aliases]), ...declared])]
+  // As in a request, `provider/model` needs no entry of its own.
+  const isDirect = (name: string): boolean => name.indexOf('/') > 0 && known.names.has(name.slice(0, name.indexOf('/')))
+  return models.flatMap(({ config, fallbackPaths }) =>
+    fallbackPaths.flatMap(({ name, path }) => {
+      if (name === config.name || config.aliases.includes(name)) {
+        return [map.problem(path, 'a model cannot fall back to itself')]
+      }
+      if (isDirect(name) || names.some((pattern) => fits(pattern, name))) return []
+      const hint = map.get(path)?.raw === undefined ? didYouMean(name, names) : ''
+      return [map.problem(path, `no model is named ${map.show(path, name)}${hint}`)]
+    }),
+  )
 }
 
 const unknownProvider = (name: string, path: Path, known: KnownProviders, map: SourceMap): Problem => {
@@ -188,7 +191,7 @@ export const checkModels = (
   return [
     ...checkNames(models, map),
     ...models.flatMap((model) => checkTargets(model, known, map)),
-    ...checkFallbacks(models, declared.models, map),
+    ...checkFallbacks(models, declared.models, known, map),
     ...models.flatMap(({ config, path }) => checkTimers(config, path, map)),
   ]
 }

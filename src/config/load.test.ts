@@ -147,6 +147,16 @@ models:
   expect(models.at(-1)?.fallbacks).toEqual({ any: ['one'], contextWindow: [], contentPolicy: [] })
 })
 
+test('a fallback may be a name, an alias, something a pattern fits, or provider/model', () => {
+  const { models } = load(`${ALPHA}
+models:
+  a: { targets: [alpha], fallbacks: [b, bee, x-1, alpha/other/name] }
+  b: { targets: [alpha], aliases: [bee] }
+  x-*: alpha`)
+  expect(models[0]?.fallbacks.any).toEqual(['b', 'bee', 'x-1', 'alpha/other/name'])
+  expect(problems(`${ALPHA}models: { a: { targets: [alpha], fallbacks: [beta/x] } }`)).toHaveLength(1)
+})
+
 test('a model overrides field by field, the rest comes from defaults', () => {
   const { defaults, models } = load(`${ALPHA}
 defaults: { timeouts: { idle: 7s }, hedge: { max_share: 1% } }

@@ -108,36 +108,36 @@ const modelOut = (m: ModelConfig) => ({
   ...routeOut(m),
 })
 
-const serverOut = ({ server: s }: HeddleConfig) => (({
-	host: s.host,
-	port: s.port,
-	admin_host: s.adminHost,
-	admin_port: s.adminPort,
-	workers: s.workers,
-	insecure: s.insecure,
-	limits: {
-		body: formatSize(s.limits.body),
-		decompressed_body: formatSize(s.limits.decompressedBody),
-		header_bytes: formatSize(s.limits.headerBytes),
-		header_count: s.limits.headerCount,
-		header_timeout: formatDuration(s.limits.headerTimeoutMs),
-		body_timeout: formatDuration(s.limits.bodyTimeoutMs),
-		client_stall: formatDuration(s.limits.clientStallMs),
-		json_depth: s.limits.jsonDepth,
-		json_keys: s.limits.jsonKeys,
-		response_body: formatSize(s.limits.responseBody),
-		sse_event: formatSize(s.limits.sseEvent)
-	},
-	shed: {
-		max_inflight: s.shed.maxInflight,
-		max_loop_delay: formatDuration(s.shed.maxLoopDelayMs)
-	},
-	drain: {
-		propagation: formatDuration(s.drain.propagationMs),
-		max: formatDuration(s.drain.maxMs)
-	},
-	log: s.log
-}))
+const serverOut = ({ server: s }: HeddleConfig) => ({
+  host: s.host,
+  port: s.port,
+  admin_host: s.adminHost,
+  admin_port: s.adminPort,
+  workers: s.workers,
+  insecure: s.insecure,
+  limits: {
+    body: formatSize(s.limits.body),
+    decompressed_body: formatSize(s.limits.decompressedBody),
+    header_bytes: formatSize(s.limits.headerBytes),
+    header_count: s.limits.headerCount,
+    header_timeout: formatDuration(s.limits.headerTimeoutMs),
+    body_timeout: formatDuration(s.limits.bodyTimeoutMs),
+    client_stall: formatDuration(s.limits.clientStallMs),
+    json_depth: s.limits.jsonDepth,
+    json_keys: s.limits.jsonKeys,
+    response_body: formatSize(s.limits.responseBody),
+    sse_event: formatSize(s.limits.sseEvent),
+  },
+  shed: {
+    max_inflight: s.shed.maxInflight,
+    max_loop_delay: formatDuration(s.shed.maxLoopDelayMs),
+  },
+  drain: {
+    propagation: formatDuration(s.drain.propagationMs),
+    max: formatDuration(s.drain.maxMs),
+  },
+  log: s.log,
+})
 
 const longForm = (config: HeddleConfig): string =>
   JSON.stringify({

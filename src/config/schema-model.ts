@@ -72,7 +72,10 @@ export const modelObject = z
       z.string().regex(STICKY_PATTERN, { error: 'must be `user`, `prefix`, `header:NAME` or `metadata:KEY`' }),
       'Keep requests with the same key on one target: `user`, `header:NAME`, `metadata:KEY`, or `prefix` (beginning of the conversation, for prompt caches).',
     ),
-    fallbacks: optional(fallbacks, 'Other models that take over. A list means any failure.'),
+    fallbacks: optional(
+      fallbacks,
+      'Other models that take over, by public name or as `provider/model`. A list means any failure.',
+    ),
     ...overridesShape,
   })
   .meta({ id: 'Model' })
