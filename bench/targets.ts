@@ -15,7 +15,7 @@ export interface Target {
 }
 
 export const HEDDLE = 'heddle'
-export const HEDDLE_TWO = 'heddle, 2 workers'
+export const HEDDLE_TWO = 'heddle x2'
 export const FLOOR = 'fastify + undici'
 export const DIRECT = 'direct'
 

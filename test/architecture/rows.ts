@@ -10,6 +10,7 @@ const ROWS: readonly (readonly string[])[] = [
   ['routing'],
   ['pipeline'],
   ['http', 'admin'],
+  ['server'],
   ['cli'],
 ]
 
