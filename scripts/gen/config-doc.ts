@@ -44,7 +44,11 @@ const typeOf = (schema: Schema): string => {
   const name = refName(schema)
   if (name !== undefined) return BASIC[name] ?? anchor(name)
   const options = list(schema['anyOf'])
-  if (options.length > 0) return [...new Set(options.map(typeOf))].join(' or ')
+  if (options.length > 0) {
+    // References may stand for every scalar: said once in the introduction.
+    const own = options.filter((option) => refName(option) !== 'Reference')
+    return [...new Set(own.map(typeOf))].join(' or ')
+  }
   if ('const' in schema) return `\`${String(schema['const'])}\``
   if (Array.isArray(schema['enum'])) return schema['enum'].map((value) => `\`${String(value)}\``).join(', ')
   if (schema['type'] === 'array') return `list of ${typeOf(asSchema(schema['items']))}`

@@ -49,5 +49,6 @@ test('it is draft 2020-12 with named definitions, and all references resolve', (
   )
   const references = JSON.stringify(schema).match(/"#\/\$defs\/[^"]+"/g) ?? []
   expect(references.length).toBeGreaterThan(10)
+  expect(definitions).toContain('Reference')
   for (const reference of references) expect(definitions).toContain(reference.slice('"#/$defs/'.length, -1))
 })

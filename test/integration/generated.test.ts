@@ -1,5 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
+import { Ajv2020 } from 'ajv/dist/2020.js'
 import { expect, test } from 'vitest'
+import { parse } from 'yaml'
 import { drifted, generated } from '../../scripts/gen.ts'
 import { loadConfig, loadConfigText } from '../../src/config/index.ts'
 import { modelFacts, PRESETS } from '../../src/providers/index.ts'
@@ -46,6 +48,40 @@ test.each(examples)('examples/%s names its schema, explains itself and loads', (
   expect(config.models.length).toBeGreaterThan(0)
 })
 
+const validate = new Ajv2020({ allErrors: true }).compile(
+  JSON.parse(readFileSync(new URL('config/schema.json', root), 'utf8')),
+)
+
+const faults = (text: string): readonly string[] => {
+  // An empty page is an empty map to the loader; a schema sees null.
+  validate(parse(text, { merge: true }) ?? {})
+  return (validate.errors ?? []).map(({ instancePath, message }) => `${instancePath} ${message ?? ''}`)
+}
+
+test.each(examples)('an editor that knows config/schema.json finds no fault in examples/%s', (name) => {
+  expect(faults(readFileSync(new URL(`examples/${name}`, root), 'utf8'))).toEqual([])
+})
+
+test.each([
+  'server: { prot: 1 }',
+  'server: { port: many }',
+  'defaults: { timeouts: { idle: 5 apples } }',
+  'providers: { x: { auth: basic } }',
+  'models: { a: { target: [openai] } }',
+  'models: { a: { targets: [{ provider: openai, canary: 2 }] } }',
+])('it does find the fault in %s', (text) => {
+  expect(faults(text)).not.toEqual([])
+})
+
+test('references may stand for values of any form', () => {
+  const ref = '"${env:NAME:-x}"'
+  expect(
+    faults(`server: { port: ${ref}, insecure: ${ref}, workers: ${ref}, log: { level: ${ref} }, limits: { body: ${ref} } }
+providers: { x: { base_url: ${ref}, stream_usage: ${ref}, operations: [${ref}] } }
+models: { a: ${ref}, b: { targets: [${ref}], sticky: ${ref} } }`),
+  ).toEqual([])
+})
+
 /** YAML blocks of a page that are whole configurations: those that begin with a top-level key. */
 const blocks = (path: string): readonly string[] => {
   const text = readFileSync(new URL(path, root), 'utf8')
@@ -58,5 +94,6 @@ test('every YAML block of the guide loads', () => {
   for (const text of all) {
     const load = () => loadConfigText(text, { presets: PRESETS, env: EXAMPLE_ENV, readFile: () => 'from-file' })
     expect(load).not.toThrow()
+    expect(faults(text)).toEqual([])
   }
 })
