@@ -1,0 +1,69 @@
+// A real gateway in this process: configuration in a temporary file, free ports, no signals, no banner.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { ServeOptions } from '../../src/cli/serve.ts'
+import { serve } from '../../src/server.ts'
+
+export interface Gateway {
+  /** `http://127.0.0.1:PORT`, without `/v1`. */
+  readonly url: string
+  readonly adminUrl: string
+  readonly port: number
+  /** The configuration file; '' with zero configuration. */
+  readonly file: string
+  /** Replaces the file; the watcher or reload() notices. */
+  write(yaml: string): void
+  /** Resolves with whether the file was taken. */
+  reload(yaml?: string): Promise<boolean>
+  /** Prometheus text. */
+  metrics(): Promise<string>
+  /** Value of one sample, such as `heddle_requests_total{status="200"}`: all samples that match name and labels, summed. */
+  metric(name: string, labels?: Readonly<Record<string, string>>): Promise<number>
+  state(): Promise<Record<string, unknown>>
+  /** Resolves with the number of requests that were cut. */
+  stop(): Promise<number>
+}
+
+const QUIET = 'log: { level: silent, access: false }'
+
+/** yaml null = zero configuration. A `server:` block of the text is the caller's own; without one logs are off. */
+export async function startGateway(yaml: string | null, options: ServeOptions = {}): Promise<Gateway> {
+  const folder = mkdtempSync(join(tmpdir(), 'heddle-gateway-'))
+  const file = join(folder, 'heddle.yaml')
+  const put = (text: string): void => writeFileSync(file, /^server:/m.test(text) ? text : `server: { ${QUIET} }\n${text}`)
+  if (yaml !== null) put(yaml)
+  const server = await serve({ ...(yaml === null ? {} : { config: file }), port: 0, adminPort: 0, ...options }, { signals: false, quiet: true })
+  const get = async (path: string): Promise<Response> => fetch(`${server.adminUrl}${path}`)
+  const metrics = async (): Promise<string> => (await get('/metrics')).text()
+  return {
+    url: server.url,
+    adminUrl: server.adminUrl,
+    port: Number(new URL(server.url).port),
+    file: yaml === null ? '' : file,
+    write: put,
+    reload: (text) => {
+      if (text !== undefined) put(text)
+      return server.reload()
+    },
+    metrics,
+    metric: async (name, labels = {}) => sumSamples(await metrics(), name, labels),
+    state: async () => (await get('/admin/state')).json() as Promise<Record<string, unknown>>,
+    stop: async () => {
+      const cut = await server.stop()
+      rmSync(folder, { recursive: true, force: true })
+      return cut
+    },
+  }
+}
+
+function sumSamples(text: string, name: string, labels: Readonly<Record<string, string>>): number {
+  let sum = 0
+  for (const line of text.split('\n')) {
+    const match = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)/.exec(line)
+    if (match?.[1] !== name) continue
+    const has = (key: string, value: string): boolean => (match[2] ?? '').includes(`${key}="${value}"`)
+    if (Object.entries(labels).every(([key, value]) => has(key, value))) sum += Number(match[3])
+  }
+  return sum
+}
