@@ -118,6 +118,12 @@ test('a preset without an address of its own needs key and address from the envi
   ])
 })
 
+test('a variable that holds no key is named, not shown', () => {
+  expect(problems('providers: { alpha: }', { env: { ALPHA_API_KEY: 'two words' } })).toEqual([
+    'heddle.yaml:1:14 providers.alpha: environment variable ALPHA_API_KEY does not hold a key',
+  ])
+})
+
 test('short forms become the long one', () => {
   const { models } = load(`${ALPHA}  second: { type: alpha }
 models:
@@ -227,7 +233,10 @@ test('overrides are stronger than the file, and checked like it', () => {
     port: 2,
     host: '::1',
   })
-  expect(problems('', { overrides: { host: '0.0.0.0' } })).toHaveLength(1)
+  expect(problems('server: { host: 127.0.0.1 }', { overrides: { host: '0.0.0.0' } })).toEqual([
+    expect.stringMatching(/^command line server\.host: `0\.0\.0\.0` is reachable/),
+  ])
+  expect(problems('', { overrides: { port: 70_000 } })).toEqual(['command line server.port: must be at most 65535'])
   expect(problems('server: { host: 0.0.0.0, admin_host: 10.0.0.1 }', { overrides: { insecure: true } })).toEqual([])
 })
 
@@ -318,6 +327,10 @@ const WRONG: readonly (readonly [string, string])[] = [
   ['providers: { alpha: { base_url: "https://u:p@x" } }', 'must not hold credentials'],
   ['providers: { alpha: { base_url: "https://x?k=1" } }', 'must not hold a query'],
   ['providers: { alpha: { headers: { "a b": x } } }', 'is not an HTTP header name'],
+  ['providers: { alpha: { headers: { Host: x } } }', 'is a header that Heddle sets itself'],
+  ['providers: { alpha: { api_key: "a b" } }', 'holds a blank'],
+  ['providers: { alpha: { api_key: "a\\nb" } }', 'holds a blank'],
+  ['providers: { alpha: { model_patterns: ["*a*"] } }', 'one `*` only'],
   ['providers: { alpha: { headers: { a: "x\\ny" } } }', 'holds a character that a header cannot carry'],
   ['providers: { alpha: { headers: { A: x, a: y } } }', 'stands here twice'],
   ['providers: { alpha: { tls: { ca: "/etc/ca.pem" } } }', 'must be PEM text'],

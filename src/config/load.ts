@@ -135,13 +135,20 @@ const OVERRIDE_KEYS = {
   workers: 'workers',
 } as const satisfies Record<keyof ServerOverrides, keyof ParsedConfig['server']>
 
-const applyOverrides = (value: Record<string, Plain>, overrides: ServerOverrides): void => {
+const COMMAND_LINE = { file: 'command line', line: 0, column: 0 }
+
+const applyOverrides = ({ value, map }: Reading, overrides: ServerOverrides): void => {
   const given = Object.entries(overrides).filter(([, item]) => item !== undefined)
   if (given.length === 0 || !(value['server'] === undefined || value['server'] === null || isMap(value['server']))) {
     return
   }
   const server = { ...value['server'] }
-  for (const [key, item] of given) server[OVERRIDE_KEYS[key as keyof ServerOverrides]] = item as Plain
+  for (const [name, item] of given) {
+    const key = OVERRIDE_KEYS[name as keyof ServerOverrides]
+    server[key] = item as Plain
+    // A fault of the flag must not be blamed on the line of the file that it replaces.
+    map.set(['server', key], { key: COMMAND_LINE, value: COMMAND_LINE })
+  }
   value['server'] = server
 }
 
@@ -255,7 +262,7 @@ const build = (reading: Reading, options: LoadOptions, zeroConfig: boolean): Hed
 }
 
 const finish = (reading: Reading, options: LoadOptions, zeroConfig: boolean): HeddleConfig => {
-  applyOverrides(reading.value, options.overrides ?? {})
+  applyOverrides(reading, options.overrides ?? {})
   const config = build(reading, options, zeroConfig)
   if (config === undefined || reading.problems.length > 0) throw new ConfigError(reading.problems)
   return config

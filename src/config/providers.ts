@@ -3,6 +3,7 @@ import { didYouMean } from './nearest.ts'
 import { toCapabilities } from './normalise.ts'
 import type { Path, Problem } from './problem.ts'
 import type { ParsedConfig } from './schema.ts'
+import { API_KEY_PATTERN } from './schema-provider.ts'
 import type { SourceMap } from './yaml-source.ts'
 
 type Env = Readonly<Record<string, string | undefined>>
@@ -124,7 +125,12 @@ const findKey = (entry: Entry, preset: ProviderPreset, path: Path, context: Cont
   if (entry.api_key !== undefined) return entry.api_key
   if ((entry.auth ?? preset.auth) === 'none') return null
   const found = firstSet(preset.keyEnv, context.env)
-  if (found !== undefined) return found
+  if (found !== undefined) {
+    if (API_KEY_PATTERN.test(found)) return found
+    const names = preset.keyEnv.join(' or ')
+    context.problems.push(context.map.problem(path, `environment variable ${names} does not hold a key`, 'key'))
+    return null
+  }
   const ownHeader = Object.keys(entry.headers ?? {}).some((name) => /^(authorization|api-key|x-api-key)$/i.test(name))
   // A compatible server at another address than the preset's may well need no key.
   if (preset.keyRequired && entry.base_url === undefined && !ownHeader) {

@@ -35,11 +35,37 @@ export const capabilitiesSchema = z
 
 const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
 
-const headerName = z.string().regex(HEADER_NAME, { error: 'is not an HTTP header name (RFC 9110 token)' })
+const headerName = z
+  .string()
+  .regex(HEADER_NAME, { error: 'is not an HTTP header name (RFC 9110 token)' })
+  .refine((text) => !OWN_HEADERS.has(text.toLowerCase()), { error: 'is a header that Heddle sets itself' })
 // A line break in a value would be header injection; the transport refuses it too, but only per request.
 const headerValue = longText.regex(/^[\t\x20-\x7e\x80-\xff]*$/, {
   error: 'holds a character that a header cannot carry',
 })
+
+// No blank, no control character: a key file with a second line would otherwise fail on every request.
+export const API_KEY_PATTERN = /^[\x21-\x7e]+$/
+const apiKey = longText.regex(API_KEY_PATTERN, {
+  error: 'holds a blank, a line break or another character that no key has',
+})
+
+/** Written per request by the transport or the client's own request: a fixed value would break framing or routing. */
+const OWN_HEADERS = new Set([
+  'host',
+  'connection',
+  'content-length',
+  'content-type',
+  'transfer-encoding',
+  'keep-alive',
+  'te',
+  'trailer',
+  'upgrade',
+  'expect',
+  'accept-encoding',
+])
+
+const modelPattern = name.regex(/^[^*]*\*?[^*]*$/, { error: 'can hold one `*` only' })
 
 const baseUrl = z.string().superRefine((text, context) => {
   const url = URL.canParse(text) ? new URL(text) : undefined
@@ -72,7 +98,7 @@ export const providerSchema = z
       'Where the API begins, such as `http://vllm.llm:8000/v1`. Operation paths are appended.',
     ),
     api_key: optional(
-      longText,
+      apiKey,
       'Credential. Left out: the preset’s environment variable. Write `${env:NAME}` or `${file:PATH}`.',
     ),
     auth: optional(
@@ -83,7 +109,7 @@ export const providerSchema = z
     query: optional(z.record(name, longText), 'Query parameters added to every request, such as `api-version`.'),
     operations: optional(z.array(z.enum(OPERATIONS)).min(1), 'What the provider can do. Left out: as the preset says.'),
     model_patterns: optional(
-      z.array(name).max(200),
+      z.array(modelPattern).max(200),
       'Model names (with `*`) that go here without an entry under `models`. Left out: as the preset says.',
     ),
     stream_usage: optional(flag, 'Understands `stream_options.include_usage`.'),
