@@ -4,6 +4,7 @@ import { ApiError } from './errors.ts'
 import type { JsonObject } from './json.ts'
 
 export const SIM_MODELS = [
+  'sim',
   'sim-chat',
   'sim-reason',
   'sim-embed',
