@@ -88,6 +88,8 @@ const checkFallbacks = (
   map: SourceMap,
 ): readonly Problem[] => {
   const names = [...new Set([...models.flatMap(({ config }) => [config.name, ...config.aliases]), ...declared])]
+  const exact = new Set(names)
+  const patterns = names.filter((name) => name.includes('*'))
   // As in a request, `provider/model` needs no entry of its own.
   const isDirect = (name: string): boolean => name.indexOf('/') > 0 && known.names.has(name.slice(0, name.indexOf('/')))
   return models.flatMap(({ config, fallbackPaths }) =>
@@ -95,7 +97,7 @@ const checkFallbacks = (
       if (name === config.name || config.aliases.includes(name)) {
         return [map.problem(path, 'a model cannot fall back to itself')]
       }
-      if (isDirect(name) || names.some((pattern) => fits(pattern, name))) return []
+      if (exact.has(name) || isDirect(name) || patterns.some((pattern) => fits(pattern, name))) return []
       const hint = map.get(path)?.raw === undefined ? didYouMean(name, names) : ''
       return [map.problem(path, `no model is named ${map.show(path, name)}${hint}`)]
     }),

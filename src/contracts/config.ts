@@ -3,12 +3,7 @@
  * Durations are milliseconds, sizes bytes, shares 0..1, money US dollars. Secrets are already resolved: never print it.
  */
 
-export type Operation =
-  | 'chat'
-  | 'completions'
-  | 'embeddings'
-  | 'responses'
-  | 'passthrough'
+export type Operation = 'chat' | 'completions' | 'embeddings' | 'responses' | 'passthrough'
 
 /** Restart needed. Everything else in the config reloads without one. */
 export interface ServerConfig {
