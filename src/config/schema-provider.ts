@@ -117,7 +117,11 @@ export const providerSchema = z
       z.enum(['done', 'finish_reason']),
       'What ends a chat stream: the `[DONE]` event, or the finish reason for backends that send no such event.',
     ),
-    max_connections: withDefault(integer(1, 100_000), 10_000, 'Most open connections per worker. Requests beyond it wait.'),
+    max_connections: withDefault(
+      integer(1, 100_000),
+      10_000,
+      'Most open connections per worker. Requests beyond it wait.',
+    ),
     tls,
     capabilities: optional(
       capabilitiesSchema,

@@ -158,6 +158,27 @@ test('a change that arrives while the set of files changes is not lost', async (
   expect(changes).toBe(1)
 })
 
+test('the callback may set the files and wait for it, and the next change is still seen', async () => {
+  writeFileSync(path('heddle.yaml'), 'a: 1')
+  writeFileSync(path('key'), 'k')
+  const watching = await watch({
+    onChange: async () => {
+      changes += 1
+      await watcher?.setFiles([path('heddle.yaml'), path('key')])
+    },
+  })
+  for (const [i, text] of ['a: 2', 'a: 3'].entries()) {
+    writeFileSync(path('heddle.yaml'), text)
+    await settle(watching)
+    expect(changes).toBe(i + 1)
+  }
+  writeFileSync(path('key'), 'new')
+  await settle(watching)
+  expect(changes).toBe(3)
+  await settle(watching)
+  expect(changes).toBe(3)
+})
+
 test('an error of the callback is reported and does not stop the watching', async () => {
   writeFileSync(path('heddle.yaml'), 'a: 1')
   const errors: unknown[] = []

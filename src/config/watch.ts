@@ -20,7 +20,7 @@ export interface WatchOptions {
 export interface ConfigWatcher {
   /** Looks at once; for SIGHUP and tests. Settles when the look, and `onChange` if it came to that, are done. */
   readonly check: () => Promise<void>
-  /** After a reload: the files that the new configuration uses. Settles when they are part of the watched state. */
+  /** After a reload: the files that the new configuration uses. `onChange` may await it. */
   readonly setFiles: (files: readonly string[]) => Promise<void>
   readonly close: () => void
 }
@@ -75,29 +75,31 @@ const same = (a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): b
  * a half-written file is not loaded.
  */
 export const watchConfig = async (options: WatchOptions): Promise<ConfigWatcher> => {
-  const { source, onChange, onError, intervalMs = 1000, every = everyUnref } = options
+  const { onChange, onError, intervalMs = 1000, every = everyUnref } = options
   const known = new Map<string, Seen>()
-  let secrets = options.files ?? []
   let closed = false
 
-  const look = async (): Promise<Map<string, string>> => {
-    const paths = [...new Set([...(await filesOf(source)), ...secrets])]
-    return new Map(await Promise.all(paths.map(async (path) => [path, await fingerprint(path, known)] as const)))
-  }
+  const hashes = async (paths: readonly string[]): Promise<Map<string, string>> =>
+    new Map(await Promise.all(paths.map(async (path) => [path, await fingerprint(path, known)] as const)))
 
-  let applied = await look()
-  let pending: Map<string, string> | undefined
-  // One look at a time: a slow volume must not pile them up, and a change of the set must not fall into one.
-  let tail: Promise<void> = Promise.resolve()
-  const inTurn = (task: () => Promise<void>): Promise<void> => (tail = tail.then(task))
+  /** What is loaded: the source as a set (files may come and go), the others each for itself. */
+  let source: ReadonlyMap<string, string> = await hashes(await filesOf(options.source))
+  let others = await hashes(options.files ?? [])
+  let pending: ReadonlyMap<string, string> | undefined
 
   const run = async (): Promise<void> => {
     if (closed) return
-    const state = await look()
-    if (same(state, applied)) pending = undefined
+    const now = await hashes(await filesOf(options.source))
+    const watched = [...others.keys()].filter((path) => !now.has(path))
+    const nowOthers = await hashes(watched)
+    const state = new Map([...now, ...nowOthers])
+    const changed =
+      !same(now, source) || watched.some((path) => others.has(path) && others.get(path) !== nowOthers.get(path))
+    if (!changed) pending = undefined
     else if (pending === undefined || !same(state, pending)) pending = state
     else {
-      applied = state
+      source = now
+      for (const [path, hash] of nowOthers) if (others.has(path)) others.set(path, hash)
       pending = undefined
       try {
         await onChange()
@@ -107,23 +109,22 @@ export const watchConfig = async (options: WatchOptions): Promise<ConfigWatcher>
     }
   }
 
+  // One look at a time: a slow volume must not pile them up.
+  let tail: Promise<void> = Promise.resolve()
+  const check = (): Promise<void> => (tail = tail.then(run))
   let waiting = false
   const stop = every(() => {
     if (waiting) return
     waiting = true
-    void inTurn(run).finally(() => (waiting = false))
+    void check().finally(() => (waiting = false))
   }, intervalMs)
 
   return {
-    check: () => inTurn(run),
-    setFiles: (files) => {
-      secrets = files
-      // That the set grew is no change of contents: the caller has just loaded these files.
-      return inTurn(async () => {
-        const state = await look()
-        applied = new Map([...state].map(([path, hash]) => [path, applied.get(path) ?? hash]))
-        pending = undefined
-      })
+    check,
+    // Not in turn with the looks: `onChange`, which a look waits for, calls and awaits this.
+    setFiles: async (files) => {
+      const added = await hashes(files.filter((path) => !others.has(path)))
+      others = new Map(files.map((path) => [path, others.get(path) ?? added.get(path) ?? '']))
     },
     close: () => {
       closed = true
