@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { LoadPlan, LoadResult } from './load-plan.ts'
 import { freePort, gatewayCores, load, start, stop, until } from './machine.ts'
 import type { Mock } from './machine.ts'
-import { residentKb } from './proc.ts'
+import { cpuMicros, residentKb } from './proc.ts'
 import type { Profile } from './profiles.ts'
 import type { Samples } from './samples.ts'
 import { FLOOR, HEDDLE, HEDDLE_TWO, firstStart } from './targets.ts'
@@ -21,6 +21,7 @@ interface Live {
 const START_LIMIT_MS = 15_000
 const CHUNKS = 32
 const SMALL = 200
+const CONNECTIONS = 64
 
 const question = (port: number): Promise<void> =>
   fetch(`http://127.0.0.1:${port}/v1/chat/completions`, {
@@ -116,17 +117,14 @@ export class Bench {
     if (live.process === null) return
     const series: number[] = []
     const step = this.#profile.warm / 2
-    for (let spent = 0; spent < this.#profile.warm * 8; spent += step) {
-      const kind = series.length % 3 === 2 ? 'stream' : 'chat'
-      const plan = { mode: 'closed', kind, connections: 64, promptBytes: SMALL, warmupMs: 0, durationMs: step } as const
-      const { cpuPerRequest } = await this.#load(live, plan)
-      if (kind === 'stream') {
-        series.push(series.at(-1) ?? 0)
-        continue
-      }
+    const plan = { mode: 'closed', promptBytes: SMALL, warmupMs: 0, durationMs: step } as const
+    const connections = CONNECTIONS * live.target.workers
+    await this.#load(live, { ...plan, kind: 'stream', connections })
+    for (let spent = step; spent < this.#profile.warm * 8; spent += step) {
+      const { cpuPerRequest } = await this.#load(live, { ...plan, kind: 'chat', connections })
       series.push(cpuPerRequest ?? 0)
-      const last = series.slice(-4)
-      const settled = last.length === 4 && Math.max(...last) - Math.min(...last) < 0.08 * (last.at(-1) ?? 0)
+      const last = series.slice(-3)
+      const settled = last.length === 3 && Math.max(...last) - Math.min(...last) < 0.08 * (last.at(-1) ?? 0)
       if (spent >= this.#profile.warm && settled) break
     }
   }
@@ -155,16 +153,11 @@ export class Bench {
 
   async #throughput(live: readonly Live[], round: number): Promise<void> {
     const { window } = this.#profile
-    const plan = {
-      mode: 'closed',
-      kind: 'chat',
-      connections: 64,
-      promptBytes: SMALL,
-      warmupMs: 300,
-      durationMs: window,
-    } as const
+    const plan = { mode: 'closed', kind: 'chat', promptBytes: SMALL, warmupMs: 300, durationMs: window } as const
     for (const one of live) {
-      const result = await this.#test(one, 'small JSON', plan)
+      // As many for each worker: what a wake-up costs is shared by the requests that it finds.
+      const connections = CONNECTIONS * one.target.workers
+      const result = await this.#test(one, 'small JSON', { ...plan, connections })
       const { name } = one.target
       this.#samples.add(name, 'cpu.chat', round, result.cpuPerRequest)
       this.#samples.add(name, 'rate', round, result.perSecond)
@@ -180,7 +173,7 @@ export class Bench {
     const rate = Math.max(50, Math.round(Math.min(...rates, 20_000) / 2))
     for (const one of live.filter(({ target }) => target.name !== HEDDLE_TWO)) {
       const { window } = this.#profile
-      const shape = { mode: 'open', kind: 'chat', connections: 64, promptBytes: SMALL } as const
+      const shape = { mode: 'open', kind: 'chat', connections: CONNECTIONS, promptBytes: SMALL } as const
       const result = await this.#test(one, 'half load', { ...shape, rate, warmupMs: 500, durationMs: window })
       this.#samples.add(one.target.name, 'half.rate', round, rate)
       this.#samples.add(one.target.name, 'half.cpu', round, result.cpuPerRequest)
@@ -191,7 +184,7 @@ export class Bench {
 
   async #bodies(live: readonly Live[], round: number): Promise<void> {
     const measured = live.filter(({ target, process: child }) => child !== null && target.name !== HEDDLE_TWO)
-    const closed = { mode: 'closed', warmupMs: 400, durationMs: this.#profile.window } as const
+    const closed = { mode: 'closed', warmupMs: this.#profile.warm / 2, durationMs: this.#profile.window } as const
     for (const one of measured) {
       const result = await this.#test(one, '100 KB prompt', {
         ...closed,
@@ -271,6 +264,8 @@ export class Bench {
       const startedAt = performance.now()
       const child = start(gatewayCores(1), command, this.#log('installed'))
       const ready = await this.#awaitFirstAnswer(child, port)
+      const cpu = child.pid === undefined ? null : cpuMicros(child.pid) / 1000
+      if (ready !== null) this.#samples.add(HEDDLE, 'startup.cpu', round * 100 + index, cpu)
       if (ready === null) this.#problem(HEDDLE, `the installed package gave no answer; see ${this.#log('installed')}`)
       else this.#samples.add(HEDDLE, 'startup.installed', round * 100 + index, performance.now() - startedAt)
       await stop(child)

@@ -125,7 +125,13 @@ export const judge = (samples: Samples, streams: readonly number[]): Bar[] => {
       bar(`idle stream, ${number(count)} open`, samples.median(HEDDLE, `stream.${count}`), 25, 'KB'),
     ),
     bar('idle RSS, one worker', samples.median(HEDDLE, 'rss'), 100, 'MB'),
-    bar('first answer, installed, empty cache', samples.median(HEDDLE, 'startup.installed'), 800, 'ms'),
+    bar(
+      'first answer, installed, empty cache',
+      samples.median(HEDDLE, 'startup.installed'),
+      800,
+      'ms',
+      `${number(samples.median(HEDDLE, 'startup.cpu'))} ms of it CPU`,
+    ),
     bar('orphan backend streams', samples.median(HEDDLE, 'orphans'), 0, ''),
   ]
   if (samples.all(HEDDLE_TWO, 'cpu.chat').length > 0) {
