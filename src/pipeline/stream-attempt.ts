@@ -26,6 +26,8 @@ export interface StreamPlan extends AttemptPlan {
   readonly keepText: boolean
 }
 
+/** Labels of an event stream; some servers give it none, or the type of any text. Whether it is one its events say. */
+const MAY_BE_EVENTS = /^(?:text\/event-stream|text\/plain|application\/octet-stream)\b|^$/i
 const LINE_FEED = 10
 const CARRIAGE_RETURN = 13
 
@@ -51,6 +53,8 @@ export class StreamAttempt extends Attempt {
   #ended = false
   #first = true
   #finished = false
+  /** Something of an answer has come, not only annotations: `[DONE]` alone is no answer. */
+  #opened = false
   /** A semantic token stands in the bytes that are being read: they commit the answer. */
   #ready = false
   #failure: AttemptFailure | null = null
@@ -92,7 +96,7 @@ export class StreamAttempt extends Attempt {
     const type = this.headers['content-type']
     const encoding = this.headers['content-encoding']
     // Not a stream: an error in JSON, a login page, or an answer that ignored `stream`.
-    if (typeof type !== 'string' || !type.toLowerCase().startsWith('text/event-stream')) this.collectError()
+    if (!MAY_BE_EVENTS.test(typeof type === 'string' ? type : '')) this.collectError()
     else if (encoding !== undefined && encoding !== 'identity') this.fail(invalidAnswer('bad_encoding', this.target.name))
   }
 
@@ -185,12 +189,16 @@ export class StreamAttempt extends Attempt {
   #step(kind: number, bytes: Buffer): Step {
     this.events++
     if (kind === EVENT_EMPTY) return STEP.keep
-    if (kind === EVENT_DONE) return this.#dialect.done ? STEP.stop : STEP.drop
+    if (kind === EVENT_DONE) {
+      if (!this.#dialect.done) return STEP.drop
+      return this.#opened ? STEP.stop : this.#refuse(invalidAnswer('no_choices', this.target.name))
+    }
     if (kind !== EVENT_JSON) {
       return this.#refuse(invalidAnswer(kind === EVENT_BAD_UTF8 ? 'invalid_utf8' : 'invalid_event', this.target.name))
     }
     switch (this.#dialect.judge(bytes, this.committed)) {
       case 'content': {
+        this.#opened = true
         this.#noteUsage(this.#dialect.usage(bytes))
         if (this.#finishEnds && !this.#finished) this.#finished = this.#dialect.finished(bytes)
         if (this.text !== null) this.#keepText(bytes)
@@ -203,7 +211,10 @@ export class StreamAttempt extends Attempt {
       case 'usage':
         this.#noteUsage(this.#dialect.usage(bytes))
         return this.#dropUsage ? STEP.drop : STEP.keep
+      case 'note':
+        return STEP.keep
       case 'start':
+        this.#opened = true
         if (this.#finishEnds && !this.#finished) this.#finished = this.#dialect.finished(bytes)
         return STEP.keep
       case 'end':

@@ -26,7 +26,7 @@ export interface AttemptFailure {
 
 const CONTEXT = /context_length_exceeded|context length|maximum context|too many tokens|prompt is too long|input is too long|string_above_max_length/i
 const CONTENT = /content_filter|content_policy|content management policy|responsibleaipolicy|safety system|moderation_blocked/i
-const OVERLOAD = /overloaded|server_busy|engine_overloaded|slow_?down|RESOURCE_EXHAUSTED|UNAVAILABLE|too_many_requests|throttl|capacity/i
+const OVERLOAD = /overloaded|server_?busy|engine_overloaded|slow_?down|RESOURCE_EXHAUSTED|UNAVAILABLE|too_many_requests|throttl|capacity/i
 const QUOTA = /insufficient_quota|billing_(hard_limit|not_active)|account_deactivated|credit balance|payment_required|exceeded your current quota/i
 
 const ERROR_TEXT_LIMIT = 2000

@@ -5,6 +5,18 @@ import { join } from 'node:path'
 import type { ServeOptions } from '../../src/cli/serve.ts'
 import { serve } from '../../src/server.ts'
 
+/** One target's health, as `/admin/state` shows it. */
+export interface TargetState {
+  readonly target: string
+  readonly inflight: number
+  readonly latency_ms: number
+  readonly consecutive_failures: number
+  readonly ejections: number
+  readonly ejected_ms: number
+  readonly busy_ms: number
+  readonly dead_ms: number
+}
+
 export interface Gateway {
   /** `http://127.0.0.1:PORT`, without `/v1`. */
   readonly url: string
@@ -21,6 +33,8 @@ export interface Gateway {
   /** Value of one sample, such as `heddle_requests_total{status="200"}`: all samples that match name and labels, summed. */
   metric(name: string, labels?: Readonly<Record<string, string>>): Promise<number>
   state(): Promise<Record<string, unknown>>
+  /** Health by target name. */
+  targets(): Promise<Readonly<Record<string, TargetState>>>
   /** Resolves with the number of requests that were cut. */
   stop(): Promise<number>
 }
@@ -49,6 +63,10 @@ export async function startGateway(yaml: string | null, options: ServeOptions = 
     metrics,
     metric: async (name, labels = {}) => sumSamples(await metrics(), name, labels),
     state: async () => (await get('/admin/state')).json() as Promise<Record<string, unknown>>,
+    targets: async () => {
+      const { targets } = (await (await get('/admin/state')).json()) as { readonly targets: readonly TargetState[] }
+      return Object.fromEntries(targets.map((t) => [t.target, t]))
+    },
     stop: async () => {
       const cut = await server.stop()
       rmSync(folder, { recursive: true, force: true })

@@ -69,11 +69,12 @@ export function usageOf(body: Buffer): Usage | null {
 }
 
 /**
- * What one JSON event of a stream is. `start`: annotations, role, lifecycle: nothing a user would see.
+ * What one JSON event of a stream is. `note`: annotations, no part of an answer. `start`: role, lifecycle: nothing a
+ * user would see.
  * `content`: text, tool call, refusal, reasoning, audio. `usage`: the extra chunk without choices.
  * `end`: the dialect's terminal event (responses; chat ends with [DONE]). `failed`: an error in the dialect's own form.
  */
-export type EventVerdict = 'start' | 'content' | 'usage' | 'end' | 'error' | 'failed'
+export type EventVerdict = 'note' | 'start' | 'content' | 'usage' | 'end' | 'error' | 'failed'
 
 export interface StreamDialect {
   /** Judges the event that answerScanner has just read; bytes holds it at offset 0 = scanner offset 0. */
@@ -108,9 +109,9 @@ export const chatStream: StreamDialect = {
   judge(bytes, committed) {
     if (truthy(ERROR)) return 'error'
     if (isErrorEvent(bytes)) return 'error'
-    if (answerScanner.kind(CHOICES) !== OPEN_BRACKET) return answerScanner.kind(USAGE) === OPEN_BRACE ? 'usage' : 'start'
+    if (answerScanner.kind(CHOICES) !== OPEN_BRACKET) return answerScanner.kind(USAGE) === OPEN_BRACE ? 'usage' : 'note'
     const empty = answerScanner.end(CHOICES) - answerScanner.start(CHOICES) <= 2
-    if (empty) return answerScanner.kind(USAGE) === OPEN_BRACE ? 'usage' : 'start'
+    if (empty) return answerScanner.kind(USAGE) === OPEN_BRACE ? 'usage' : 'note'
     if (committed) return 'content'
     const choices = record(eventData(bytes))['choices']
     return Array.isArray(choices) && choices.some(choiceHasContent) ? 'content' : 'start'
