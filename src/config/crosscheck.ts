@@ -78,6 +78,8 @@ const checkWhen = (place: TargetPlace, when: string, map: SourceMap): readonly P
 
 interface KnownProviders {
   readonly names: ReadonlySet<string>
+  /** Model names that providers claim. */
+  readonly patterns: readonly string[]
   readonly presets: ReadonlyMap<string, ProviderPreset>
 }
 
@@ -89,8 +91,8 @@ const checkFallbacks = (
 ): readonly Problem[] => {
   const names = [...new Set([...models.flatMap(({ config }) => [config.name, ...config.aliases]), ...declared])]
   const exact = new Set(names)
-  const patterns = names.filter((name) => name.includes('*'))
-  // As in a request, `provider/model` needs no entry of its own.
+  // As in a request, `provider/model` and names that a provider claims need no entry of their own.
+  const patterns = [...names.filter((name) => name.includes('*')), ...known.patterns]
   const isDirect = (name: string): boolean => name.indexOf('/') > 0 && known.names.has(name.slice(0, name.indexOf('/')))
   return models.flatMap(({ config, fallbackPaths }) =>
     fallbackPaths.flatMap(({ name, path }) => {
@@ -189,7 +191,7 @@ export const checkModels = (
 ): readonly Problem[] => {
   // A declared provider that is itself faulty is reported once, not again by each target that names it.
   const names = new Set([...providers.map((provider) => provider.name), ...declared.providers])
-  const known: KnownProviders = { names, presets }
+  const known: KnownProviders = { names, presets, patterns: providers.flatMap((provider) => provider.modelPatterns) }
   return [
     ...checkNames(models, map),
     ...models.flatMap((model) => checkTargets(model, known, map)),

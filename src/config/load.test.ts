@@ -153,13 +153,13 @@ models:
   expect(models.at(-1)?.fallbacks).toEqual({ any: ['one'], contextWindow: [], contentPolicy: [] })
 })
 
-test('a fallback may be a name, an alias, something a pattern fits, or provider/model', () => {
+test('a fallback may be a name, an alias, something a pattern or a provider claims, or provider/model', () => {
   const { models } = load(`${ALPHA}
 models:
-  a: { targets: [alpha], fallbacks: [b, bee, x-1, alpha/other/name] }
+  a: { targets: [alpha], fallbacks: [b, bee, x-1, alpha/other/name, alpha-7] }
   b: { targets: [alpha], aliases: [bee] }
   x-*: alpha`)
-  expect(models[0]?.fallbacks.any).toEqual(['b', 'bee', 'x-1', 'alpha/other/name'])
+  expect(models[0]?.fallbacks.any).toEqual(['b', 'bee', 'x-1', 'alpha/other/name', 'alpha-7'])
   expect(problems(`${ALPHA}models: { a: { targets: [alpha], fallbacks: [beta/x] } }`)).toHaveLength(1)
 })
 
