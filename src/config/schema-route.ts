@@ -7,7 +7,7 @@ const timeouts = section(
     first_token: withDefault(
       duration,
       '60s',
-      'From sending an attempt to its first token (stream) or byte (JSON). Long enough for a reasoning model that streams, short enough to try another target before the client gives up. 0 = off.',
+      'Streams: from sending an attempt to its first token. Long enough for a model that thinks first, short enough to try another target before the client gives up. JSON answers come whole and are governed by `attempt`. 0 = off.',
     ),
     idle: withDefault(duration, '60s', 'Between two chunks after the first. 0 = off.'),
     attempt: withDefault(

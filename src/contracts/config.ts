@@ -52,7 +52,7 @@ export interface ServerConfig {
 /** 0 = off. */
 export interface Timeouts {
   readonly connectMs: number
-  /** From sending an attempt to its first semantic token (stream) or its first byte (JSON). */
+  /** Streams: from sending an attempt to its first semantic token. JSON answers are governed by `attemptMs`. */
   readonly firstTokenMs: number
   /** Between two chunks after that. */
   readonly idleMs: number
