@@ -1,7 +1,6 @@
 """The standard tests that every LangChain chat model has to pass, run with ChatOpenAI through HEDDLE_BASE_URL."""
 import os
 
-import pytest
 from langchain_core.language_models import BaseChatModel
 from langchain_openai import ChatOpenAI
 from langchain_tests.integration_tests import ChatModelIntegrationTests
@@ -68,6 +67,14 @@ class TestResponses(TestChatCompletions):
     def chat_model_params(self) -> dict:
         return {**super().chat_model_params, "use_responses_api": True}
 
+    @property
+    def supports_image_tool_message(self) -> bool:
+        return True
+
+    @property
+    def supports_pdf_tool_message(self) -> bool:
+        return True
+
 
 def _invoke(llm, prompt: str, stream: bool):
     if not stream:
@@ -77,6 +84,3 @@ def _invoke(llm, prompt: str, stream: bool):
         full = chunk if full is None else full + chunk
     return full
 
-
-if __name__ == "__main__":
-    raise SystemExit(pytest.main([__file__, "-q"]))
