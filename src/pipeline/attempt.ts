@@ -189,8 +189,11 @@ export abstract class Attempt extends WheelTimer implements UpstreamSink {
     const { health } = this.target
     const now = this.owner.services.clock.monotonic()
     const { retries, breaker } = this.rules
-    if (failure.kind === 'busy' && failure.retryAfterMs !== undefined) health.busy(now + Math.min(failure.retryAfterMs, retries.maxRetryAfterMs))
-    if (failure.kind === 'dead') health.dead(now + breaker.deadKeyMs)
+    // A target for any model of a provider: what was refused for one model says nothing of the others, and a client that
+    // names a model it may not use must not take them out for everybody. A wrong key (401) is wrong for all.
+    const forOneModel = this.target.name.includes('*') && (failure.kind === 'busy' || this.status === 403)
+    if (failure.kind === 'busy' && failure.retryAfterMs !== undefined && !forOneModel) health.busy(now + Math.min(failure.retryAfterMs, retries.maxRetryAfterMs))
+    if (failure.kind === 'dead' && !forOneModel) health.dead(now + breaker.deadKeyMs)
     if (this.committed) this.owner.onStreamBroken(this, failure)
     else this.owner.onAttemptFailed(this, failure)
   }

@@ -187,7 +187,6 @@ export class StreamAttempt extends Attempt {
 
   /** Judges the event that was just read. */
   #step(kind: number, bytes: Buffer): Step {
-    this.events++
     if (kind === EVENT_EMPTY) return STEP.keep
     if (kind === EVENT_DONE) {
       if (!this.#dialect.done) return STEP.drop
@@ -196,6 +195,7 @@ export class StreamAttempt extends Attempt {
     if (kind !== EVENT_JSON) {
       return this.#refuse(invalidAnswer(kind === EVENT_BAD_UTF8 ? 'invalid_utf8' : 'invalid_event', this.target.name))
     }
+    this.events++
     switch (this.#dialect.judge(bytes, this.committed)) {
       case 'content': {
         this.#opened = true
@@ -225,6 +225,8 @@ export class StreamAttempt extends Attempt {
         if (this.committed) return STEP.stop
         return this.#refuse(this.classify(200, parseEvent(bytes)))
       case 'error':
+        // The client gets an error event of ours in its place, under its number.
+        this.events--
         return this.#refuse(this.classify(200, parseEvent(bytes)))
     }
   }
