@@ -55,6 +55,8 @@ export type AttemptOutcome = 'ok' | 'failure' | 'neutral'
 export interface Target {
   /** `provider/model`, for logs, metrics and explain. `*` stays where the model is the client's. */
   readonly name: string
+  /** The name as a header value: what a header cannot carry is a question mark. */
+  readonly headerName: string
   readonly provider: Provider
   /** Upstream model; null = the name the client sent; may hold one `*`. */
   readonly model: string | null

@@ -1,7 +1,8 @@
 import { write } from 'node:fs'
 
-/** Pipes take writes up to PIPE_BUF (4096 on Linux) whole: lines of several threads then never mix. */
-const BATCH_BYTES = 4096
+/** Pipes take writes up to PIPE_BUF (4096 on Linux) whole: lines of several writers then never mix. */
+const SHARED_PIPE_BATCH = 4096
+const OWN_BATCH = 65536
 const FLUSH_MS = 100
 /** When the reader is this far behind, lines are dropped and counted rather than memory filled. */
 const MAX_QUEUED_BYTES = 8 << 20
@@ -12,6 +13,7 @@ const MAX_QUEUED_BYTES = 8 << 20
  */
 export class LineWriter {
   readonly #fd: number
+  readonly #batchBytes: number
   #batch = ''
   readonly #queue: string[] = []
   #queuedBytes = 0
@@ -20,8 +22,10 @@ export class LineWriter {
   readonly #idle: (() => void)[] = []
   dropped = 0
 
-  constructor(fd: number) {
+  /** shared: other threads write to the same descriptor. */
+  constructor(fd: number, shared: boolean) {
     this.#fd = fd
+    this.#batchBytes = shared ? SHARED_PIPE_BATCH : OWN_BATCH
   }
 
   /** line ends with its newline. */
@@ -30,9 +34,9 @@ export class LineWriter {
       this.dropped++
       return
     }
-    if (this.#batch.length > 0 && this.#batch.length + line.length > BATCH_BYTES) this.#push()
+    if (this.#batch.length > 0 && this.#batch.length + line.length > this.#batchBytes) this.#push()
     this.#batch += line
-    if (this.#batch.length >= BATCH_BYTES) this.#push()
+    if (this.#batch.length >= this.#batchBytes) this.#push()
     else if (this.#timer === null) {
       this.#timer = setTimeout(() => {
         this.#timer = null

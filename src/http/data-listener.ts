@@ -3,11 +3,15 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer, type Server } from 'node:http'
 import { createServer as createHttp2Server, type Http2Server, type ServerHttp2Session } from 'node:http2'
 import type { ServerConfig } from '../contracts/config.ts'
+import type { TimerWheel } from '../core/wheel.ts'
 import { GatewayError } from '../core/errors.ts'
 import { requestId } from '../core/ids.ts'
 import { errorJson } from '../protocol/openai/errors.ts'
+import { linger } from './linger.ts'
 
-const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n')
+/** No method of HTTP/1.1 begins like the HTTP/2 preface (RFC 9113 3.4): three bytes tell. */
+const PREFACE = Buffer.from('PRI')
+const NOTHING = Buffer.alloc(0)
 const BACKLOG = 4096
 const CHECK_MS = 1000
 const IDLE_CONNECTION_MS = 75_000
@@ -15,6 +19,7 @@ const HTTP2_STREAMS = 250
 
 export interface ListenerParts {
   readonly limits: ServerConfig['limits']
+  readonly wheel: TimerWheel
   readonly handle: (req: IncomingMessage, res: ServerResponse) => void
   /** Messages that are not HTTP, or too slow, or too large: they never reach the handler. */
   readonly onClientError: (error: GatewayError) => void
@@ -27,6 +32,7 @@ export class DataListener {
   readonly #sessions = new Set<ServerHttp2Session>()
   /** Connections that have not sent their first bytes. */
   readonly #silent = new Set<Socket>()
+  #ending = false
 
   constructor(parts: ListenerParts) {
     const { limits } = parts
@@ -38,6 +44,8 @@ export class DataListener {
         requestTimeout: limits.headerTimeoutMs + limits.bodyTimeoutMs,
         connectionsCheckingInterval: CHECK_MS,
         maxHeaderSize: limits.headerBytes,
+        // Node's own refusal has no body: the handler's has the envelope.
+        requireHostHeader: false,
         // Reads that come in one packet are rare: a larger buffer only costs memory on each open stream.
         highWaterMark: 65536,
       },
@@ -46,14 +54,35 @@ export class DataListener {
     // Above this Node drops headers in silence; the handler refuses a little earlier, and says so.
     this.#http1.maxHeadersCount = limits.headerCount + 16
     this.#http1.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => answerClientError(error, socket, parts))
+    this.#http1.on('connect', (_req: IncomingMessage, socket: Socket) => {
+      socket.on('error', () => socket.destroy())
+      socket.resume()
+      answerRaw(new GatewayError('method_not_allowed', 'This is no proxy: CONNECT is not used here.'), socket, parts)
+    })
+    // The handler decides whether the body may come; these listeners keep Node from deciding before it.
+    this.#http1.on('checkContinue', parts.handle)
+    this.#http1.on('checkExpectation', parts.handle)
     // An upgrade that nobody asked for is answered as the plain request it also is (RFC 9110 7.8).
     this.#http2 = createHttp2Server({ settings: { maxConcurrentStreams: HTTP2_STREAMS, maxHeaderListSize: limits.headerBytes } }, parts.handle as never)
-    this.#http2.on('session', (session) => {
-      this.#sessions.add(session)
-      session.once('close', () => this.#sessions.delete(session))
-    })
+    this.#http2.on('checkContinue', parts.handle as never)
+    this.#http2.on('session', (session) => this.#keepSession(session))
     this.#http2.on('sessionError', () => {})
     this.#splitConnections(limits.headerTimeoutMs)
+  }
+
+  #keepSession(session: ServerHttp2Session): void {
+    this.#sessions.add(session)
+    let streams = 0
+    session.on('stream', (stream) => {
+      streams++
+      stream.once('close', () => streams--)
+    })
+    // A quiet session with open streams waits for a backend, whose timers rule.
+    session.setTimeout(IDLE_CONNECTION_MS, () => {
+      if (streams === 0) session.close()
+    })
+    session.once('close', () => this.#sessions.delete(session))
+    if (this.#ending) session.close()
   }
 
   #splitConnections(firstBytesMs: number): void {
@@ -66,15 +95,20 @@ export class DataListener {
       const onClose = (): void => void this.#silent.delete(socket)
       socket.on('error', onError)
       socket.on('close', onClose)
-      socket.once('data', (first: Buffer) => {
+      let first: Buffer = NOTHING
+      const onData = (chunk: Buffer): void => {
+        first = first.length === 0 ? chunk : Buffer.concat([first, chunk])
+        const seen = Math.min(first.length, PREFACE.length)
+        const isHttp2 = first.compare(PREFACE, 0, seen, 0, seen) === 0
+        if (isHttp2 && seen < PREFACE.length) return
         this.#silent.delete(socket)
         socket.pause()
         socket.setTimeout(0)
         socket.removeAllListeners('timeout')
+        socket.off('data', onData)
         socket.off('error', onError)
         socket.off('close', onClose)
         socket.unshift(first)
-        const isHttp2 = first.length >= 3 && PREFACE.subarray(0, first.length).equals(first.subarray(0, PREFACE.length))
         if (isHttp2) {
           // The session reads what was unshifted by itself; resuming the socket would throw it away.
           this.#http2.emit('connection', socket)
@@ -82,7 +116,8 @@ export class DataListener {
         }
         toHttp1!.call(this.#http1, socket)
         socket.resume()
-      })
+      }
+      socket.on('data', onData)
     })
   }
 
@@ -98,9 +133,16 @@ export class DataListener {
     })
   }
 
+  /** HTTP/2 clients are told to open another connection (GOAWAY); idle HTTP/1.1 ones are closed. */
+  beginEnd(): void {
+    this.#ending = true
+    for (const session of this.#sessions) session.close()
+    this.#http1.closeIdleConnections()
+  }
+
   /** No new connections; idle ones close, the others with their answer. Resolves when the last one is gone. */
   close(): Promise<void> {
-    for (const session of this.#sessions) session.close()
+    this.beginEnd()
     for (const socket of this.#silent) socket.destroy()
     return new Promise((resolve) => {
       this.#http1.close(() => resolve())
@@ -112,16 +154,16 @@ export class DataListener {
     for (const session of this.#sessions) session.destroy()
     this.#http1.closeAllConnections()
   }
-
-  closeIdle(): void {
-    this.#http1.closeIdleConnections()
-  }
 }
 
 const TIMEOUT_CODES = new Set(['ERR_HTTP_REQUEST_TIMEOUT'])
+const REASONS: Readonly<Record<number, string>> = { 400: 'Bad Request', 405: 'Method Not Allowed', 408: 'Request Timeout', 431: 'Request Header Fields Too Large' }
+/** Answered here: what their clients still send is read and thrown away. */
+const refused = new WeakSet<Socket>()
 
 /** Node answers parser errors with an empty body: ours have the envelope as all others. */
 function answerClientError(error: NodeJS.ErrnoException, socket: Socket, parts: ListenerParts): void {
+  if (refused.has(socket)) return
   const answered = (socket as Socket & { _httpMessage?: ServerResponse | null })._httpMessage
   if (error.code === 'ECONNRESET' || !socket.writable || answered?.headersSent === true) {
     socket.destroy()
@@ -131,11 +173,17 @@ function answerClientError(error: NodeJS.ErrnoException, socket: Socket, parts: 
   if (error.code === 'HPE_HEADER_OVERFLOW') gatewayError = new GatewayError('headers_too_large', `The headers are larger than ${parts.limits.headerBytes} bytes.`)
   else if (TIMEOUT_CODES.has(error.code ?? '')) gatewayError = new GatewayError('request_timeout', 'The request did not arrive in time.')
   else gatewayError = new GatewayError('invalid_request', 'This is not a valid HTTP/1.1 message.', { detail: error.code })
-  parts.onClientError(gatewayError)
+  answerRaw(gatewayError, socket, parts)
+}
+
+/** An error without a request to answer: written straight to the connection, which then ends. */
+function answerRaw(error: GatewayError, socket: Socket, parts: ListenerParts): void {
+  refused.add(socket)
+  parts.onClientError(error)
   const id = requestId(undefined)
-  const body = errorJson(gatewayError, id)
-  const reason = { 400: 'Bad Request', 408: 'Request Timeout', 431: 'Request Header Fields Too Large' }[gatewayError.status] ?? 'Error'
-  socket.end(
-    `HTTP/1.1 ${gatewayError.status} ${reason}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nx-request-id: ${id}\r\nconnection: close\r\n\r\n${body}`,
+  const body = errorJson(error, id)
+  socket.write(
+    `HTTP/1.1 ${error.status} ${REASONS[error.status] ?? 'Error'}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nx-request-id: ${id}\r\nconnection: close\r\n\r\n${body}`,
   )
+  linger(socket, parts.wheel)
 }

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { Received } from '../contracts/http.ts'
+import type { Exchange } from '../pipeline/exchange.ts'
 
 /** One request of node:http, its body read. */
 export class NodeReceived implements Received {
@@ -9,11 +10,13 @@ export class NodeReceived implements Received {
   readonly peer: string
   readonly startedAt: number
   body: Buffer
+  /** What became of it; null while its body is on its way. */
+  exchange: Exchange | null = null
   readonly #req: IncomingMessage
   readonly #raw: readonly string[]
 
   constructor(req: IncomingMessage, startedAt: number) {
-    const url = req.url ?? '/'
+    const url = originForm(req.url ?? '/')
     const mark = url.indexOf('?')
     this.method = req.method ?? 'GET'
     this.path = mark < 0 ? url : url.slice(0, mark)
@@ -42,6 +45,14 @@ export class NodeReceived implements Received {
 }
 
 const EMPTY = Buffer.alloc(0)
+const ABSOLUTE = /^https?:\/\/[^/?#]*/i
+
+/** A request line may name the whole URL (RFC 9112 3.2.2); where Heddle sends it is not up to the client. */
+function originForm(url: string): string {
+  if (url.startsWith('/')) return url
+  const rest = url.replace(ABSOLUTE, '')
+  return rest === url || rest.startsWith('/') ? rest : `/${rest}`
+}
 
 const ONCE = new Set(['host', 'content-type', 'content-encoding', 'authorization', 'x-request-id'])
 const ONCE_LENGTHS = new Set([...ONCE].map((name) => name.length))

@@ -1,11 +1,14 @@
 import type { ServerResponse } from 'node:http'
-import type { HeaderList, ReplyWriter } from '../contracts/http.ts'
+import type { ClientSide, HeaderList, ReplyWriter } from '../contracts/http.ts'
 
 /** The answer's side of one request of node:http, or of node:http2 through its compatible interface. */
 export class NodeReply implements ReplyWriter {
   readonly #res: ServerResponse
   readonly #close: boolean
   #ended = false
+  #listening = false
+  /** Who is told when the client reads again. */
+  client: ClientSide | null = null
 
   /** close: tell the client that this connection ends with the answer (draining). HTTP/1.1 only. */
   constructor(res: ServerResponse, close: boolean) {
@@ -37,7 +40,13 @@ export class NodeReply implements ReplyWriter {
   }
 
   write(chunk: Buffer | string): boolean {
-    return !this.open || this.#res.write(chunk)
+    if (!this.open || this.#res.write(chunk)) return true
+    // Most answers never wait for their client: only those that do pay for a listener.
+    if (!this.#listening) {
+      this.#listening = true
+      this.#res.on('drain', () => this.client?.onDrain())
+    }
+    return false
   }
 
   end(chunk?: Buffer | string): void {

@@ -1,11 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Http2ServerResponse } from 'node:http2'
 import type { ServerConfig } from '../contracts/config.ts'
 import type { Services } from '../pipeline/services.ts'
 import { GatewayError } from '../core/errors.ts'
 import { requestId } from '../core/ids.ts'
 import { decodeBody, encodingOf } from '../core/decode.ts'
+import { WheelTimer } from '../core/wheel.ts'
 import { Exchange } from '../pipeline/exchange.ts'
 import { errorHeaders, errorJson } from '../protocol/openai/errors.ts'
+import { linger } from './linger.ts'
 import { duplicateHeader, NodeReceived } from './node-received.ts'
 import { NodeReply } from './node-reply.ts'
 
@@ -25,13 +28,15 @@ export interface HandlerParts {
   readonly gate: Gate
   /** Requests that never became an exchange, by error code. */
   refused(error: GatewayError): void
-  /** +1 and -1 around each exchange. */
+  /** +1 and -1 around each request that was not refused, its body's arrival included. */
   inflight(change: number): void
 }
 
 /** Reads requests and hands them to the pipeline. One for all connections of a worker. */
 export class RequestHandler {
   readonly #parts: HandlerParts
+  /** What has begun and whose answer has not left yet. */
+  readonly #open = new Set<Exchange>()
 
   constructor(parts: HandlerParts) {
     this.#parts = parts
@@ -46,16 +51,32 @@ export class RequestHandler {
       this.#refuse(req, res, received, refusal)
       return
     }
+    this.#parts.inflight(1)
+    res.on('close', () => {
+      this.#parts.inflight(-1)
+      const { exchange } = received
+      if (exchange === null) return
+      this.#open.delete(exchange)
+      exchange.onClientGone()
+    })
     const declared = received.header('content-length')
-    if (declared === '0' || (declared === undefined && received.header('transfer-encoding') === undefined && req.httpVersionMajor < 2)) {
+    if (declared === '0' || (declared === undefined && received.header('transfer-encoding') === undefined && !isHttp2(req))) {
       this.#begin(received, res, gate.draining)
       return
     }
+    if (received.header('expect') !== undefined) res.writeContinue()
     this.#read(req, res, received, limits.body)
+  }
+
+  /** Ends everything that is open with this error: a stream gets it as an event. */
+  failOpen(error: GatewayError): void {
+    for (const exchange of this.#open) exchange.fail(error)
   }
 
   #refusal(req: IncomingMessage, received: NodeReceived): GatewayError | null {
     const { limits, gate } = this.#parts
+    const broken = unfitForHttp(req, received)
+    if (broken !== null) return broken
     if (gate.refusing) return new GatewayError('draining', 'This instance is shutting down.', { retryAfterMs: 1000 })
     const overload = gate.overload()
     if (overload !== null) return new GatewayError('overloaded', 'Heddle has more work than it can do well.', { retryAfterMs: 1000, detail: overload })
@@ -73,6 +94,7 @@ export class RequestHandler {
     let first: Buffer | null = null
     let rest: Buffer[] | null = null
     let size = 0
+    if (isHttp2(req)) this.#boundBodyTime(req, res, received)
     req.on('data', (chunk: Buffer) => {
       size += chunk.length
       if (size > maxBytes) {
@@ -90,6 +112,19 @@ export class RequestHandler {
     })
     // A client that leaves while it sends is no error of anybody.
     req.on('error', ignore)
+  }
+
+  /** HTTP/1.1 has Node's own request timeout. */
+  #boundBodyTime(req: IncomingMessage, res: ServerResponse, received: NodeReceived): void {
+    const { wheel } = this.#parts.services
+    const timer = new BodyTimer(() => {
+      req.removeAllListeners('data')
+      req.removeAllListeners('end')
+      this.#refuse(req, res, received, new GatewayError('request_timeout', 'The request did not arrive in time.'))
+    })
+    wheel.arm(timer, this.#parts.limits.bodyTimeoutMs)
+    req.on('end', () => wheel.disarm(timer))
+    req.on('close', () => wheel.disarm(timer))
   }
 
   #decode(req: IncomingMessage, res: ServerResponse, received: NodeReceived): void {
@@ -110,13 +145,11 @@ export class RequestHandler {
 
   #begin(received: NodeReceived, res: ServerResponse, draining: boolean): void {
     if (res.destroyed) return
-    const exchange = new Exchange(this.#parts.services, received, new NodeReply(res, draining && res.req.httpVersionMajor < 2))
-    this.#parts.inflight(1)
-    res.on('close', () => {
-      this.#parts.inflight(-1)
-      exchange.onClientGone()
-    })
-    res.on('drain', () => exchange.onDrain())
+    const reply = new NodeReply(res, draining && res.req.httpVersionMajor < 2)
+    const exchange = new Exchange(this.#parts.services, received, reply)
+    reply.client = exchange
+    received.exchange = exchange
+    this.#open.add(exchange)
     exchange.begin()
   }
 
@@ -130,7 +163,12 @@ export class RequestHandler {
     const id = requestId(received.header('x-request-id'))
     const body = errorJson(error, id)
     const headers = ['content-type', 'application/json', 'x-request-id', id, 'content-length', String(Buffer.byteLength(body)), ...errorHeaders(error)]
-    if (req.httpVersionMajor < 2) headers.push('connection', 'close')
+    if (isHttp2(req)) stopUpload(req, res as never)
+    else {
+      headers.push('connection', 'close')
+      const { socket } = req
+      socket.destroySoon = () => linger(socket, this.#parts.services.wheel)
+    }
     res.writeHead(error.status, headers)
     res.end(body)
     req.on('error', ignore)
@@ -138,6 +176,39 @@ export class RequestHandler {
   }
 }
 
+class BodyTimer extends WheelTimer {
+  readonly #late: () => void
+  constructor(late: () => void) {
+    super()
+    this.#late = late
+  }
+  override onTimer(): void {
+    this.#late()
+  }
+}
+
+/** The HTTP/1.1 parser lets `HTTP/2.0` pass in a request line: the number alone does not tell. */
+const isHttp2 = (req: IncomingMessage): boolean => req.httpVersionMajor === 2 && 'stream' in req
+
+/** Once the answer has left, the rest of the body is not wanted (RFC 9113 8.1). */
+function stopUpload(req: IncomingMessage, res: Http2ServerResponse): void {
+  if (!req.complete) res.once('finish', () => res.stream?.close(NO_ERROR))
+}
+
+/** What the parser lets pass although the message is not one that two readers would understand alike. */
+function unfitForHttp(req: IncomingMessage, received: NodeReceived): GatewayError | null {
+  if (isHttp2(req)) return null
+  if (req.httpVersionMajor !== 1) return new GatewayError('invalid_request', `HTTP/${req.httpVersion} is not spoken here.`)
+  if (req.httpVersionMinor > 0 && received.header('host') === undefined) return new GatewayError('invalid_request', "The header 'host' is missing.")
+  const coding = received.header('transfer-encoding')
+  // The parser unpacks chunks only: with another coding below them the body would be taken for something it is not.
+  if (coding !== undefined && coding.trim().toLowerCase() !== 'chunked') return new GatewayError('invalid_request', `The transfer coding '${coding.slice(0, 50)}' is not known.`)
+  const expected = received.header('expect')
+  if (expected !== undefined && expected.toLowerCase() !== '100-continue') return new GatewayError('invalid_request', `The expectation '${expected.slice(0, 50)}' cannot be met.`, { status: 417 })
+  return null
+}
+
 const ignore = (): void => {}
+const NO_ERROR = 0
 
 const tooLarge = (bytes: number, what = ''): GatewayError => new GatewayError('payload_too_large', `The ${what}body is larger than ${bytes} bytes.`)

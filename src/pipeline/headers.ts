@@ -17,14 +17,11 @@ function copy(from: UpstreamHeaders, names: readonly string[], to: HeaderList): 
 }
 
 function common(attempt: Attempt, id: string): HeaderList {
-  const headers: HeaderList = ['x-request-id', id, 'x-heddle-target', headerSafe(attempt.target.name)]
+  const headers: HeaderList = ['x-request-id', id, 'x-heddle-target', attempt.target.headerName]
   if (attempt.target.provider.config.type === 'sim') headers.push('x-heddle-simulated', 'true')
   if (attempt.owner.attempts.length > 1) headers.push('x-heddle-attempts', String(attempt.owner.attempts.length))
   return headers
 }
-
-/** Model names are the operator's or the client's: what a header cannot carry is shown as a question mark. */
-const headerSafe = (text: string): string => text.replace(/[^\x21-\x7e]/g, '?')
 
 export function answerHeaders(attempt: Attempt, id: string, contentType: string): HeaderList {
   const headers = common(attempt, id)

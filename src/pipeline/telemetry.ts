@@ -1,3 +1,4 @@
+import type { Operation } from '../contracts/config.ts'
 import type { Target } from '../contracts/routing.ts'
 import type { LineWriter } from '../core/line-writer.ts'
 import type { Counter, Gauge, Histogram, MetricRegistry } from '../telemetry/metrics.ts'
@@ -24,7 +25,7 @@ export class RequestTelemetry implements Telemetry {
   readonly #registry: MetricRegistry
   readonly #log: LineWriter | null
   readonly #now: () => number
-  readonly #routes = new Map<string, RouteMetrics>()
+  readonly #routes = new Map<Operation, Map<string, RouteMetrics>>()
   readonly #attempts = new Map<Target, Map<string, Counter>>()
   readonly #hedges: Counter
   readonly #continued: Counter
@@ -39,10 +40,14 @@ export class RequestTelemetry implements Telemetry {
     this.#continued = registry.counter('heddle_continuations_total', 'Streams that went on with another target after they had broken off.')
   }
 
-  #route(name: string, operation: string): RouteMetrics {
+  #route(name: string, operation: Operation): RouteMetrics {
     // The route's name, never the client's string: the number of series is the operator's.
-    const key = `${name}\n${operation}`
-    let metrics = this.#routes.get(key)
+    let byName = this.#routes.get(operation)
+    if (byName === undefined) {
+      byName = new Map()
+      this.#routes.set(operation, byName)
+    }
+    let metrics = byName.get(name)
     if (metrics === undefined) {
       const r = this.#registry
       const labels = { model: name, operation }
@@ -56,7 +61,7 @@ export class RequestTelemetry implements Telemetry {
         outputTokens: tokens('output'),
         cachedTokens: tokens('cached_input'),
       }
-      this.#routes.set(key, metrics)
+      byName.set(name, metrics)
     }
     return metrics
   }
@@ -83,7 +88,7 @@ export class RequestTelemetry implements Telemetry {
   request(x: Exchange): void {
     const metrics = this.#route(x.match?.route.name ?? '', x.operation)
     const outcome = x.error === null ? 'ok' : x.error.code
-    const key = `${x.status}${outcome}`
+    const key = x.error === null && x.status === 200 ? 'ok' : `${x.status} ${outcome}`
     let counter = metrics.requests.get(key)
     if (counter === undefined) {
       counter = this.#registry.counter('heddle_requests_total', 'Requests by how they ended.', {

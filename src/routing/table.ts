@@ -107,6 +107,7 @@ function compileTarget(t: TargetConfig, provider: Provider, model: ModelConfig, 
   const name = `${t.provider}/${t.model ?? '*'}`
   return {
     name,
+    headerName: headerSafe(name),
     provider,
     model: t.model,
     weight: t.weight,
@@ -120,12 +121,15 @@ function compileTarget(t: TargetConfig, provider: Provider, model: ModelConfig, 
   }
 }
 
+const headerSafe = (text: string): string => text.replace(/[^\x21-\x7e]/g, '?')
+
 const definedOnly = <T extends object>(value: T): T => Object.fromEntries(Object.entries(value).filter(([, v]) => v !== undefined)) as T
 
 function providerRoute(provider: Provider, config: HeddleConfig, parts: TableParts): Route {
   const name = `${provider.name}/*`
   const target: Target = {
     name,
+    headerName: headerSafe(name),
     provider,
     model: '*',
     weight: 1,

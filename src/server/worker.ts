@@ -1,10 +1,10 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { HeddleConfig } from '../contracts/config.ts'
-import type { GatewayError } from '../core/errors.ts'
 import type { Gate } from '../http/request-handler.ts'
 import type { Services } from '../pipeline/services.ts'
 import type { Snapshot } from '../pipeline/snapshot.ts'
 import type { FamilySnapshot } from '../telemetry/metrics.ts'
+import { GatewayError } from '../core/errors.ts'
 import { systemClock, systemRandom } from '../core/clock.ts'
 import { everyUnref } from '../core/every.ts'
 import { LineWriter } from '../core/line-writer.ts'
@@ -36,6 +36,8 @@ export interface ConfigUpdate {
 const SAMPLE_MS = 1000
 const DELAY_RESOLUTION_MS = 10
 const STDOUT = 1
+/** What is written last gets this long to leave. */
+const FLUSH_MS = 1000
 
 /** Everything that serves requests in one thread. */
 export class Worker implements Gate {
@@ -43,8 +45,9 @@ export class Worker implements Gate {
   readonly #health: HealthTable
   readonly #pool = new UpstreamPool()
   readonly #metrics = new MetricRegistry()
-  readonly #log = new LineWriter(STDOUT)
+  readonly #log: LineWriter
   readonly #listener: DataListener
+  readonly #handler: RequestHandler
   readonly #telemetry: RequestTelemetry
   #snapshot: Snapshot
   #prepared: Snapshot | null = null
@@ -57,6 +60,7 @@ export class Worker implements Gate {
   constructor(init: WorkerInit) {
     this.#init = init
     const { server } = init.config
+    this.#log = new LineWriter(STDOUT, init.reusePort)
     this.#health = new HealthTable(init.health)
     this.#snapshot = this.#compile(init)
     this.#telemetry = new RequestTelemetry(this.#metrics, server.log.access ? this.#log : null, () => Date.now())
@@ -71,14 +75,14 @@ export class Worker implements Gate {
       current: () => worker.#snapshot,
       log: (level, fields, message) => this.#log.write(logLine(server.log.level, level, fields, message)),
     }
-    const handler = new RequestHandler({
+    this.#handler = new RequestHandler({
       services,
       limits: server.limits,
       gate: this,
       refused: (error) => this.#countRefused(error),
       inflight: (change) => this.#countInflight(change),
     })
-    this.#listener = new DataListener({ limits: server.limits, handle: handler.handle, onClientError: (error) => this.#countRefused(error) })
+    this.#listener = new DataListener({ limits: server.limits, wheel: services.wheel, handle: this.#handler.handle, onClientError: (error) => this.#countRefused(error) })
     this.#watchLoop()
   }
 
@@ -164,30 +168,46 @@ export class Worker implements Gate {
   /** Answers from now on say that the connection ends; nothing is refused yet. */
   beginDrain(): void {
     this.#draining = true
-    this.#listener.closeIdle()
+    this.#listener.beginEnd()
   }
 
-  /** Refuses new requests and waits for the others, at most maxMs; what is open then is cut. Resolves with their number. */
+  /**
+   * Refuses new requests and waits for the others, at most maxMs; what is open then ends with an error. Resolves with
+   * the number of requests that had to be ended.
+   */
   async drain(maxMs: number): Promise<number> {
     this.#draining = true
     this.#refusing = true
-    if (this.#inflight > 0) {
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, maxMs)
-        this.#onIdle = () => {
-          clearTimeout(timer)
-          resolve()
-        }
-      })
-    }
+    await this.#idle(maxMs)
     const cut = this.#inflight
+    if (cut > 0) {
+      this.#handler.failOpen(new GatewayError('draining', 'This instance shut down before the answer was complete.', { retryAfterMs: 1000 }))
+      await this.#idle(FLUSH_MS)
+    }
     const closed = this.#listener.close()
-    this.#listener.closeIdle()
-    if (cut > 0) this.#listener.destroy()
+    if (this.#inflight > 0) this.#listener.destroy()
     // The last answers are on their way: their sockets get a moment, then nothing more is waited for.
-    await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, 1000))])
+    await Promise.race([closed, delay(FLUSH_MS)])
     this.#listener.destroy()
     await this.#log.flush()
     return cut
   }
+
+  /** Resolves when no request is open, or after maxMs. */
+  async #idle(maxMs: number): Promise<void> {
+    if (this.#inflight === 0) return
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, maxMs)
+      this.#onIdle = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+    this.#onIdle = null
+  }
 }
+
+const delay = (ms: number): Promise<void> =>
+  new Promise((resolve) => {
+    setTimeout(resolve, ms).unref()
+  })

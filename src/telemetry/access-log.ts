@@ -6,7 +6,9 @@ export interface AccessEntry {
   /** Epoch ms. */
   readonly time: number
   readonly level: string
+  /** Of safe characters only (core/ids.ts). */
   readonly requestId: string
+  /** One that node:http knows. */
   readonly method: string
   readonly path: string
   readonly operation: string
@@ -35,6 +37,19 @@ export interface AccessEntry {
 
 const PLAIN = /^[A-Za-z0-9._~:/@ +*()=,;'!&$%-]*$/
 const quote = (text: string): string => (PLAIN.test(text) ? `"${text}"` : JSON.stringify(text))
+
+/** Names of routes, targets and results come from the configuration: each is quoted once. Bounded all the same. */
+const quoted = new Map<string, string>()
+function quoteName(text: string): string {
+  let known = quoted.get(text)
+  if (known === undefined) {
+    if (quoted.size > 10_000) quoted.clear()
+    known = JSON.stringify(text)
+    quoted.set(text, known)
+  }
+  return known
+}
+
 const ms = (n: number): number => Math.round(n * 100) / 100
 const MAX_TEXT = 300
 
@@ -53,14 +68,14 @@ function timeText(time: number): string {
 
 /** The line, newline included. */
 export function accessLine(e: AccessEntry): string {
-  let line = `{"time":"${timeText(e.time)}","level":"${e.level}","msg":"request","request_id":${quote(e.requestId)},"method":${quote(e.method)},"path":${quote(e.path.slice(0, MAX_TEXT))},"operation":"${e.operation}","status":${e.status}`
+  let line = `{"time":"${timeText(e.time)}","level":"${e.level}","msg":"request","request_id":"${e.requestId}","method":"${e.method}","path":${quote(e.path.slice(0, MAX_TEXT))},"operation":"${e.operation}","status":${e.status}`
   if (e.code !== '') line += `,"code":"${e.code}"`
   if (e.detail !== '') line += `,"detail":${quote(e.detail.slice(0, MAX_TEXT))}`
   if (e.model !== '') line += `,"model":${quote(e.model.slice(0, MAX_TEXT))}`
-  if (e.route !== '' && e.route !== e.model) line += `,"route":${quote(e.route)}`
-  if (e.target !== '') line += `,"target":${quote(e.target)}`
+  if (e.route !== '' && e.route !== e.model) line += `,"route":${quoteName(e.route)}`
+  if (e.target !== '') line += `,"target":${quoteName(e.target)}`
   if (e.answeredModel !== '' && e.answeredModel !== e.model) line += `,"upstream_model":${quote(e.answeredModel.slice(0, MAX_TEXT))}`
-  line += `,"stream":${e.stream},"peer":${quote(e.peer)},"bytes_in":${e.bytesIn},"bytes_out":${e.bytesOut},"duration_ms":${ms(e.totalMs)}`
+  line += `,"stream":${e.stream},"peer":"${e.peer}","bytes_in":${e.bytesIn},"bytes_out":${e.bytesOut},"duration_ms":${ms(e.totalMs)}`
   if (e.firstByteMs >= 0) line += `,"first_byte_ms":${ms(e.firstByteMs)},"overhead_ms":${ms(Math.max(0, e.firstByteMs - e.upstreamMs))}`
   line += `,"upstream_ms":${ms(e.upstreamMs)}`
   if (e.inputTokens >= 0) line += `,"input_tokens":${e.inputTokens},"output_tokens":${e.outputTokens}`
@@ -71,7 +86,7 @@ export function accessLine(e: AccessEntry): string {
     line += ',"attempts":['
     for (let i = 0; i < attempts.length; i++) {
       const a = attempts[i]!
-      line += `${i === 0 ? '' : ','}{"target":${quote(a.target)},"result":${quote(a.result)},"status":${a.status},"ms":${ms(a.ms)}${a.firstTokenMs >= 0 ? `,"first_token_ms":${ms(a.firstTokenMs)}` : ''}${a.hedge ? ',"hedge":true' : ''}}`
+      line += `${i === 0 ? '' : ','}{"target":${quoteName(a.target)},"result":${quoteName(a.result)},"status":${a.status},"ms":${ms(a.ms)}${a.firstTokenMs >= 0 ? `,"first_token_ms":${ms(a.firstTokenMs)}` : ''}${a.hedge ? ',"hedge":true' : ''}}`
     }
     line += ']'
   }

@@ -1,0 +1,28 @@
+import type { Socket } from 'node:net'
+import type { TimerWheel } from '../core/wheel.ts'
+import { WheelTimer } from '../core/wheel.ts'
+
+const LINGER_MS = 1500
+
+class LingerTimer extends WheelTimer {
+  readonly #socket: Socket
+  constructor(socket: Socket) {
+    super()
+    this.#socket = socket
+  }
+  override onTimer(): void {
+    this.#socket.destroy()
+  }
+}
+
+/**
+ * Ends our side of a connection and keeps reading for a moment. A close while the client still sends resets the
+ * connection, and the reset can overtake the answer: the client would see a broken pipe instead of the reason
+ * (RFC 9112 9.6). Whatever the client does, the socket is gone after 1.5 s.
+ */
+export function linger(socket: Socket, wheel: TimerWheel): void {
+  const timer = new LingerTimer(socket)
+  wheel.arm(timer, LINGER_MS)
+  socket.once('close', () => wheel.disarm(timer))
+  socket.end()
+}
