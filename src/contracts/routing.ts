@@ -119,6 +119,8 @@ export interface Route extends RouteDefaults {
 /** A route for one request: the route, and what its `*` stands for ('' when it has none). */
 export interface RouteMatch {
   readonly route: Route
+  /** The public name that led here: the client's, or a fallback's. */
+  readonly asked: string
   readonly wildcard: string
 }
 

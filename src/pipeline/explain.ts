@@ -103,7 +103,7 @@ function describe(match: RouteMatch | null, config: HeddleConfig): Omit<Explanat
 
 function explainOrder(plan: Plan, match: RouteMatch, request: ExplainRequest, fields: RequestFields): ExplainedTarget[] {
   return plan.order.map((target: Target) => {
-    const model = upstreamModel(target, match, fields.model)
+    const model = upstreamModel(target, match)
     const sent = JSON.parse(spliceBody(fields, model, wantsUsage(request.operation, fields.stream, target, fields)).toString()) as Record<string, unknown>
     const changed = Object.keys(sent).filter((key) => JSON.stringify(sent[key]) !== JSON.stringify(request.body[key]))
     return { target: target.name, model, url: `${target.provider.config.baseUrl}${PATHS[request.operation]}`, changed: changed.map((key) => `${key}: ${JSON.stringify(sent[key])}`), priority: target.priority, weight: target.weight }

@@ -44,5 +44,5 @@ function findRoute(x: Exchange): RouteMatch {
     if (wanted !== undefined) throw new GatewayError('invalid_request', `There is no provider '${wanted.slice(0, 100)}'.`, { param: 'x-heddle-provider' })
     throw new GatewayError('not_found', `No configured provider takes ${x.received.path.slice(0, 200)}.`)
   }
-  return { route, wildcard: '' }
+  return { route, asked: '', wildcard: '' }
 }

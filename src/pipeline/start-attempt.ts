@@ -26,7 +26,7 @@ export interface AttemptOptions {
 
 /** Starts one call of one target. */
 export function startAttempt(x: Exchange, target: Target, match: RouteMatch, options: AttemptOptions = {}): Attempt {
-  const model = modelFor(x, target, match)
+  const model = upstreamModel(target, match)
   const record: AttemptRecord = { target: target.name, model, hedge: options.hedge === true, startMs: x.services.clock.monotonic() - x.received.startedAt, ms: 0, status: 0, firstTokenMs: -1, result: 'open' }
   x.attempts.push(record)
   const plan = { owner: x, target, model, record, rules: match.route }
@@ -56,12 +56,6 @@ export function spliceBody(fields: RequestFields, model: string, includeUsage: b
   return rewriteRequest(fields, { modelJson, includeUsage })
 }
 
-/** A fallback model's own name goes upstream where its target names none. */
-function modelFor(x: Exchange, target: Target, match: RouteMatch): string {
-  const sent = match.route === x.match?.route ? x.model : match.route.name
-  return upstreamModel(target, match, sent)
-}
-
 function bodyFor(x: Exchange, model: string, includeUsage: boolean): Buffer | null {
   if (x.fields === null) return x.received.body.length === 0 ? null : x.received.body
   return spliceBody(x.fields, model, includeUsage)
@@ -87,6 +81,6 @@ const joinQuery = (own: string, client: string): string => (client === '' || cli
 /** Copies the request to a target whose answer nobody waits for. */
 export function startShadow(x: Exchange, target: Target, match: RouteMatch): void {
   if (x.operation === 'passthrough') return
-  const model = modelFor(x, target, match)
+  const model = upstreamModel(target, match)
   startShadowCall(x.services, target, upstreamRequest(x, target, bodyFor(x, model, false)), match.route.timeouts)
 }

@@ -22,7 +22,7 @@ export class RouteTable {
   readonly #exact = new Map<string, RouteMatch>()
   readonly #patterns: Pattern[] = []
   readonly #byProvider = new Map<string, Route>()
-  readonly #simulated: RouteMatch | null
+  readonly #simulated: Route | null
   /** All routes of `models`, then one a provider. */
   readonly routes: readonly Route[]
   readonly providers: readonly Provider[]
@@ -43,7 +43,7 @@ export class RouteTable {
       for (const pattern of provider.config.modelPatterns) this.#add(pattern, { ...route, name: provider.name, origin: 'pattern' })
     }
     const sim = config.zeroConfig ? this.#byProvider.get(SIM) : undefined
-    this.#simulated = sim === undefined ? null : { route: { ...sim, origin: 'simulated' }, wildcard: '' }
+    this.#simulated = sim === undefined ? null : { ...sim, origin: 'simulated' }
     // The longest literal part wins, so that `gpt-4*` beats `gpt-*`; entries before patterns of providers stay first.
     this.#patterns.sort((a, b) => Number(b.route.origin === 'models') - Number(a.route.origin === 'models') || b.prefix.length + b.suffix.length - a.prefix.length - a.suffix.length)
     this.routes = routes
@@ -52,7 +52,7 @@ export class RouteTable {
   #add(name: string, route: Route): void {
     const star = name.indexOf('*')
     if (star < 0) {
-      if (!this.#exact.has(name)) this.#exact.set(name, { route, wildcard: '' })
+      if (!this.#exact.has(name)) this.#exact.set(name, { route, asked: name, wildcard: '' })
     } else this.#patterns.push({ prefix: name.slice(0, star), suffix: name.slice(star + 1), route })
   }
 
@@ -62,13 +62,13 @@ export class RouteTable {
     if (exact !== undefined) return exact
     for (const { prefix, suffix, route } of this.#patterns) {
       if (model.length >= prefix.length + suffix.length && model.startsWith(prefix) && model.endsWith(suffix)) {
-        return { route, wildcard: model.slice(prefix.length, model.length - suffix.length) }
+        return { route, asked: model, wildcard: model.slice(prefix.length, model.length - suffix.length) }
       }
     }
     const slash = model.indexOf('/')
     const named = slash > 0 ? this.#byProvider.get(model.slice(0, slash)) : undefined
-    if (named !== undefined && slash < model.length - 1) return { route: { ...named, origin: 'provider' }, wildcard: model.slice(slash + 1) }
-    return this.#simulated
+    if (named !== undefined && slash < model.length - 1) return { route: { ...named, origin: 'provider' }, asked: model, wildcard: model.slice(slash + 1) }
+    return this.#simulated === null ? null : { route: this.#simulated, asked: model, wildcard: '' }
   }
 
   /** The route of requests that name no model: the provider asked for by name, else the first that takes any path. */
@@ -169,11 +169,11 @@ function compileCondition(source: string): Condition {
   }
 }
 
-/** Upstream model name for a request: the target's, its `*` filled, or the client's own. */
-export function upstreamModel(target: Target, match: RouteMatch, sent: string): string {
-  if (target.model === null) return sent
+/** Upstream model name for a request: the target's, its `*` filled, or the public name that was asked for. */
+export function upstreamModel(target: Target, match: RouteMatch): string {
+  if (target.model === null) return match.asked
   if (!target.model.includes('*')) return target.model
   // A provider pattern such as `gpt-*` names the provider's own models: the whole name goes on, not what `*` stood for.
-  if (match.route.origin === 'pattern' || match.route.origin === 'simulated') return sent
+  if (match.route.origin === 'pattern' || match.route.origin === 'simulated') return match.asked
   return target.model.replace('*', match.wildcard)
 }
