@@ -218,17 +218,19 @@ export class Bench {
     await this.#mock.configure({ chunks: CHUNKS, interval: 0 })
   }
 
-  /** Backend streams that are still open one second after every client left. */
+  /** Backend streams that are still open some time after every client left. */
   async #orphans(target: string, name: string, round: number): Promise<void> {
-    await sleep(1000)
+    const { orphanMs } = this.#profile
+    const none = async (): Promise<void> => {
+      if ((await this.#mock.stats()).openStreams > 0) throw new Error('still open')
+    }
+    await until(orphanMs, none)
     const { openStreams } = await this.#mock.stats()
     this.#samples.add(target, 'orphans', round, Math.max(openStreams, this.#samples.get(target, 'orphans', round) ?? 0))
     if (openStreams === 0) return
-    this.#problem(target, `${name}: ${openStreams} backend streams still open 1 s after their clients left`)
+    this.#problem(target, `${name}: ${openStreams} backend streams still open ${orphanMs} ms after their clients left`)
     // They would be counted against the next one.
-    await until(10_000, async () => {
-      if ((await this.#mock.stats()).openStreams > 0) throw new Error('still open')
-    })
+    await until(10_000, none)
   }
 
   /** A process of its own for each number of streams: memory that an earlier test left behind would hide what streams need. */

@@ -8,13 +8,31 @@ export interface Profile {
   readonly window: number
   readonly holdStreams: readonly number[]
   readonly startups: number
+  /** A backend stream that is open this long after its client left is an orphan. */
+  readonly orphanMs: number
   readonly targets: readonly string[]
 }
 
 const everyone = TARGETS.map((target) => target.name)
 
 export const PROFILES: Readonly<Record<string, Profile>> = {
-  smoke: { rounds: 1, warm: 500, window: 600, holdStreams: [50], startups: 1, targets: [DIRECT, FLOOR, HEDDLE] },
-  quick: { rounds: 3, warm: 2000, window: 2000, holdStreams: [1000], startups: 1, targets: everyone },
-  full: { rounds: 5, warm: 4000, window: 5000, holdStreams: [1000, 5000], startups: 3, targets: everyone },
+  smoke: {
+    rounds: 1,
+    warm: 500,
+    window: 600,
+    holdStreams: [50],
+    startups: 1,
+    orphanMs: 5000,
+    targets: [DIRECT, FLOOR, HEDDLE],
+  },
+  quick: { rounds: 3, warm: 2000, window: 2000, holdStreams: [1000], startups: 1, orphanMs: 1000, targets: everyone },
+  full: {
+    rounds: 5,
+    warm: 4000,
+    window: 5000,
+    holdStreams: [1000, 5000],
+    startups: 3,
+    orphanMs: 1000,
+    targets: everyone,
+  },
 }

@@ -23,7 +23,23 @@ const fail = (message) => {
   process.exit(1)
 }
 
+/**
+ * npm hands a signal to the shell that it starts scripts with, and that shell dies of it without telling anybody: a killed
+ * `npm start` would leave the server behind. Only there, since elsewhere a lost parent may be what the caller wants.
+ */
+const onLostParent = (stop) => {
+  if (process.env.npm_lifecycle_event !== 'start' || process.env.npm_package_name !== 'heddle') return
+  const parent = process.ppid
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return
+    clearInterval(timer)
+    stop()
+  }, 250)
+  timer.unref()
+}
+
 const runHere = async () => {
+  onLostParent(() => process.kill(process.pid, 'SIGTERM'))
   if (process.env[LAUNCHED] === '1' && process.channel != null) {
     delete process.env[LAUNCHED]
     process.on('disconnect', () => process.kill(process.pid, 'SIGTERM'))
@@ -57,6 +73,7 @@ const runInChild = (binary) => {
   }
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP', ...(process.platform === 'win32' ? [] : ['SIGUSR2'])]
   for (const signal of signals) process.on(signal, forward)
+  onLostParent(() => child.kill('SIGTERM'))
   child.on('error', (error) => fail(`cannot start ${binary}: ${error.message}`))
   child.on('exit', (code, signal) => {
     if (signal === null) process.exit(code ?? 1)

@@ -92,6 +92,18 @@ describe('bin/heddle.mjs', () => {
     await expect.poll(() => isAlive(pid), { timeout: 10_000 }).toBe(false)
   })
 
+  test('ends when a killed npm start leaves it without a parent', async () => {
+    const folder = packageWith(WAITING)
+    // What npm does: a shell that waits, with the names of script and package in the environment.
+    const command = `node ${join(folder, 'bin', 'heddle.mjs')}; exit $?`
+    const env = { ...process.env, npm_lifecycle_event: 'start', npm_package_name: 'heddle' }
+    const shell = spawn('sh', ['-c', command], { stdio: ['ignore', 'pipe', 'inherit'], env })
+    const [line] = (await once(shell.stdout, 'data')) as [Buffer]
+    shell.kill('SIGTERM')
+    await once(shell, 'exit')
+    await expect.poll(() => isAlive(Number(line.toString())), { timeout: 10_000 }).toBe(false)
+  })
+
   test('keeps what it compiled for the next start, inside the package', () => {
     const folder = packageWith('console.log(1)')
     spawnSync(USER_NODE, [join(folder, 'bin', 'heddle.mjs')])
