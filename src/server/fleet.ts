@@ -1,16 +1,20 @@
 import { Worker as Thread } from 'node:worker_threads'
 import type { FamilySnapshot } from '../telemetry/metrics.ts'
 import type { Command, Report } from './messages.ts'
+import { systemClock } from '../core/clock.ts'
 import { Worker, type ConfigUpdate, type WorkerInit } from './worker.ts'
 
 /** A worker as the main thread sees it, in this thread or in another. */
 interface Handle {
+  /** Its thread has ended; another is on its way. */
+  readonly gone: boolean
   call(command: Command): Promise<unknown>
   stop(): Promise<void>
 }
 
 /** One worker serves in the main thread itself: no second isolate, no messages. */
 class LocalHandle implements Handle {
+  readonly gone = false
   readonly #worker: Worker
   constructor(init: WorkerInit) {
     this.#worker = new Worker(init)
@@ -56,6 +60,10 @@ class ThreadHandle implements Handle {
     })
   }
 
+  get gone(): boolean {
+    return this.#gone !== null
+  }
+
   call(command: Command): Promise<unknown> {
     if (this.#gone !== null) return Promise.reject(this.#gone)
     const id = this.#nextId++
@@ -71,6 +79,19 @@ class ThreadHandle implements Handle {
 }
 
 const SCRAPE_PATIENCE_MS = 2000
+/** A worker that does not answer within this, beyond what it was given, is stuck: it is not waited for. */
+const STUCK_MS = 3000
+/** A worker that dies this young would die again at once. */
+const YOUNG_MS = 1000
+
+/** null when it takes longer. */
+function atMost<T>(ms: number, promise: Promise<T>): Promise<T | null> {
+  let timer: NodeJS.Timeout
+  const late = new Promise<null>((resolve) => {
+    timer = setTimeout(() => resolve(null), ms)
+  })
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer))
+}
 
 /** All workers of the process behind one port. */
 export class Fleet {
@@ -94,16 +115,23 @@ export class Fleet {
   }
 
   #spawn(): Handle {
+    const born = systemClock.monotonic()
     const handle: Handle = new ThreadHandle({ ...this.#init, ...this.#update }, (error) => {
-      if (this.#stopping) return
+      // Before the first listen() the start fails as a whole.
+      if (this.#stopping || this.#port === 0) return
       this.#onLost(error)
-      const at = this.#handles.indexOf(handle)
-      if (at < 0) return
-      const next = this.#spawn()
-      this.#handles[at] = next
-      next.call({ name: 'listen', port: this.#port }).catch(this.#onLost)
+      setTimeout(() => this.#replace(handle), systemClock.monotonic() - born < YOUNG_MS ? YOUNG_MS : 0)
     })
     return handle
+  }
+
+  #replace(lost: Handle): void {
+    const at = this.#handles.indexOf(lost)
+    if (at < 0 || this.#stopping) return
+    const next = this.#spawn()
+    this.#handles[at] = next
+    // When it fails by dying, its own end says so.
+    next.call({ name: 'listen', port: this.#port }).catch(() => {})
   }
 
   /** The first worker finds the port (it may be 0), the others join it. */
@@ -116,31 +144,41 @@ export class Fleet {
   /** All workers or none: each compiles first, and only when all could does any of them change. */
   async apply(update: ConfigUpdate): Promise<void> {
     try {
-      await Promise.all(this.#handles.map((h) => h.call({ name: 'prepare', update })))
+      await this.#all({ name: 'prepare', update })
     } catch (error) {
       await Promise.allSettled(this.#handles.map((h) => h.call({ name: 'discard' })))
       throw error
     }
     this.#update = update
-    await Promise.all(this.#handles.map((h) => h.call({ name: 'commit' })))
+    await this.#all({ name: 'commit' })
+  }
+
+  /** Workers that are gone do not count: those that follow begin with what all have. */
+  async #all(command: Command): Promise<void> {
+    await Promise.all(
+      this.#handles.map((h) =>
+        h.call(command).catch((error: unknown) => {
+          if (!h.gone) throw error
+        }),
+      ),
+    )
   }
 
   /** A worker that does not answer in time is left out rather than waited for. */
   async metrics(): Promise<FamilySnapshot[][]> {
-    const late = new Promise<null>((resolve) => setTimeout(() => resolve(null), SCRAPE_PATIENCE_MS).unref())
-    const all = await Promise.all(this.#handles.map((h) => Promise.race([h.call({ name: 'metrics' }), late]).catch(() => null)))
+    const all = await Promise.all(this.#handles.map((h) => atMost(SCRAPE_PATIENCE_MS, h.call({ name: 'metrics' })).catch(() => null)))
     return all.filter((m) => m !== null) as FamilySnapshot[][]
   }
 
   async beginDrain(): Promise<void> {
     this.#stopping = true
-    await Promise.allSettled(this.#handles.map((h) => h.call({ name: 'beginDrain' })))
+    await Promise.allSettled(this.#handles.map((h) => atMost(STUCK_MS, h.call({ name: 'beginDrain' }))))
   }
 
   /** Resolves with the number of requests that had to be cut. */
   async drain(maxMs: number): Promise<number> {
     this.#stopping = true
-    const cut = await Promise.allSettled(this.#handles.map((h) => h.call({ name: 'drain', maxMs })))
+    const cut = await Promise.allSettled(this.#handles.map((h) => atMost(maxMs + STUCK_MS, h.call({ name: 'drain', maxMs }))))
     await Promise.all(this.#handles.map((h) => h.stop()))
     return cut.reduce((sum, result) => sum + (result.status === 'fulfilled' ? Number(result.value) : 0), 0)
   }
