@@ -4,6 +4,7 @@ import type { Attempt } from './attempt.ts'
 import type { Exchange } from './exchange.ts'
 import type { StreamAttempt } from './stream-attempt.ts'
 import { GatewayError } from '../core/errors.ts'
+import { kindOfRefusal, streamInterrupted } from '../routing/failure.ts'
 import { WheelTimer } from '../core/wheel.ts'
 import { cost, planTargets } from '../routing/plan.ts'
 import { isContinuable } from './continuation.ts'
@@ -23,6 +24,7 @@ class CallbackTimer extends WheelTimer {
 }
 
 const MAX_FALLBACKS = 8
+const NO_PLAN: Plan = { order: [], skipped: [], note: 'none' }
 /** A hedge for `auto` starts no earlier than this, so that a fast target's jitter starts none. */
 const MIN_HEDGE_MS = 50
 
@@ -33,7 +35,7 @@ const MIN_HEDGE_MS = 50
 export class AttemptLoop extends WheelTimer {
   readonly #x: Exchange
   #match: RouteMatch
-  #plan: Plan
+  #plan = NO_PLAN
   #index = 0
   /** Attempts on the current target in a row. */
   #tries = 0
@@ -46,6 +48,8 @@ export class AttemptLoop extends WheelTimer {
   #hedgeTimer: CallbackTimer | null = null
   #fallbacks: string[] | null = null
   #fallbacksUsed = 0
+  /** An answer that broke off after commit, and who may still go on with it. */
+  #continuing: { readonly text: string; readonly from: Target; readonly left: Target[] } | null = null
   /** Monotonic ms at which a backend began to be waited for; -1 = none is. */
   #waitingSince = -1
 
@@ -53,7 +57,6 @@ export class AttemptLoop extends WheelTimer {
     super()
     this.#x = x
     this.#match = x.match!
-    this.#plan = this.#planRoute()
   }
 
   get #route(): Route {
@@ -67,15 +70,29 @@ export class AttemptLoop extends WheelTimer {
     return plan
   }
 
+  /** Throws GatewayError when neither the route nor a fallback has a target for the request. */
   begin(): void {
     const { services } = this.#x
     const { totalMs } = this.#route.timeouts
     if (totalMs > 0) services.wheel.arm(this, totalMs)
-    const { ratio, minPerSecond } = this.#route.retries.budget
-    for (const target of this.#route.targets) target.health.earnRetry(target === this.#plan.order[0] ? ratio : 0, minPerSecond, services.clock.monotonic())
+    try {
+      this.#plan = this.#planRoute()
+    } catch (error) {
+      // All targets rest, or the prompt is too long for each: that is what fallbacks are for.
+      const refusal = GatewayError.from(error)
+      if (!this.#fallBack({ kind: kindOfRefusal(refusal), reason: refusal.code })) throw refusal
+      return
+    }
+    this.#earnRetries()
     for (const shadow of this.#route.shadows) if (services.random.next() < shadow.shadow) startShadow(this.#x, shadow, this.#match)
     if (this.#route.hedge !== null) this.#armHedge()
     this.#attempt()
+  }
+
+  #earnRetries(): void {
+    const { ratio, minPerSecond } = this.#route.retries.budget
+    const now = this.#x.services.clock.monotonic()
+    for (const target of this.#route.targets) target.health.earnRetry(target === this.#plan.order[0] ? ratio : 0, minPerSecond, now)
   }
 
   // ── starting ──────────────────────────────────────────────────────────────
@@ -145,6 +162,11 @@ export class AttemptLoop extends WheelTimer {
       return
     }
     this.#live = null
+    if (this.#continuing !== null) {
+      // Part of the answer is with the client: nobody may begin it again.
+      if (!this.#continueWithNext()) this.#x.fail(streamInterrupted(failure))
+      return
+    }
     if (this.#hedge !== null) {
       // The other one is already on its way: it takes the place of what would be tried next.
       this.#live = this.#hedge
@@ -174,7 +196,11 @@ export class AttemptLoop extends WheelTimer {
     const { retries } = this.#route
     const { order } = this.#plan
     const worthAgain = failure.kind === 'failure' || failure.kind === 'busy'
-    if (worthAgain && this.#tries < retries.perTarget && order[this.#index]!.health.spendRetry() && this.#waitThenAttempt(failure)) return true
+    const pause = this.#pause(failure)
+    if (worthAgain && this.#tries < retries.perTarget && this.#mayPause(pause) && order[this.#index]!.health.spendRetry()) {
+      this.#attemptAfter(pause)
+      return true
+    }
     for (let next = this.#index + 1; next < order.length; next++) {
       const { health } = order[next]!
       // A target that has just failed others is only tried within its retry budget: no storm on what is down.
@@ -184,34 +210,49 @@ export class AttemptLoop extends WheelTimer {
       this.#attempt()
       return true
     }
-    // All were tried once: again from the first, after a wait, while attempts and budget last.
-    if (!worthAgain || order.length === 0 || this.#tries >= retries.maxAttempts) return false
-    const first = order.findIndex((t) => t.health.deadUntil <= this.#x.services.clock.monotonic())
-    if (first < 0 || !order[first]!.health.spendRetry()) return false
-    if (first !== this.#index) this.#tries = 0
-    this.#index = first
-    return this.#waitThenAttempt(failure)
+    // All were tried once: again, beginning with the one that rests least, while attempts and budget last.
+    if (!worthAgain || this.#tries >= retries.maxAttempts) return false
+    const now = this.#x.services.clock.monotonic()
+    const rest = (t: Target): number => (t.health.deadUntil > now ? Infinity : Math.max(0, t.health.busyUntil - now))
+    const least = Math.min(...order.map(rest))
+    const next = order.findIndex((t) => rest(t) === least)
+    const wait = next === this.#index ? Math.max(least, pause) : Math.max(least, this.#jitter())
+    if (!this.#mayPause(wait) || !order[next]!.health.spendRetry()) return false
+    if (next !== this.#index) this.#tries = 0
+    this.#index = next
+    this.#attemptAfter(wait)
+    return true
   }
 
-  #waitThenAttempt(failure: AttemptFailure): boolean {
-    const { services } = this.#x
-    const { backoff, maxRetryAfterMs } = this.#route.retries
+  /** Full jitter (Brooker, AWS Architecture Blog 2015), ms. */
+  #jitter(): number {
+    const { backoff } = this.#route.retries
+    return this.#x.services.random.next() * Math.min(backoff.maxMs, backoff.baseMs * 2 ** (this.#made - 1))
+  }
+
+  /** Ms until the target that failed may be asked again: as it said, else random. */
+  #pause(failure: AttemptFailure): number {
+    return failure.retryAfterMs ?? this.#jitter()
+  }
+
+  /** Nobody waits longer than configured, or past the deadline. */
+  #mayPause(ms: number): boolean {
+    const { services, received } = this.#x
     const { totalMs } = this.#route.timeouts
-    // Full jitter (Brooker, AWS Architecture Blog 2015), unless the backend said how long.
-    const jitter = services.random.next() * Math.min(backoff.maxMs, backoff.baseMs * 2 ** (this.#made - 1))
-    const ms = failure.retryAfterMs ?? jitter
-    const left = totalMs === 0 ? Infinity : totalMs - (services.clock.monotonic() - this.#x.received.startedAt)
-    if (ms > maxRetryAfterMs || ms >= left) return false
+    const left = totalMs === 0 ? Infinity : totalMs - (services.clock.monotonic() - received.startedAt)
+    return ms <= this.#route.retries.maxRetryAfterMs && ms < left
+  }
+
+  #attemptAfter(ms: number): void {
     this.#wait = new CallbackTimer(() => {
       this.#wait = null
       if (!this.#x.over) this.#attempt()
     })
-    services.wheel.arm(this.#wait, ms)
-    return true
+    this.#x.services.wheel.arm(this.#wait, ms)
   }
 
   /** Goes on with another public model. True when an attempt of it is under way. */
-  #fallBack(failure: AttemptFailure): boolean {
+  #fallBack(failure: Pick<AttemptFailure, 'kind' | 'reason'>): boolean {
     const { fallbacks } = this.#route
     if (this.#fallbacks === null || failure.kind === 'context' || failure.kind === 'content') {
       const special = failure.kind === 'context' ? fallbacks.contextWindow : failure.kind === 'content' ? fallbacks.contentPolicy : []
@@ -234,6 +275,7 @@ export class AttemptLoop extends WheelTimer {
         // Nothing of that model can serve it either: the next one may.
         continue
       }
+      this.#earnRetries()
       this.#x.planNote = `fallback to ${name} after ${failure.reason}`
       this.#attempt()
       return true
@@ -246,10 +288,19 @@ export class AttemptLoop extends WheelTimer {
     const x = this.#x
     const { target, text } = broken
     if (text === null || text === '' || x.continued > 0 || !isContinuable(x.json())) return false
-    const next = this.#plan.order.find((t) => t !== target && t.health.ejectedUntil === 0)
-    if (next === undefined) return false
+    this.#continuing = { text, from: target, left: this.#plan.order.filter((t) => t !== target && t.health.ejectedUntil === 0) }
+    if (!this.#continueWithNext()) return false
     x.continued++
-    const notice = { id: x.id, object: 'chat.completion.chunk', created: Math.floor(x.services.clock.now() / 1000), model: x.model, choices: [], heddle: { continuation: { from: target.name, to: next.name } } }
+    return true
+  }
+
+  /** False = no target is left that could go on. */
+  #continueWithNext(): boolean {
+    const x = this.#x
+    const { text, from, left } = this.#continuing!
+    const next = left.shift()
+    if (next === undefined) return false
+    const notice = { id: x.id, object: 'chat.completion.chunk', created: Math.floor(x.services.clock.now() / 1000), model: x.model, choices: [], heddle: { continuation: { from: from.name, to: next.name } } }
     x.onStreamData(Buffer.from(`data: ${JSON.stringify(notice)}\n\n`))
     this.#winner = null
     this.#live = startAttempt(x, next, this.#match, { continueFrom: text })

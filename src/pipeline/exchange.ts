@@ -13,6 +13,7 @@ import type { StreamAttempt, StreamOwner } from './stream-attempt.ts'
 import { GatewayError } from '../core/errors.ts'
 import { requestId } from '../core/ids.ts'
 import { errorEvent, errorHeaders, errorJson, responsesErrorEvent } from '../protocol/openai/errors.ts'
+import { streamInterrupted } from '../routing/failure.ts'
 import { AttemptLoop } from './attempt-loop.ts'
 import { answerHeaders, rawAnswerHeaders } from './headers.ts'
 import { modelsAnswer } from './models.ts'
@@ -190,7 +191,7 @@ export class Exchange implements ClientSide, RequestFacts, JsonOwner, StreamOwne
     if (this.over) return
     this.usage = attempt.usage
     if (this.#loop?.tryContinue(attempt as StreamAttempt) === true) return
-    this.fail(new GatewayError('stream_interrupted', 'The provider broke off in the middle of its answer.', { detail: failure.error.detail ?? failure.reason }))
+    this.fail(streamInterrupted(failure))
   }
 
   onAttemptDone(attempt: Attempt): void {

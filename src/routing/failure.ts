@@ -138,3 +138,14 @@ export function timeoutFailure(which: 'first_token' | 'idle' | 'attempt' | 'comm
 export function invalidAnswer(reason: string, target: string, detail = ''): AttemptFailure {
   return failure('failure', reason, 200, true, new GatewayError('upstream_invalid_response', 'The provider sent no valid answer.', { detail: `${target}: ${reason} ${detail}` }))
 }
+
+/** What a request that cannot be planned means for its fallbacks. */
+export function kindOfRefusal(refusal: GatewayError): FailureKind {
+  if (refusal.code === 'context_length_exceeded') return 'context'
+  return refusal.code.startsWith('upstream_') ? 'failure' : 'client'
+}
+
+/** Text is with the client, and nobody can go on with it. */
+export function streamInterrupted(failure: AttemptFailure): GatewayError {
+  return new GatewayError('stream_interrupted', 'The provider broke off in the middle of its answer.', { detail: failure.error.detail ?? failure.reason })
+}
