@@ -2,22 +2,25 @@
 // What serves is in server/worker.ts; what stays when the configuration changes is here.
 // Contract: ServeOptions in cli/serve.ts
 import { readFileSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { availableParallelism } from 'node:os'
-import type { AdminState } from './admin/listener.ts'
+import type { AdminListener, AdminState } from './admin/listener.ts'
 import type { HeddleConfig } from './contracts/config.ts'
 import type { ServeOptions } from './cli/serve.ts'
 import type { ConfigWatcher } from './config/watch.ts'
-import type { LoadedConfig } from './config/index.ts'
+import type { LoadedConfig } from './config/load.ts'
 import type { Sim } from './sim/index.ts'
-import { AdminListener } from './admin/listener.ts'
 import { banner } from './cli/banner.ts'
-import { ConfigError, formatProblem, loadConfig, maskedConfig, SIM_BASE_URL } from './config/index.ts'
+import { maskedConfig } from './config/dump.ts'
+import { ConfigError, formatProblem } from './config/problem.ts'
+import { SIM_BASE_URL } from './config/sim-url.ts'
 import { watchConfig } from './config/watch.ts'
 import { systemClock } from './core/clock.ts'
-import { modelFacts, PRESETS } from './providers/index.ts'
+import { PRESETS } from './providers/presets.ts'
 import { HealthTable } from './routing/health.ts'
 import { slotKeys } from './server/compile.ts'
 import { Fleet } from './server/fleet.ts'
+import { loadFor } from './server/load-config.ts'
 import { logLine } from './server/log.ts'
 import { MetricRegistry, mergeSnapshots } from './telemetry/metrics.ts'
 
@@ -32,9 +35,18 @@ export interface RunningServer {
   stop(): Promise<number>
 }
 
+export interface ServeHooks {
+  /** Obey SIGTERM, SIGINT and SIGHUP; default true. */
+  readonly signals?: boolean
+  /** No banner. */
+  readonly quiet?: boolean
+  /** The configuration, if it is being read already. */
+  readonly loading?: Promise<LoadedConfig>
+}
+
 /** Starts everything; resolves when it listens. Throws ConfigError, or the system's error when a port is taken. */
-export async function serve(options: ServeOptions = {}, hooks: { readonly signals?: boolean; readonly quiet?: boolean } = {}): Promise<RunningServer> {
-  const server = new Server(options)
+export async function serve(options: ServeOptions = {}, hooks: ServeHooks = {}): Promise<RunningServer> {
+  const server = new Server(options, await (hooks.loading ?? loadFor(options)))
   await server.start()
   if (hooks.quiet !== true) process.stdout.write(server.banner())
   if (hooks.signals !== false) server.watchSignals()
@@ -49,6 +61,7 @@ class Server implements RunningServer, AdminState {
   readonly #health = new HealthTable(HEALTH_SLOTS)
   readonly #slots: Record<string, number> = {}
   readonly #metrics = new MetricRegistry()
+  /** Both from the start of start() on. */
   #fleet!: Fleet
   #admin!: AdminListener
   #sim: Sim | null = null
@@ -61,18 +74,13 @@ class Server implements RunningServer, AdminState {
   #lastError: string | null = null
   #loadedAt = Date.now()
 
-  constructor(options: ServeOptions) {
+  constructor(options: ServeOptions, loaded: LoadedConfig) {
     this.#options = options
-    this.#loaded = this.#load()
+    this.#loaded = loaded
   }
 
   get #config(): HeddleConfig {
     return this.#loaded.config
-  }
-
-  #load(): LoadedConfig {
-    const { config, ...overrides } = this.#options
-    return loadConfig(config ?? null, { presets: PRESETS, facts: modelFacts, overrides })
   }
 
   #log(level: 'info' | 'warn' | 'error', fields: object, message: string): void {
@@ -90,7 +98,17 @@ class Server implements RunningServer, AdminState {
     }
   }
 
+  /** Listens, or throws with nothing left that would keep the process alive. */
   async start(): Promise<void> {
+    try {
+      await this.#start()
+    } catch (error) {
+      await Promise.allSettled([this.#fleet?.drain(0), this.#admin?.close(), this.#sim?.close()])
+      throw portTaken(error)
+    }
+  }
+
+  async #start(): Promise<void> {
     const { server, providers } = this.#config
     if (providers.some((p) => p.baseUrl === SIM_BASE_URL)) {
       const { startSim } = await import('./sim/index.ts')
@@ -98,17 +116,19 @@ class Server implements RunningServer, AdminState {
     }
     this.#assignSlots(this.#config)
     const workers = server.workers === 'auto' ? availableParallelism() : server.workers
+    if (workers > 1) await expectFree(server.port, server.host)
     this.#fleet = new Fleet(
       { config: this.#config, slots: this.#slots, health: this.#health.buffer, simUrl: this.#sim?.url ?? null, version, port: server.port, reusePort: workers > 1 },
       workers,
       (error) => this.#log('error', { error: error.message }, 'worker lost, another takes its place'),
     )
-    this.#admin = new AdminListener(this)
-    const [port, adminPort] = await Promise.all([this.#fleet.listen(server.port), this.#admin.listen(server.adminPort, server.adminHost)])
-    this.#port = port
-    this.#adminPort = adminPort
-    this.#ready = true
+    this.#port = await this.#fleet.listen(server.port)
     this.#registerMetrics()
+    // Traffic is served already: what only operators need is loaded afterwards.
+    const { AdminListener: Admin } = await import('./admin/listener.ts')
+    this.#admin = new Admin(this)
+    this.#adminPort = await this.#admin.listen(server.adminPort, server.adminHost)
+    this.#ready = true
     await this.#watch()
   }
 
@@ -169,7 +189,7 @@ class Server implements RunningServer, AdminState {
     const outcome = (result: string): void => void this.#metrics.counter('heddle_config_reloads_total', 'Reloads of the configuration by result.', { result }).value++
     let loaded: LoadedConfig
     try {
-      loaded = this.#load()
+      loaded = await loadFor(this.#options)
       this.#assignSlots(loaded.config)
       await this.#fleet.apply({ config: loaded.config, slots: this.#slots })
     } catch (error) {
@@ -279,6 +299,22 @@ class Server implements RunningServer, AdminState {
     this.#log(cut === 0 ? 'info' : 'warn', { cut }, 'stopped')
     return cut
   }
+}
+
+/** Workers share their port, and would share it with a stranger that does the same: an exclusive look comes first. */
+function expectFree(port: number, host: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer()
+    probe.once('error', reject)
+    probe.listen({ port, host, exclusive: true }, () => probe.close(() => resolve()))
+  })
+}
+
+/** The system's message, and what to do about it. */
+function portTaken(error: unknown): unknown {
+  if (!(error instanceof Error) || (error as NodeJS.ErrnoException).code !== 'EADDRINUSE') return error
+  const { code, syscall, port } = error as NodeJS.ErrnoException & { readonly port?: number }
+  return Object.assign(new Error(`port ${port ?? ''} is taken by another process: stop it, or choose other ports with --port and --admin-port`, { cause: error }), { code, syscall })
 }
 
 /** An address to connect to: the any-address is no place to go. */

@@ -1,21 +1,13 @@
 import { resolve } from 'node:path'
-import { ConfigError, formatProblem, loadConfig, maskedConfig } from '../config/index.ts'
+import { ConfigError, loadConfig, maskedConfig } from '../config/index.ts'
 import type { HeddleConfig, ModelConfig } from '../contracts/config.ts'
 import { modelFacts, PRESETS } from '../providers/index.ts'
 import { EXIT, textFlag } from './command.ts'
 import type { ParsedArgs } from './command.ts'
 import { COMMANDS } from './commands.ts'
+import { findConfig } from './find-config.ts'
 import type { Io } from './io.ts'
-
-const DEFAULT_FILES = ['heddle.yaml', 'heddle.yml'] as const
-
-/** The flag, the variable, `heddle.yaml` in the working directory, or null for zero configuration. */
-export const findConfig = (given: string | undefined, io: Io): string | null => {
-  if (given !== undefined) return given
-  return DEFAULT_FILES.find((name) => io.exists(resolve(io.cwd, name))) ?? null
-}
-
-const plural = (count: number, word: string): string => `${count} ${word}${count === 1 ? '' : 's'}`
+import { plural, printProblems } from './problems.ts'
 
 const features = (model: ModelConfig): string => {
   const { sticky, fallbacks, hedge, continuation, targets, strategy } = model
@@ -87,10 +79,4 @@ export const checkCommand = (args: ParsedArgs, io: Io): number => {
     else printProblems(error, io)
     return EXIT.config
   }
-}
-
-/** Every problem on a line of its own, then how many there are. */
-export const printProblems = (error: ConfigError, io: Io): void => {
-  for (const problem of error.problems) io.err(`${formatProblem(problem)}\n`)
-  io.err(`${plural(error.problems.length, 'problem')} in the configuration\n`)
 }

@@ -1,5 +1,5 @@
 /** What a command is, and how its arguments become values. One style for all of them, so that help can be generated. */
-import { didYouMean } from '../config/index.ts'
+import { didYouMean } from '../config/nearest.ts'
 
 /** 0 = ok, 1 = failed, 2 = wrong usage, 3 = invalid configuration. */
 export const EXIT = { ok: 0, failure: 1, usage: 2, config: 3 } as const

@@ -2,10 +2,10 @@ import { resolve } from 'node:path'
 import { loadConfig } from '../config/index.ts'
 import type { HeddleConfig, Operation } from '../contracts/config.ts'
 import { modelFacts, PRESETS } from '../providers/index.ts'
-import { findConfig } from './check.ts'
 import { EXIT, textFlag, UsageError } from './command.ts'
 import type { ParsedArgs } from './command.ts'
 import { COMMANDS } from './commands.ts'
+import { findConfig } from './find-config.ts'
 import type { Io } from './io.ts'
 
 const OPERATIONS: readonly Operation[] = ['chat', 'completions', 'embeddings', 'responses', 'passthrough']

@@ -1,14 +1,14 @@
 import { existsSync, readFileSync } from 'node:fs'
-import { ConfigError, configJsonSchema, didYouMean } from '../config/index.ts'
-import { checkCommand, printProblems } from './check.ts'
+import { didYouMean } from '../config/nearest.ts'
+import { ConfigError } from '../config/problem.ts'
 import { EXIT, parseArgs, UsageError } from './command.ts'
 import type { ParsedArgs } from './command.ts'
 import { COMMANDS } from './commands.ts'
 import type { CommandName } from './commands.ts'
-import { explainCommand } from './explain.ts'
 import type { Explain } from './explain.ts'
 import { commandHelp, mainHelp } from './help.ts'
 import type { Io } from './io.ts'
+import { printProblems } from './problems.ts'
 import { serveCommand } from './serve.ts'
 import type { ServeOptions } from './serve.ts'
 
@@ -31,8 +31,13 @@ const processIo: Io = {
 
 const lazyModules: Modules = {
   serve: async (options) => {
+    const { loadFor } = await import('../server/load-config.ts')
+    const loading = loadFor(options)
+    // Answered by serve(); until then a bad configuration must not count as unhandled.
+    loading.catch(() => {})
+    // Another process reads the configuration while this one loads what serves.
     const { serve } = await import('../server.ts')
-    return serve(options)
+    return serve(options, { loading })
   },
   explain: async (config, input) => {
     const { explainRequest } = await import('../pipeline/explain.ts')
@@ -74,12 +79,14 @@ type Run = (args: ParsedArgs, io: Io, modules: Modules) => number | Promise<numb
 
 const RUN: Readonly<Record<Exclude<CommandName, 'sim'>, Run>> = {
   serve: (args, io, modules) => serveCommand(args, io, modules.serve),
-  check: checkCommand,
-  schema: (_args, io) => {
+  // What reads configurations is loaded on use: serving does it in a thread of its own, and keeps nothing of it.
+  check: async (args, io) => (await import('./check.ts')).checkCommand(args, io),
+  schema: async (_args, io) => {
+    const { configJsonSchema } = await import('../config/index.ts')
     io.out(`${JSON.stringify(configJsonSchema(), null, 2)}\n`)
     return EXIT.ok
   },
-  explain: (args, io, modules) => explainCommand(args, io, modules.explain),
+  explain: async (args, io, modules) => (await import('./explain.ts')).explainCommand(args, io, modules.explain),
   version: versionCommand,
   help: helpCommand,
 }

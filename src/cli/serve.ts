@@ -1,7 +1,7 @@
 import { EXIT, numberFlag, switchFlag, textFlag, UsageError } from './command.ts'
 import type { Env, ParsedArgs } from './command.ts'
-import { findConfig } from './check.ts'
 import { COMMANDS } from './commands.ts'
+import { findConfig } from './find-config.ts'
 import type { Io } from './io.ts'
 
 /**

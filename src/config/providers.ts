@@ -2,6 +2,7 @@ import type { ProviderConfig, ProviderPreset } from '../contracts/config.ts'
 import { didYouMean } from './nearest.ts'
 import { toCapabilities } from './normalise.ts'
 import type { Path, Problem } from './problem.ts'
+import { SIM_BASE_URL } from './sim-url.ts'
 import type { ParsedConfig } from './schema.ts'
 import { API_KEY_PATTERN } from './schema-provider.ts'
 import type { SourceMap } from './yaml-source.ts'
@@ -9,8 +10,6 @@ import type { SourceMap } from './yaml-source.ts'
 type Env = Readonly<Record<string, string | undefined>>
 type Entry = NonNullable<NonNullable<ParsedConfig['providers']>[string]>
 
-/** Where the simulated provider answers: inside the process, so the URL is only a name. */
-export const SIM_BASE_URL = 'http://sim.internal/v1'
 
 const BUILT_IN: readonly ProviderPreset[] = [
   {

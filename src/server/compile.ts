@@ -2,7 +2,7 @@ import type { BreakerConfig, HeddleConfig, ProviderConfig } from '../contracts/c
 import type { Provider } from '../contracts/routing.ts'
 import type { HealthTable } from '../routing/health.ts'
 import type { UpstreamPool } from './upstream-pool.ts'
-import { SIM_BASE_URL } from '../config/index.ts'
+import { SIM_BASE_URL } from '../config/sim-url.ts'
 import { Snapshot } from '../pipeline/snapshot.ts'
 import { RouteTable } from '../routing/table.ts'
 

@@ -1,0 +1,45 @@
+import { fork } from 'node:child_process'
+import { getCompileCacheDir } from 'node:module'
+import { fileURLToPath } from 'node:url'
+import type { LoadedConfig, ServerOverrides } from '../config/load.ts'
+import type { Problem } from '../config/problem.ts'
+import { ConfigError } from '../config/problem.ts'
+
+export interface LoadRequest {
+  /** File or folder; null = zero configuration from the environment. */
+  readonly source: string | null
+  readonly overrides: ServerOverrides
+}
+
+export type LoadReply = { readonly loaded: LoadedConfig } | { readonly problems: readonly Problem[] } | { readonly fault: string }
+
+/** Starts reading what the options of `heddle serve` name. Rejects with ConfigError. */
+export function loadFor({ config, ...overrides }: ServerOverrides & { readonly config?: string }): Promise<LoadedConfig> {
+  return loadConfigApart({ source: config ?? null, overrides })
+}
+
+/**
+ * Reads the configuration in a process of its own that ends afterwards: parser and schemas take some 25 MB and tens of
+ * milliseconds, and the process that serves should have neither. (A thread gives little of its memory back.) The
+ * answer, secrets included, comes over a private pipe. Rejects with ConfigError.
+ */
+function loadConfigApart(request: LoadRequest): Promise<LoadedConfig> {
+  return new Promise((resolve, reject) => {
+    const suffix = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
+    const cache = getCompileCacheDir()
+    const child = fork(fileURLToPath(new URL(`./config-process.${suffix}`, import.meta.url)), {
+      serialization: 'advanced',
+      execArgv: [],
+      env: cache === undefined ? process.env : { ...process.env, NODE_COMPILE_CACHE: cache },
+    })
+    child.once('message', (reply: LoadReply) => {
+      child.disconnect()
+      if ('loaded' in reply) resolve(reply.loaded)
+      else if ('problems' in reply) reject(new ConfigError(reply.problems))
+      else reject(new Error(reply.fault))
+    })
+    child.once('error', reject)
+    child.once('exit', (code) => reject(new Error(`reading the configuration ended with code ${code}`)))
+    child.send(request)
+  })
+}
