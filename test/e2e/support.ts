@@ -43,10 +43,11 @@ const answers = async (url: string): Promise<boolean> => {
   }
 }
 
-const startProcess = async (): Promise<Gateway> => {
+const startProcess = async (config: string | undefined): Promise<Gateway> => {
   const [port = 0, adminPort = 0] = await freePorts(2)
   const bin = fileURLToPath(new URL('../../bin/heddle.mjs', import.meta.url))
   const args = [bin, 'serve', '--port', String(port), '--admin-port', String(adminPort)]
+  if (config !== undefined) args.push('--config', config)
   const cwd = fileURLToPath(new URL('.', import.meta.url))
   const child = spawn(process.execPath, args, { cwd, env: cleanEnv(), stdio: ['ignore', 'pipe', 'pipe'] })
   let log = ''
@@ -77,8 +78,19 @@ const startProcess = async (): Promise<Gateway> => {
   }
 }
 
-export const startGateway = async (): Promise<Gateway> => {
-  if (!DIRECT) return startProcess()
+/** @param config name of a file in this folder; default: none, which serves the built-in simulator. */
+export const startGateway = async (config?: string): Promise<Gateway> => {
+  if (!DIRECT) return startProcess(config)
   const sim = await startSim()
   return { url: sim.url, direct: true, stop: () => sim.close() }
+}
+
+/** For tests that leave the gateway's view of its backends changed. */
+export const withGateway = async <T>(use: (gateway: Gateway) => Promise<T>, config?: string): Promise<T> => {
+  const gateway = await startGateway(config)
+  try {
+    return await use(gateway)
+  } finally {
+    await gateway.stop()
+  }
 }
