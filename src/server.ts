@@ -48,8 +48,9 @@ export interface ServeHooks {
 export async function serve(options: ServeOptions = {}, hooks: ServeHooks = {}): Promise<RunningServer> {
   const server = new Server(options, await (hooks.loading ?? loadFor(options)))
   await server.start()
-  if (hooks.quiet !== true) process.stdout.write(server.banner())
+  // Before the banner: whoever has read it may already send one.
   if (hooks.signals !== false) server.watchSignals()
+  if (hooks.quiet !== true) process.stdout.write(server.banner())
   return server
 }
 

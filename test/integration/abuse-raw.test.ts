@@ -121,7 +121,7 @@ const REFUSED: readonly Refused[] = [
 ]
 
 describe('refused, and the connection closed', () => {
-  test.each(REFUSED)('%s', async (_name, bytes, status = 400, code = 'invalid_request') => {
+  test.each(REFUSED.map(([name, ...rest]) => [name, rest] as const))('%s', async (_name, [bytes, status = 400, code = 'invalid_request']) => {
     const before = sim.stats().requests
     const result = await raw(port, Buffer.from(bytes, 'latin1'), { untilClose: true })
     expect(result.answers).toHaveLength(1)
