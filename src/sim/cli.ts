@@ -1,5 +1,6 @@
 /** `heddle sim`: the simulator as a command. */
 import { parseArgs } from 'node:util'
+import { faultTableText } from './fault-table.ts'
 import type { Sim, SimOptions } from './index.ts'
 import { FAULTS, FaultSpecError, startSim } from './index.ts'
 
@@ -88,17 +89,6 @@ const toOptions = (values: Values): SimOptions => {
   }
 }
 
-const faultTable = (): string => {
-  const label = (entry: (typeof FAULTS)[number]): string =>
-    entry.argument === 'none' ? entry.name : `${entry.name}=${entry.argument.toUpperCase()}`
-  const width = Math.max(...FAULTS.map((entry) => label(entry).length))
-  const line = (entry: (typeof FAULTS)[number]): string => {
-    const fallback = entry.fallback === undefined ? '' : ` (default ${entry.fallback})`
-    return `  ${label(entry).padEnd(width)}  ${entry.help}${fallback}\n`
-  }
-  return FAULTS.map(line).join('')
-}
-
 const untilSignal = (sim: Sim): Promise<void> =>
   new Promise((resolve, reject) => {
     const stop = (): void => {
@@ -129,7 +119,7 @@ export const simCommand = async (argv: string[]): Promise<void> => {
     const values = readArgs(argv)
     if (values.help === true) process.stdout.write(HELP)
     else if (values['list-faults'] === true)
-      process.stdout.write(values.json === true ? `${JSON.stringify(FAULTS)}\n` : faultTable())
+      process.stdout.write(values.json === true ? `${JSON.stringify(FAULTS)}\n` : faultTableText())
     else await run(values)
   } catch (error) {
     const mistake = error instanceof UsageError || error instanceof FaultSpecError
