@@ -1,6 +1,7 @@
 /** Short answers to the questions people ask first: a demo that knows Paris is pleasanter than one that does not. */
+import { table } from './json.ts'
 
-const CAPITALS: Readonly<Record<string, string>> = {
+const CAPITALS = table<string>({
   argentina: 'Buenos Aires',
   australia: 'Canberra',
   austria: 'Vienna',
@@ -47,7 +48,7 @@ const CAPITALS: Readonly<Record<string, string>> = {
   'united states': 'Washington, D.C.',
   vietnam: 'Hanoi',
   wales: 'Cardiff',
-}
+})
 
 const lastMatch = (text: string, pattern: RegExp): RegExpMatchArray | undefined => [...text.matchAll(pattern)].at(-1)
 

@@ -1,7 +1,7 @@
 /** Finds the values a tool call needs in the words of the prompt. Each found value is given out once. */
 import type { Lift } from './brain-schema.ts'
 import type { Json, JsonObject } from './json.ts'
-import { asString } from './json.ts'
+import { asString, table } from './json.ts'
 
 /** Words of an identifier: `getWeatherNow`, `get_weather_now` and `get-weather-now` are the same three. */
 export const wordsOf = (identifier: string): string[] =>
@@ -19,14 +19,14 @@ const QUOTED = /(?<![\p{L}\p{N}])['"“‘`「『]([^'"“”‘’`「」『』
 const NUMBER = /(?<![\p{L}\d_.])-?\d+(?:\.\d+)?(?![\p{L}\d_]|\.\d)/gu
 const NAMED = /(?<!^|[.!?:]\s|\p{L})\p{Lu}[\p{L}'-]+(?: \p{Lu}[\p{L}'-]+)*/gu
 
-const FORMATTED: Readonly<Record<string, RegExp>> = {
+const FORMATTED = table<RegExp>({
   email: /[\w.+-]+@[\w-]+(?:\.[\w-]+)+/,
   uri: /https?:\/\/[^\s"'<>)]+/,
   url: /https?:\/\/[^\s"'<>)]+/,
   date: /\b\d{4}-\d{2}-\d{2}\b/,
   'date-time': /\b\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:\d{2})/,
   uuid: /\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/i,
-}
+})
 
 const escapeRegExp = (text: string): string => text.replaceAll(/[\\^$.*+?()[\]{}|/-]/g, String.raw`\$&`)
 

@@ -9,6 +9,9 @@ interface Reader {
 
 class Unsupported extends Error {}
 
+/** Characters. */
+const MAX_SAMPLE = 20_000
+
 const CLASS_SAMPLES: Readonly<Record<string, string>> = {
   d: '0',
   w: 'a',
@@ -82,7 +85,9 @@ const readSequence = (reader: Reader): string => {
   let out = ''
   while (reader.at < reader.source.length && !'|)'.includes(reader.source[reader.at] ?? '')) {
     const atom = readAtom(reader)
-    out += atom.repeat(Math.min(10_000, repetitions(reader)))
+    const times = repetitions(reader)
+    if (out.length + atom.length * times > MAX_SAMPLE) throw new Unsupported(reader.source)
+    out += atom.repeat(times)
   }
   return out
 }

@@ -6,6 +6,7 @@ import type { Lift } from './brain-schema.ts'
 import { smallestInstance } from './brain-schema.ts'
 import { createLift } from './brain-lift.ts'
 import type { Json, JsonObject } from './json.ts'
+import { parseJson } from './json.ts'
 
 const validates = (schema: Json, value: Json): string | null => {
   const ajv = new Ajv2020({ strict: false, validateFormats: false })
@@ -21,7 +22,7 @@ const noLift: Lift = {
 const smallest = (schema: Json, allProperties = false): Json =>
   smallestInstance(schema, { lift: noLift, allProperties, liftOptional: false })
 
-const key = fc.constantFrom('name', 'size', 'city_name', 'Tags', 'x-1', 'ünï')
+const key = fc.constantFrom('name', 'size', 'city_name', 'Tags', 'x-1', 'ünï', 'constructor', 'toString')
 
 const { schema: anySchema } = fc.letrec<{ schema: JsonObject; leaf: JsonObject }>((tie) => ({
   leaf: fc.oneof(
@@ -180,9 +181,22 @@ describe('smallestInstance', () => {
     expect(validates(open, smallest(open))).toBeNull()
   })
 
+  it('takes property names and formats that objects inherit', () => {
+    const schema = parseJson(
+      '{"type":"object","properties":{"__proto__":{"type":"integer"}},"required":["__proto__","constructor"]}',
+    )
+    expect(Object.keys(smallest(schema) as JsonObject)).toEqual(['__proto__', 'constructor'])
+    expect(smallest({ type: 'string', format: 'constructor' })).toBe('w')
+  })
+
   it('answers null for what cannot be satisfied', () => {
     expect(smallest({ type: 'integer', minimum: 5, maximum: 4 })).toBeNull()
     expect(smallest({ $ref: '#/$defs/none' })).toBeNull()
+    for (const least of ['minItems', 'minLength', 'minProperties']) {
+      const type = { minItems: 'array', minLength: 'string', minProperties: 'object' }[least] ?? ''
+      expect(smallest({ type, [least]: 1e9 })).toBeNull()
+    }
+    expect(smallest({ type: 'string', pattern: '^((a{1000}){1000}){1000}$' })).toBeNull()
   })
 })
 

@@ -4,7 +4,7 @@
  */
 import { samplesOf } from './brain-pattern.ts'
 import type { Json, JsonObject } from './json.ts'
-import { asArray, asNumber, asObject, asString, isObject } from './json.ts'
+import { asArray, asNumber, asObject, asString, emptyObject, isObject, table } from './json.ts'
 
 /** Offers a value for the property `key`, or undefined. `wanted` is the schema there, with references resolved. */
 export interface Lift {
@@ -22,6 +22,15 @@ export interface InstanceOptions {
   readonly allProperties: boolean
   /** Optional properties are given when `lift` has something for them. */
   readonly liftOptional: boolean
+}
+
+/** Items, properties or characters that one part of a schema may demand: more is refused, not made. */
+const MAX_DEMANDED = 10_000
+
+const demanded = (schema: JsonObject, name: string): number => {
+  const value = asNumber(schema[name]) ?? 0
+  if (value > MAX_DEMANDED) throw new Unsatisfiable(`${name} is too large`)
+  return value
 }
 
 /** The schema allows nothing, or only infinite values, here: the caller leaves the branch out. */
@@ -50,7 +59,7 @@ const resolve = (root: Json, ref: string): Json => {
 const larger = (a: Json, b: Json): Json => Math.max(Number(a), Number(b))
 const smaller = (a: Json, b: Json): Json => Math.min(Number(a), Number(b))
 
-const COMBINE: Readonly<Record<string, (a: Json, b: Json) => Json>> = {
+const COMBINE = table<(a: Json, b: Json) => Json>({
   properties: (a, b) => mergeMaps(a, b),
   required: (a, b) => [...new Set([...(asArray(a) ?? []), ...(asArray(b) ?? [])])],
   minimum: larger,
@@ -65,10 +74,10 @@ const COMBINE: Readonly<Record<string, (a: Json, b: Json) => Json>> = {
     const others = new Set((asArray(b) ?? []).map((member) => JSON.stringify(member)))
     return (asArray(a) ?? []).filter((member) => others.has(JSON.stringify(member)))
   },
-}
+})
 
 const mergeMaps = (a: Json, b: Json): Json => {
-  const merged: JsonObject = { ...asObject(a) }
+  const merged = Object.assign(emptyObject(), asObject(a))
   for (const [key, value] of Object.entries(asObject(b) ?? {})) {
     const before = merged[key]
     merged[key] = isObject(before) && isObject(value) ? merge(before, value) : value
@@ -77,7 +86,7 @@ const mergeMaps = (a: Json, b: Json): Json => {
 }
 
 const merge = (a: JsonObject, b: JsonObject): JsonObject => {
-  const merged: JsonObject = { ...a }
+  const merged = Object.assign(emptyObject(), a)
   for (const [key, value] of Object.entries(b)) {
     const before = merged[key]
     merged[key] = before === undefined ? value : (COMBINE[key]?.(before, value) ?? value)
@@ -174,8 +183,8 @@ const generateObject = (schema: JsonObject, outer: Context): JsonObject => {
   const context = { ...outer, variant: 0 }
   const properties = asObject(schema['properties']) ?? {}
   const required = new Set((asArray(schema['required']) ?? []).filter((key) => typeof key === 'string'))
-  const least = asNumber(schema['minProperties']) ?? 0
-  const out: JsonObject = {}
+  const least = demanded(schema, 'minProperties')
+  const out = emptyObject()
   let spare = Math.max(0, least - required.size)
   const wantsOptional = (key: string, wanted: Json): boolean =>
     context.allProperties || spare > 0 || (context.liftOptional && offered(key, wanted, context))
@@ -239,8 +248,10 @@ const offered = (key: string, schema: Json, context: Context): boolean => {
 }
 
 const leastItems = (schema: JsonObject): number => {
-  const least = asNumber(schema['minItems']) ?? 0
-  return schema['contains'] === undefined ? least : Math.max(least, asNumber(schema['minContains']) ?? 1)
+  const least = demanded(schema, 'minItems')
+  return schema['contains'] === undefined
+    ? least
+    : Math.max(least, schema['minContains'] === undefined ? 1 : demanded(schema, 'minContains'))
 }
 
 const MAX_UNIQUE_ATTEMPTS = 64
@@ -320,7 +331,7 @@ const generateNumber = (schema: JsonObject, name: string, integer: boolean, cont
   return varied.find((value) => numberFits(value, schema, integer)) ?? found
 }
 
-const FORMATS: Readonly<Record<string, string>> = {
+const FORMATS = table<string>({
   'date-time': '2026-01-01T00:00:00Z',
   date: '2026-01-01',
   time: '00:00:00Z',
@@ -338,7 +349,7 @@ const FORMATS: Readonly<Record<string, string>> = {
   'json-pointer': '/a',
   regex: '^a$',
   byte: 'AA==',
-}
+})
 
 const stringCandidates = (schema: JsonObject, name: string, context: Context): string[] => {
   const pattern = asString(schema['pattern'])
@@ -346,7 +357,7 @@ const stringCandidates = (schema: JsonObject, name: string, context: Context): s
   const fixed = [...(format === undefined ? [] : [format]), ...(pattern === undefined ? [] : samplesOf(pattern))]
   if (format !== undefined || pattern !== undefined) return fixed
   const { variant } = context
-  const least = asNumber(schema['minLength']) ?? 0
+  const least = demanded(schema, 'minLength')
   const word = context.lift.word(name) + (variant === 0 ? '' : String(variant))
   // The number goes first when the end is cut off, or all variants would come out the same.
   const cut = [...(variant === 0 ? word : `${variant}${word}`)].slice(0, asNumber(schema['maxLength'])).join('')
@@ -355,7 +366,7 @@ const stringCandidates = (schema: JsonObject, name: string, context: Context): s
 
 const generateString = (schema: JsonObject, name: string, context: Context): string => {
   const pattern = asString(schema['pattern'])
-  const least = asNumber(schema['minLength']) ?? 0
+  const least = demanded(schema, 'minLength')
   const most = asNumber(schema['maxLength']) ?? Infinity
   const matcher = pattern === undefined ? undefined : compile(pattern)
   const fits = (text: string): boolean => {

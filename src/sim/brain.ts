@@ -7,6 +7,7 @@ import { smallestInstance } from './brain-schema.ts'
 import { composeText, lastUserText } from './brain-text.ts'
 import { chooseCalls } from './brain-tools.ts'
 import type { JsonObject } from './json.ts'
+import { table } from './json.ts'
 import type { Prompt, Thought, ToolCall } from './prompt.ts'
 import { hash32, seededRandom } from './random.ts'
 import { countTokens, tokenEnd, tokenize } from './tokens.ts'
@@ -15,7 +16,7 @@ const REASONING_MODEL = /(?:^|[^a-z0-9])(?:o1|o3|o4|gpt-5)|reason/i
 
 export const isReasoningModel = (model: string): boolean => REASONING_MODEL.test(model)
 
-const EFFORT: Readonly<Record<string, number>> = { none: 0, minimal: 0, low: 32, medium: 64, high: 128, xhigh: 256 }
+const EFFORT = table<number>({ none: 0, minimal: 0, low: 32, medium: 64, high: 128, xhigh: 256 })
 
 const reasoningTokens = (prompt: Prompt): number => {
   if (!isReasoningModel(prompt.model)) return 0

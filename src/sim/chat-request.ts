@@ -2,19 +2,19 @@
 import type { Call } from './call.ts'
 import { badRequest } from './errors.ts'
 import type { Json, JsonObject } from './json.ts'
-import { asArray, asObject, asString, isObject } from './json.ts'
+import { asArray, asObject, asString, isObject, table } from './json.ts'
 import { flag, integerIn, list, numberIn, required, stopSequences, text } from './params.ts'
 import { readContent } from './parts.ts'
 import type { Message, OutputFormat, Prompt, Role, ToolChoice, ToolSpec } from './prompt.ts'
 
-const ROLES: Readonly<Record<string, Role>> = {
+const ROLES = table<Role>({
   system: 'system',
   developer: 'system',
   user: 'user',
   assistant: 'assistant',
   tool: 'tool',
   function: 'tool',
-}
+})
 
 interface RawCall {
   readonly id: string

@@ -153,6 +153,7 @@ describe('chat completions', () => {
     ['no messages', {}, 'messages', 'missing_required_parameter'],
     ['empty messages', { messages: [] }, 'messages', 'empty_array'],
     ['unknown role', { messages: [{ role: 'robot', content: 'x' }] }, 'messages[0].role', 'invalid_value'],
+    ['inherited role', { messages: [{ role: 'constructor', content: 'x' }] }, 'messages[0].role', 'invalid_value'],
     ['temperature', { messages: [user('x')], temperature: 3 }, 'temperature', 'integer_above_max_value'],
     ['n of the wrong type', { messages: [user('x')], n: 'two' }, 'n', 'invalid_type'],
     ['stream_options alone', { messages: [user('x')], stream_options: {} }, 'stream_options', null],

@@ -10,7 +10,7 @@ export type FaultArgument = 'none' | 'ms' | 'count' | 'bytes' | 'status' | 'shar
  * What the caller meets, if the fault stands alone with its default argument:
  * `unreachable` the connection breaks before a status line; `hangs` nothing more comes;
  * `refused` an error status that another backend may not share; `rejected` an error that is the request's own fault;
- * `garbage` a 2xx that is not an answer; `breaks` the answer fails after content has been sent;
+ * `garbage` a 2xx or 3xx that is not an answer; `breaks` the answer fails after content has been sent;
  * `harmless` odd, but the answer is whole; `slow` late, but whole; `modifier` changes when other faults apply.
  */
 export type FaultEffect =

@@ -13,5 +13,12 @@ export const asNumber = (value: Json | undefined): number | undefined => (typeof
 export const asBoolean = (value: Json | undefined): boolean | undefined =>
   typeof value === 'boolean' ? value : undefined
 
+/** A lookup table without inherited keys: what is looked up comes from requests, and may be `constructor`. */
+export const table = <T>(entries: Readonly<Record<string, T>>): Readonly<Record<string, T | undefined>> =>
+  Object.assign(Object.create(null) as Record<string, T>, entries)
+
+/** An object that takes any key from a request, `__proto__` included, as a key of its own. */
+export const emptyObject = (): JsonObject => Object.create(null) as JsonObject
+
 /** @throws SyntaxError */
 export const parseJson = (text: string): Json => JSON.parse(text) as Json
