@@ -44,7 +44,7 @@ export interface Sim {
   readonly url: string
   readonly port: number
   stats(): SimStats
-  /** The last 1000, oldest first. */
+  /** The last 1000, oldest first; fewer if their bodies exceed 64 MiB. */
   readonly received: readonly SimReceived[]
   /** Answers whose connection the peer closed before their end: the last 1000, oldest first. */
   readonly closed: readonly SimClosed[]

@@ -41,6 +41,8 @@ export interface SimStats {
 }
 
 const KEPT = 1000
+/** Bytes of bodies that are kept; older requests go first, the newest always stays. */
+const KEPT_BYTES = 64 * 1024 * 1024
 /** More different models or paths than this are counted as `other`. */
 const MAX_KEYS = 500
 
@@ -58,6 +60,7 @@ export class Recorder {
   readonly #byPath = new Map<string, number>()
   readonly #faults = new Map<string, number>()
   #stopped = false
+  #keptBytes = 0
   #requests = 0
   #inFlight = 0
   #connections = 0
@@ -76,7 +79,10 @@ export class Recorder {
 
   request(entry: SimReceived, path: string): void {
     this.received.push(entry)
-    if (this.received.length > KEPT) this.received.shift()
+    this.#keptBytes += entry.body.length
+    while (this.received.length > KEPT || (this.#keptBytes > KEPT_BYTES && this.received.length > 1)) {
+      this.#keptBytes -= this.received.shift()?.body.length ?? 0
+    }
     if (entry.model !== '') bump(this.#byModel, entry.model)
     bump(this.#byPath, `${entry.method} ${path}`)
   }
@@ -133,6 +139,7 @@ export class Recorder {
   /** Forgets everything but what is open now. */
   reset(): void {
     this.received.length = 0
+    this.#keptBytes = 0
     this.closed.length = 0
     for (const counts of [this.#byStatus, this.#byModel, this.#byPath, this.#faults]) counts.clear()
     this.#requests = 0
