@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util'
 import { Mock, stopAll } from './machine.ts'
 import { Bench } from './measure.ts'
 import { PROFILES } from './profiles.ts'
-import { barLines, closingLine, judge, tables } from './report.ts'
+import { BUSY, barLines, closingLine, judge, tables, wasBusy } from './report.ts'
 import { Samples } from './samples.ts'
 import { HEDDLE, TARGETS } from './targets.ts'
 
@@ -71,6 +71,7 @@ try {
   console.log(`${machine}; profile ${values.profile}, ${rounds} ${rounds === 1 ? 'round' : 'rounds'}\n`)
   console.log(`${tables(samples, holdStreams)}\n`)
   if (bars.length > 0) console.log(`${barLines(bars)}\n`)
+  if (wasBusy(samples)) console.log(`- ${BUSY}`)
   for (const [name, list] of bench.problems) console.log(`- PROBLEM, ${name}: ${list.join('; ')}`)
   if (values.json !== undefined) {
     const report = {

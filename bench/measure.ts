@@ -151,70 +151,90 @@ export class Bench {
     await this.#installedStartup(targets, round)
   }
 
-  async #throughput(live: readonly Live[], round: number): Promise<void> {
-    const { window } = this.#profile
-    const plan = { mode: 'closed', kind: 'chat', promptBytes: SMALL, warmupMs: 300, durationMs: window } as const
-    for (const one of live) {
-      // As many for each worker: what a wake-up costs is shared by the requests that it finds.
-      const connections = CONNECTIONS * one.target.workers
-      const result = await this.#test(one, 'small JSON', { ...plan, connections })
-      const { name } = one.target
-      this.#samples.add(name, 'cpu.chat', round, result.cpuPerRequest)
-      this.#samples.add(name, 'rate', round, result.perSecond)
-      this.#samples.add(name, 'cores', round, result.cores)
-      const cpu = result.cpuPerRequest === null ? '' : `, ${result.cpuPerRequest.toFixed(1)} µs CPU`
-      this.#say(`  ${name}: ${Math.round(result.perSecond)} requests/s${cpu}`)
+  /** One test of all targets in turn, slice by slice; figures of one slice are compared with each other. */
+  async #inTurns(
+    live: readonly Live[],
+    name: string,
+    plan: (target: Target) => Omit<LoadPlan, 'port' | 'pid' | 'durationMs'>,
+    note: (target: string, result: LoadResult, slice: number) => void | Promise<void>,
+    round: number,
+  ): Promise<void> {
+    const { window, slices } = this.#profile
+    for (let slice = 0; slice < slices; slice++) {
+      for (const one of live) {
+        const wanted = plan(one.target)
+        const warmupMs = slice === 0 ? wanted.warmupMs : 200
+        const result = await this.#test(one, name, { ...wanted, warmupMs, durationMs: window / slices })
+        await note(one.target.name, result, round * slices + slice)
+      }
     }
   }
 
-  /** All at the same rate, half of what the slower of Heddle and the floor can do at most in this round. */
+  async #throughput(live: readonly Live[], round: number): Promise<void> {
+    const plan = { mode: 'closed', kind: 'chat', promptBytes: SMALL, warmupMs: 300 } as const
+    await this.#inTurns(
+      live,
+      'small JSON',
+      // As many for each worker: what a wake-up costs is shared by the requests that it finds.
+      ({ workers }) => ({ ...plan, connections: CONNECTIONS * workers }),
+      (name, result, slice) => {
+        this.#samples.add(name, 'cpu.chat', slice, result.cpuPerRequest)
+        this.#samples.add(name, 'rate', slice, result.perSecond)
+        this.#samples.add(name, 'cores', slice, result.cores)
+        const cpu = result.cpuPerRequest === null ? '' : `, ${result.cpuPerRequest.toFixed(1)} µs CPU`
+        this.#say(`  ${name}: ${Math.round(result.perSecond)} requests/s${cpu}`)
+      },
+      round,
+    )
+  }
+
+  /** All at the same rate, half of what the slower of Heddle and the floor has been able to do. */
   async #atHalfLoad(live: readonly Live[], round: number): Promise<void> {
-    const rates = [HEDDLE, FLOOR].map((name) => this.#samples.get(name, 'rate', round)).filter((rate) => rate !== null)
+    const rates = [HEDDLE, FLOOR].map((name) => this.#samples.median(name, 'rate')).filter((rate) => rate !== null)
     const rate = Math.max(50, Math.round(Math.min(...rates, 20_000) / 2))
-    for (const one of live.filter(({ target }) => target.name !== HEDDLE_TWO)) {
-      const { window } = this.#profile
-      const shape = { mode: 'open', kind: 'chat', connections: CONNECTIONS, promptBytes: SMALL } as const
-      const result = await this.#test(one, 'half load', { ...shape, rate, warmupMs: 500, durationMs: window })
-      this.#samples.add(one.target.name, 'half.rate', round, rate)
-      this.#samples.add(one.target.name, 'half.cpu', round, result.cpuPerRequest)
-      this.#samples.add(one.target.name, 'half.p50', round, result.latency.p50)
-      this.#samples.add(one.target.name, 'half.p99', round, result.latency.p99)
-    }
+    const shape = {
+      mode: 'open',
+      kind: 'chat',
+      connections: CONNECTIONS,
+      promptBytes: SMALL,
+      warmupMs: 500,
+      rate,
+    } as const
+    await this.#inTurns(
+      live.filter(({ target }) => target.name !== HEDDLE_TWO),
+      'half load',
+      () => shape,
+      (name, result, slice) => {
+        this.#samples.add(name, 'half.rate', slice, rate)
+        this.#samples.add(name, 'half.cpu', slice, result.cpuPerRequest)
+        this.#samples.add(name, 'half.p50', slice, result.latency.p50)
+        this.#samples.add(name, 'half.p99', slice, result.latency.p99)
+      },
+      round,
+    )
   }
 
   async #bodies(live: readonly Live[], round: number): Promise<void> {
     const measured = live.filter(({ target, process: child }) => child !== null && target.name !== HEDDLE_TWO)
-    const closed = { mode: 'closed', warmupMs: this.#profile.warm / 2, durationMs: this.#profile.window } as const
-    for (const one of measured) {
-      const result = await this.#test(one, '100 KB prompt', {
-        ...closed,
-        kind: 'chat',
-        connections: 16,
-        promptBytes: 100_000,
-      })
-      this.#samples.add(one.target.name, 'cpu.big', round, result.cpuPerRequest)
-    }
-    for (const one of measured) {
-      const result = await this.#test(one, 'embeddings', {
-        ...closed,
-        kind: 'embeddings',
-        connections: 32,
-        promptBytes: 60,
-      })
-      this.#samples.add(one.target.name, 'cpu.embeddings', round, result.cpuPerRequest)
-    }
-    for (const one of measured) {
-      const result = await this.#test(one, 'SSE', { ...closed, kind: 'stream', connections: 32, promptBytes: SMALL })
-      this.#samples.add(one.target.name, 'cpu.event', round, result.cpuPerEvent)
+    const closed = { mode: 'closed', warmupMs: this.#profile.warm / 2 } as const
+    const tests = [
+      ['100 KB prompt', 'cpu.big', { ...closed, kind: 'chat', connections: 16, promptBytes: 100_000 }],
+      ['embeddings', 'cpu.embeddings', { ...closed, kind: 'embeddings', connections: 32, promptBytes: 60 }],
+      ['SSE', 'cpu.event', { ...closed, kind: 'stream', connections: 32, promptBytes: SMALL }],
+    ] as const
+    for (const [name, metric, plan] of tests) {
+      const note = (target: string, result: LoadResult, slice: number): void =>
+        this.#samples.add(target, metric, slice, plan.kind === 'stream' ? result.cpuPerEvent : result.cpuPerRequest)
+      await this.#inTurns(measured, name, () => plan, note, round)
     }
     // 100 streams with 20 chunks a second each: a chunk that comes alone, as from a real model.
     await this.#mock.configure({ chunks: 1_000_000, interval: 50 })
-    for (const one of measured) {
-      const hold = { mode: 'hold', kind: 'stream', connections: 100, promptBytes: SMALL, rampPerSecond: 500 } as const
-      const result = await this.#test(one, 'paced SSE', { ...hold, warmupMs: 500, durationMs: this.#profile.window })
-      this.#samples.add(one.target.name, 'cpu.paced', round, result.cpuPerEvent)
-      await this.#orphans(one.target.name, 'paced SSE', round)
+    const hold = { mode: 'hold', kind: 'stream', connections: 100, promptBytes: SMALL, rampPerSecond: 500 } as const
+    const note = async (target: string, result: LoadResult, slice: number): Promise<void> => {
+      this.#samples.add(target, 'cpu.paced', slice, result.cpuPerEvent)
+      await this.#orphans(target, 'paced SSE', round)
     }
+    await this.#inTurns(measured, 'paced SSE', () => ({ ...hold, warmupMs: 300 }), note, round)
     await this.#mock.configure({ chunks: CHUNKS, interval: 0 })
   }
 

@@ -6,6 +6,8 @@ export interface Profile {
   /** Warm-up goes on until CPU per request settles, at least this long and at most eight times. */
   readonly warm: number
   readonly window: number
+  /** A window is cut into this many parts, and the targets take turns: the machine's speed changes within seconds. */
+  readonly slices: number
   readonly holdStreams: readonly number[]
   readonly startups: number
   /** A backend stream that is open this long after its client left is an orphan. */
@@ -20,16 +22,27 @@ export const PROFILES: Readonly<Record<string, Profile>> = {
     rounds: 1,
     warm: 500,
     window: 600,
+    slices: 1,
     holdStreams: [50],
     startups: 1,
     orphanMs: 5000,
     targets: [DIRECT, FLOOR, HEDDLE],
   },
-  quick: { rounds: 3, warm: 2000, window: 2000, holdStreams: [1000], startups: 1, orphanMs: 1000, targets: everyone },
+  quick: {
+    rounds: 3,
+    warm: 2000,
+    window: 2400,
+    slices: 4,
+    holdStreams: [1000],
+    startups: 1,
+    orphanMs: 1000,
+    targets: everyone,
+  },
   full: {
     rounds: 5,
     warm: 4000,
     window: 5000,
+    slices: 5,
     holdStreams: [1000, 5000],
     startups: 3,
     orphanMs: 1000,

@@ -158,6 +158,12 @@ export const barLines = (bars: readonly Bar[]): string =>
 export const tables = (samples: Samples, streams: readonly number[]): string =>
   `${requestTable(samples)}\n\n${bodyTable(samples, streams)}`
 
+export const BUSY =
+  'BUSY MACHINE: the floor got less than 80 % of its core. Rates, latencies and start-up times mean little; ratios of CPU hold better.'
+
+/** In the closed loop a Node gateway can only leave its core idle when something else takes it, or the load side is too slow. */
+export const wasBusy = (samples: Samples): boolean => (samples.median(FLOOR, 'cores') ?? 1) < 0.8
+
 /** The one line to quote. */
 export const closingLine = (samples: Samples, bars: readonly Bar[]): string => {
   const judged = bars.filter(({ met }) => met !== null)

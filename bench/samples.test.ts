@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { closingLine, judge } from './report.ts'
+import { closingLine, judge, wasBusy } from './report.ts'
 import { Samples } from './samples.ts'
 import { DIRECT, FLOOR, HEDDLE } from './targets.ts'
 
@@ -47,4 +47,9 @@ test('the closing line names what is not met and what was not measured', () => {
   expect(line).toContain('140.0 µs CPU a request (1.40x floor)')
   expect(line).toContain('0 of 10 bars met, not met: small JSON, CPU a request, 9 not measured')
   expect(line).not.toContain('\n')
+})
+
+test('a floor that did not get its core gives the run away as disturbed', () => {
+  expect(wasBusy(twoRounds('cores', [], [0.97, 0.95, 0.4]))).toBe(false)
+  expect(wasBusy(twoRounds('cores', [], [0.6, 0.95, 0.4]))).toBe(true)
 })
