@@ -23,6 +23,12 @@ interface Seen extends Exchange {
   readonly text: () => string
 }
 
+/** Silence that ends an exchange, ms: short only where silence is what the fault is about. */
+const quietAfter = (spec: string, close: boolean): number => {
+  if (spec === 'stall') return 200
+  return spec.startsWith('stall_after') || !close ? 700 : 10_000
+}
+
 const ask = async (spec: string, stream: boolean, close = true): Promise<Seen> => {
   const messages = [{ role: 'user', content: 'What is the capital of France?' }]
   const body = JSON.stringify({ model: `sim-chat${spec === '' ? '' : `~${spec}`}`, messages, stream })
@@ -30,7 +36,7 @@ const ask = async (spec: string, stream: boolean, close = true): Promise<Seen> =
     port: sim.port,
     body,
     close,
-    quietMs: 250,
+    quietMs: quietAfter(spec, close),
     headers: { authorization: `Bearer ${KEY}` },
   })
   const message = (): Message => readMessage(seen.bytes)
