@@ -1,11 +1,11 @@
 /** Carries a script out on a socket. */
-import type { ServerResponse } from 'node:http'
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { constants, createGzip } from 'node:zlib'
 import type { Answer } from './answer.ts'
 import type { FaultSet } from './faults.ts'
 import { faultNumber } from './faults.ts'
 import type { Script, Step } from './script.ts'
-import { scriptFor } from './script.ts'
+import { CLOSE_AND_NAME, KEEP_AND_NAME, scriptFor } from './script.ts'
 
 /** One open answer. `ownClose` tells a close that a fault ordered from one by the peer. */
 export interface Open {
@@ -155,6 +155,9 @@ export const deliver = (
   headers: Readonly<Record<string, string>>,
 ): Promise<void> => {
   const script = scriptFor(answer, faults)
-  open.res.writeHead(script.status, { ...headers, ...script.headers })
+  const sent: OutgoingHttpHeaders = { ...headers, ...script.headers }
+  // A Connection header of one's own switches keep-alive on in node:http, even if the peer asked to close.
+  if (sent.connection === KEEP_AND_NAME && !open.res.shouldKeepAlive) sent.connection = CLOSE_AND_NAME
+  open.res.writeHead(script.status, sent)
   return run(open, script, faults)
 }

@@ -27,6 +27,10 @@ const STREAM_ERROR = {
   code: 'server_error',
 }
 
+/** Connection headers that name another header, which is then hop-by-hop too (RFC 9110, 7.6.1). */
+export const KEEP_AND_NAME = 'keep-alive, x-evil'
+export const CLOSE_AND_NAME = 'close, x-evil'
+
 /** Headers a gateway must not pass on, and those of faults that mislabel the body. */
 const faultHeaders = (faults: FaultSet): Record<string, string | string[]> => ({
   ...(faults.has('wrong_content_type') ? { 'content-type': 'text/plain' } : {}),
@@ -34,7 +38,7 @@ const faultHeaders = (faults: FaultSet): Record<string, string | string[]> => ({
     ? {
         'set-cookie': ['session=backend-secret; HttpOnly; Path=/', 'affinity=node-7'],
         server: 'sim-backend/1.0',
-        connection: 'keep-alive, x-evil',
+        connection: KEEP_AND_NAME,
         'x-evil': 'hop-by-hop',
         'x-api-key': 'sk-backend-secret',
       }
