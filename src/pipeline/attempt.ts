@@ -72,6 +72,8 @@ export abstract class Attempt extends WheelTimer implements UpstreamSink {
   /** Wheel time of the last byte. */
   protected lastByteAt = 0
   protected paused = false
+  /** Wheel time since which the client does not read. */
+  #pausedAt = 0
   #errorChunks: Buffer[] | null = null
   #errorBytes = 0
 
@@ -234,15 +236,36 @@ export abstract class Attempt extends WheelTimer implements UpstreamSink {
     if (this.record.firstTokenMs < 0) this.record.firstTokenMs = this.elapsed()
   }
 
+  /** The client is slow: the backend is not read until resume(), and the client has limits.clientStallMs for it. */
   pause(): void {
+    if (this.over || this.paused) return
     this.paused = true
     this.call?.pause()
+    const { wheel, limits } = this.owner.services
+    if (limits.clientStallMs > 0) wheel.arm(this, limits.clientStallMs)
+    this.#pausedAt = wheel.coarseNow
   }
 
   resume(): void {
-    if (!this.paused) return
+    if (this.over || !this.paused) return
     this.paused = false
-    this.lastByteAt = this.owner.services.wheel.coarseNow
+    const { wheel } = this.owner.services
+    this.lastByteAt = wheel.coarseNow
+    const ms = this.nextCheck()
+    if (ms > 0) wheel.arm(this, ms)
+    else wheel.disarm(this)
     this.call?.resume()
+  }
+
+  /** Ms that a client which does not read has left, 0 = as long as it likes. Only while paused. */
+  protected stallLeft(): number {
+    const { wheel, limits } = this.owner.services
+    return limits.clientStallMs === 0 ? 0 : Math.max(1, limits.clientStallMs - (wheel.coarseNow - this.#pausedAt))
+  }
+
+  /** Drops a client whose time is over. Only while paused. */
+  protected dropStalled(): void {
+    const { wheel, limits } = this.owner.services
+    if (limits.clientStallMs > 0 && wheel.coarseNow - this.#pausedAt >= limits.clientStallMs) this.owner.onClientStalled()
   }
 }

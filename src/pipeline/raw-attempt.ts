@@ -19,23 +19,25 @@ export class RawAttempt extends Attempt {
   protected nextCheck(): number {
     const { attemptMs, idleMs } = this.rules.timeouts
     if (!this.committed) return attemptMs === 0 ? 0 : Math.max(1, attemptMs - this.elapsed())
-    if (this.paused) return this.owner.services.limits.clientStallMs
+    if (this.paused) return this.stallLeft()
     return idleMs === 0 ? 0 : Math.max(1, idleMs - (this.owner.services.wheel.coarseNow - this.lastByteAt))
   }
 
   protected onDue(): void {
     const { attemptMs, idleMs } = this.rules.timeouts
     if (!this.committed) {
-      if (this.elapsed() >= attemptMs) this.timeout('attempt')
-    } else if (this.paused) this.owner.onClientStalled()
-    else if (this.owner.services.wheel.coarseNow - this.lastByteAt >= idleMs) this.timeout('idle')
+      if (attemptMs > 0 && this.elapsed() >= attemptMs) this.timeout('attempt')
+    } else if (this.paused) this.dropStalled()
+    else if (idleMs > 0 && this.owner.services.wheel.coarseNow - this.lastByteAt >= idleMs) this.timeout('idle')
   }
 
   protected onAnswerHead(): void {
     this.noteFirstToken()
     if (!this.owner.claim(this)) return
     this.committed = true
-    this.owner.services.wheel.arm(this, this.nextCheck() || this.owner.services.limits.clientStallMs)
+    const ms = this.nextCheck()
+    if (ms > 0) this.owner.services.wheel.arm(this, ms)
+    else this.owner.services.wheel.disarm(this)
     this.owner.onRawHead(this)
   }
 

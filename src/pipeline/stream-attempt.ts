@@ -74,7 +74,7 @@ export class StreamAttempt extends Attempt {
   protected nextCheck(): number {
     const { timeouts, commit } = this.rules
     if (this.committed) {
-      if (this.paused) return this.owner.services.limits.clientStallMs
+      if (this.paused) return this.stallLeft()
       return timeouts.idleMs === 0 ? 0 : Math.max(1, timeouts.idleMs - (this.owner.services.wheel.coarseNow - this.lastByteAt))
     }
     const token = timeouts.firstTokenMs === 0 ? 0 : Math.max(1, timeouts.firstTokenMs - this.elapsed())
@@ -86,7 +86,7 @@ export class StreamAttempt extends Attempt {
   protected onDue(): void {
     const { timeouts, commit } = this.rules
     if (this.committed) {
-      if (this.paused) this.owner.onClientStalled()
+      if (this.paused) this.dropStalled()
       else if (timeouts.idleMs > 0 && this.owner.services.wheel.coarseNow - this.lastByteAt >= timeouts.idleMs) this.timeout('idle')
     } else if (timeouts.firstTokenMs > 0 && this.elapsed() >= timeouts.firstTokenMs) this.timeout('first_token')
     else if (this.#heldSince >= 0 && this.owner.services.clock.monotonic() - this.#heldSince >= commit.maxMs) this.#commit()
