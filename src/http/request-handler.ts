@@ -6,6 +6,7 @@ import { GatewayError } from '../core/errors.ts'
 import { requestId } from '../core/ids.ts'
 import { decodeBody, encodingOf } from '../core/decode.ts'
 import { WheelTimer } from '../core/wheel.ts'
+import { OpenList } from '../core/open-list.ts'
 import { Exchange } from '../pipeline/exchange.ts'
 import { errorHeaders, errorJson } from '../protocol/openai/errors.ts'
 import { linger } from './linger.ts'
@@ -36,7 +37,7 @@ export interface HandlerParts {
 export class RequestHandler {
   readonly #parts: HandlerParts
   /** What has begun and whose answer has not left yet. */
-  readonly #open = new Set<Exchange>()
+  readonly #open = new OpenList<Exchange>()
 
   constructor(parts: HandlerParts) {
     this.#parts = parts
@@ -56,7 +57,7 @@ export class RequestHandler {
       this.#parts.inflight(-1)
       const { exchange } = received
       if (exchange === null) return
-      this.#open.delete(exchange)
+      this.#open.remove(exchange)
       exchange.onClientGone()
     })
     const declared = received.header('content-length')
@@ -70,7 +71,7 @@ export class RequestHandler {
 
   /** Ends everything that is open with this error: a stream gets it as an event. */
   failOpen(error: GatewayError): void {
-    for (const exchange of this.#open) exchange.fail(error)
+    for (const exchange of this.#open.all()) exchange.fail(error)
   }
 
   #refusal(req: IncomingMessage, received: NodeReceived): GatewayError | null {

@@ -11,6 +11,7 @@ import type { Services } from './services.ts'
 import type { Snapshot } from './snapshot.ts'
 import type { StreamAttempt, StreamOwner } from './stream-attempt.ts'
 import { GatewayError } from '../core/errors.ts'
+import { OpenMember } from '../core/open-list.ts'
 import { requestId } from '../core/ids.ts'
 import { errorEvent, errorHeaders, errorJson, responsesErrorEvent } from '../protocol/openai/errors.ts'
 import { streamInterrupted } from '../routing/failure.ts'
@@ -27,7 +28,7 @@ const JSON_TYPE = 'application/json'
  * One request from its receipt to its end: match, plan, attempts, answer. It alone writes to the client, and it ends
  * exactly once, whatever happens.
  */
-export class Exchange implements ClientSide, RequestFacts, JsonOwner, StreamOwner, RawOwner {
+export class Exchange extends OpenMember implements ClientSide, RequestFacts, JsonOwner, StreamOwner, RawOwner {
   readonly services: Services
   readonly received: Received
   readonly writer: ReplyWriter
@@ -61,6 +62,7 @@ export class Exchange implements ClientSide, RequestFacts, JsonOwner, StreamOwne
   #explain = false
 
   constructor(services: Services, received: Received, writer: ReplyWriter) {
+    super()
     this.services = services
     this.received = received
     this.writer = writer
