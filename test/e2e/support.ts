@@ -29,7 +29,7 @@ const freePorts = async (count: number): Promise<number[]> => {
 
 /** Without the keys and addresses of real providers: these tests must never leave the machine. */
 const cleanEnv = (): NodeJS.ProcessEnv => {
-  const foreign = /_API_KEY$|_API_BASE$|_BASE_URL$|_ENDPOINT$|^HEDDLE_|^AWS_|^AZURE_|^GOOGLE_|^OPENAI_|^OLLAMA_/
+  const foreign = /_API_KEY$|_TOKEN$|_API_BASE$|_BASE_URL$|_ENDPOINT$|^HEDDLE_|^AWS_|^AZURE_|^GOOGLE_|^OPENAI_|^OLLAMA_/
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !foreign.test(name)))
 }
 
