@@ -28,8 +28,10 @@ export interface ReplyWriter {
   readonly open: boolean
   /** Head and body in one go; ends the answer. */
   send(status: number, headers: HeaderList, body: Buffer | string): void
-  /** Head of a body that follows in pieces. Once. */
+  /** Head of a body that follows in pieces. Once. Leaves with the first piece, so that both need one packet. */
   head(status: number, headers: HeaderList): void
+  /** Sends the head now: the first piece may be long in coming. */
+  flush(): void
   /** False = the client is slow: stop until the listener calls ClientSide.onDrain. */
   write(chunk: Buffer | string): boolean
   end(chunk?: Buffer | string): void

@@ -31,7 +31,10 @@ export class NodeReply implements ReplyWriter {
   head(status: number, headers: HeaderList): void {
     if (!this.open) return
     this.#writeHead(status, headers)
-    this.#res.flushHeaders()
+  }
+
+  flush(): void {
+    if (this.open) this.#res.flushHeaders()
   }
 
   #writeHead(status: number, headers: HeaderList): void {

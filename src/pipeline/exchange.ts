@@ -243,6 +243,7 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
     this.status = attempt.answerStatus
     this.#noteFirstByte()
     this.writer.head(attempt.answerStatus, headers)
+    this.writer.flush()
   }
 
   onRawData(chunk: Buffer): boolean {
