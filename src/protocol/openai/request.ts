@@ -140,7 +140,7 @@ function jsonError(body: Buffer, code: number, limits: JsonLimits): GatewayError
     case 'depth':
       return new GatewayError('invalid_json', `The JSON is nested deeper than ${limits.depth} levels (at byte ${at}).`)
     case 'keys':
-      return new GatewayError('invalid_json', `The JSON has more than ${limits.keys} keys.`)
+      return new GatewayError('invalid_json', `The JSON has more keys than are accepted (at most ${limits.keys}).`)
     case 'duplicate': {
       const [start, end] = scanner.duplicateKey
       const key = body.toString('utf8', start, Math.min(end, start + 64))

@@ -7,6 +7,8 @@ const MAX_STACK: i32 = 1024
 const MAX_KEYS: i32 = 131072
 const BIG_OBJECT: i32 = 24
 const TABLE_BITS: i32 = 18
+/** More neighbours than this are no accident: the table is at most half full. */
+const MAX_PROBES: i32 = 512
 
 const E_NONE: i32 = 0
 const E_SYNTAX: i32 = 1
@@ -236,30 +238,46 @@ function skipNumber(p: usize, end: usize): usize {
   return p
 }
 
-/** Returns an error code when the key stands twice in its object. */
+// @ts-ignore: decorator
+@inline
+function home(h: u32): u32 {
+  h = (h ^ (h >> 15)) * 0x85ebca6b
+  h = (h ^ (h >> 13)) * 0xc2b2ae35
+  return h >> (32 - TABLE_BITS)
+}
+
+/** Returns an error code when the key stands twice in its object, or when its keys are chosen to collide. */
 function addKey(start: usize, end: usize, h: u32, base: i32, top: i32): i32 {
   const length = <u32>(end - start)
   const count = top - base
-  if (count <= BIG_OBJECT) {
+  if (count < BIG_OBJECT) {
     for (let i = base; i < top; i++) {
       const at = keys + <usize>i * 12
       if (load<u32>(at) == h && load<u32>(at, 8) == length && same(<usize>load<u32>(at, 4), start, length)) return E_DUPLICATE
     }
-  }
-  if (count >= BIG_OBJECT) {
-    if (count == BIG_OBJECT) for (let i = base; i < top; i++) insert(i, load<u32>(keys + <usize>i * 12))
-    let s = h >> (32 - TABLE_BITS)
+  } else {
+    if (count == BIG_OBJECT) {
+      for (let i = base; i < top; i++) {
+        if (!insert(i, load<u32>(keys + <usize>i * 12))) return E_KEYS
+      }
+    }
+    let s = home(h)
+    let probes = 0
     while (true) {
       const at = table + <usize>s * 8
-      if (load<u32>(at, 4) != generation) break
+      if (load<u32>(at, 4) != generation) {
+        store<u32>(at, <u32>top)
+        store<u32>(at, generation, 4)
+        break
+      }
       const i = <i32>load<u32>(at)
-      if (i >= base && i < top) {
+      if (i >= base) {
         const k = keys + <usize>i * 12
         if (load<u32>(k) == h && load<u32>(k, 8) == length && same(<usize>load<u32>(k, 4), start, length)) return E_DUPLICATE
       }
+      if (++probes > MAX_PROBES) return E_KEYS
       s = (s + 1) & ((1 << TABLE_BITS) - 1)
     }
-    insert(top, h)
   }
   const at = keys + <usize>top * 12
   store<u32>(at, h)
@@ -268,11 +286,28 @@ function addKey(start: usize, end: usize, h: u32, base: i32, top: i32): i32 {
   return E_NONE
 }
 
-function insert(index: i32, h: u32): void {
-  let s = h >> (32 - TABLE_BITS)
-  while (load<u32>(table + <usize>s * 8, 4) == generation) s = (s + 1) & ((1 << TABLE_BITS) - 1)
+function insert(index: i32, h: u32): bool {
+  let s = home(h)
+  let probes = 0
+  while (load<u32>(table + <usize>s * 8, 4) == generation) {
+    if (++probes > MAX_PROBES) return false
+    s = (s + 1) & ((1 << TABLE_BITS) - 1)
+  }
   store<u32>(table + <usize>s * 8, <u32>index)
   store<u32>(table + <usize>s * 8, generation, 4)
+  return true
+}
+
+/**
+ * A big object ends: its keys leave the table, the last first. Objects nest, so this leaves the table exactly as it was
+ * before them, without gaps; a list of thousands of records with the same keys then costs no more than its length.
+ */
+function forget(base: i32, top: i32): void {
+  for (let i = top - 1; i >= base; i--) {
+    let s = home(load<u32>(keys + <usize>i * 12))
+    while (<i32>load<u32>(table + <usize>s * 8) != i || load<u32>(table + <usize>s * 8, 4) != generation) s = (s + 1) & ((1 << TABLE_BITS) - 1)
+    store<u32>(table + <usize>s * 8, 0, 4)
+  }
 }
 
 const VALUE: i32 = 0
@@ -318,7 +353,10 @@ function scanValue(p: usize, end: usize, strict: i32, maxDepth: i32, maxKeys: i3
       else { errorAt = p; return E_SYNTAX }
     }
     if ((c == 125 && state == KEY_OR_END && base >= 0) || (c == 93 && base < 0 && (state == VALUE_OR_END || state == KEY_OR_END))) {
-      if (base >= 0) keyTop = base
+      if (base >= 0) {
+        if (strict && keyTop - base > BIG_OBJECT) forget(base, keyTop)
+        keyTop = base
+      }
       depth--
       p++
       if (depth > 0) base = <i32>load<u32>(stack + <usize>depth * 4) - 1
@@ -343,7 +381,8 @@ function scanValue(p: usize, end: usize, strict: i32, maxDepth: i32, maxKeys: i3
         const h = hash(start, stop)
         if (strict) {
           if (stop - start == 9 && load<u64>(start) == 0x5f6f746f72705f5f && load<u8>(start + 8) == 95) { errorAt = p; return E_PROTO }
-          if (addKey(start, stop, h, base, keyTop) != E_NONE) { errorAt = p; errorKeyStart = p + 1; errorKeyEnd = q; return E_DUPLICATE }
+          const code = addKey(start, stop, h, base, keyTop)
+          if (code != E_NONE) { errorAt = p; errorKeyStart = p + 1; errorKeyEnd = q; return code }
           keyTop++
         }
         const from = depth == 1 ? 0 : deepFrom
