@@ -64,7 +64,7 @@ export const harness = (rules: Partial<RouteDefaults> = {}, name = 'p/m'): Harne
   const clock = new FakeClock()
   const backend = new FakeBackend()
   const health = new HealthTable(1).slot(0, RULES.breaker)
-  const provider = { name: 'p', config: { streamEnd: 'done', type: 'openai' }, upstream: { call: backend.call } }
+  const provider = { name: 'p', config: { streamEnd: 'done', type: 'openai', apiKey: null, headers: {}, query: {} }, upstream: { call: backend.call } }
   const target = { name, provider, model: 'm', health } as unknown as Target
   const events: string[] = []
   const failures: AttemptFailure[] = []

@@ -1,5 +1,5 @@
 import type { Call, UpstreamFault, UpstreamHeaders, UpstreamRequest, UpstreamSink } from '../contracts/upstream.ts'
-import type { RouteDefaults } from '../contracts/config.ts'
+import type { ProviderConfig, RouteDefaults } from '../contracts/config.ts'
 import type { AttemptOutcome, Target } from '../contracts/routing.ts'
 import type { AttemptFailure } from '../routing/failure.ts'
 import type { Services } from './services.ts'
@@ -164,7 +164,7 @@ export abstract class Attempt extends WheelTimer implements UpstreamSink {
   }
 
   protected classify(status: number, body: unknown): AttemptFailure {
-    return classifyAnswer(status, this.headers, body, { statuses: this.rules.retries.statuses, now: this.owner.services.clock.now(), target: this.target.name })
+    return classifyAnswer(status, this.headers, body, { statuses: this.rules.retries.statuses, now: this.owner.services.clock.now(), target: this.target.name, secrets: secretsOf(this.target.provider.config) })
   }
 
   #failByStatus(): void {
@@ -268,4 +268,10 @@ export abstract class Attempt extends WheelTimer implements UpstreamSink {
     const { wheel, limits } = this.owner.services
     if (limits.clientStallMs > 0 && wheel.coarseNow - this.#pausedAt >= limits.clientStallMs) this.owner.onClientStalled()
   }
+}
+
+/** Values of a provider's configuration that its errors could quote; short ones and API versions are no secrets. */
+function secretsOf({ apiKey, headers, query }: ProviderConfig): string[] {
+  const others = [...Object.values(headers), ...Object.values(query)].filter((value) => value.length >= 12 && !/^\d{4}-\d\d-\d\d/.test(value))
+  return apiKey === null || apiKey.length < 4 ? others : [apiKey, ...others]
 }

@@ -1,9 +1,9 @@
 import type { UpstreamHeaders } from '../contracts/upstream.ts'
 
 const UNITS: Readonly<Record<string, number>> = { ns: 1e-6, us: 1e-3, 'µs': 1e-3, ms: 1, s: 1000, m: 60_000, h: 3_600_000 }
-const GO_DURATION = /^(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+$/
+const GO_DURATION = /^(?:\d{1,12}(?:\.\d{1,12})?(?:ns|us|µs|ms|s|m|h)){1,8}$/
 const GO_PART = /(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g
-const NUMBER = /^\d+(?:\.\d+)?$/
+const NUMBER = /^\d{1,12}(?:\.\d{1,12})?$/
 
 /** Go's time.Duration as text (`6m0s`, `120ms`): ms, or undefined. OpenAI's x-ratelimit-reset headers and Google use it. */
 export function parseGoDuration(text: string): number | undefined {

@@ -27,16 +27,21 @@ export interface AttemptFailure {
 const CONTEXT = /context_length_exceeded|context length|maximum context|too many tokens|prompt is too long|input is too long|string_above_max_length/i
 const CONTENT = /content_filter|content_policy|content management policy|responsibleaipolicy|safety system|moderation_blocked/i
 const OVERLOAD = /overloaded|server_?busy|engine_overloaded|slow_?down|RESOURCE_EXHAUSTED|UNAVAILABLE|too_many_requests|throttl|capacity/i
+/** Google and xAI refuse a key with 400. */
+const BAD_KEY = /api_key_invalid|api key (?:not valid|not found|expired)|(?:invalid|incorrect) api key/i
 const QUOTA = /insufficient_quota|billing_(hard_limit|not_active)|account_deactivated|credit balance|payment_required|exceeded your current quota/i
 
 const ERROR_TEXT_LIMIT = 2000
 // Keys and hosts that providers quote in their errors.
-const SECRETS = /\b(sk|pk|rk|gsk|xai|key|api|AIza|hf|r8|nvapi|pplx|csk)[-_][A-Za-z0-9*_-]{6,}|\bAIza[\w-]{10,}|\beyJ[\w-]{8,}\.[\w-]+\.?[\w-]*|(?:bearer|basic)\s+[\w.~+/=*-]{6,}/gi
+const SECRETS = /\b(?:sk|pk|rk|gsk|xai|AIza|hf|r8|nvapi|pplx|csk)[-_][A-Za-z0-9*_-]{6,}|\b(?:key|api)[-_](?=[A-Za-z*_-]*\d)[A-Za-z0-9*_-]{6,}|\bAIza[\w-]{10,}|\beyJ[\w-]{8,}\.[\w-]+\.?[\w-]*|(?:bearer|basic)\s+[\w.~+/=*-]{6,}/gi
 const HOSTS = /\bhttps?:\/\/[^\s"'<>]+|\b(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?\b|\b[\w-]+(?:\.[\w-]+)*\.(?:internal|local|svc|cluster|lan|corp)\b(?::\d+)?/gi
 
-/** A provider's message made fit for a client: no keys, no hosts, bounded. */
-export function cleanMessage(text: string): string {
-  return text.slice(0, ERROR_TEXT_LIMIT).replace(SECRETS, '[redacted]').replace(HOSTS, '[redacted]')
+/** A provider's message made fit for a client: no keys, no hosts, none of the given secrets, bounded. */
+export function cleanMessage(text: string, secrets: readonly string[] = []): string {
+  let clean = text
+  // Before the cut, or a part of one could stand at the end.
+  for (const secret of secrets) clean = clean.replaceAll(secret, '[redacted]')
+  return clean.slice(0, ERROR_TEXT_LIMIT).replace(SECRETS, '[redacted]').replace(HOSTS, '[redacted]')
 }
 
 export interface FailureContext {
@@ -45,6 +50,8 @@ export interface FailureContext {
   /** Wall clock, epoch ms, for dates in Retry-After. */
   readonly now: number
   readonly target: string
+  /** What must never show: the provider's key and the like. */
+  readonly secrets: readonly string[]
 }
 
 const failure = (kind: FailureKind, reason: string, status: number, retryable: boolean, error: GatewayError): AttemptFailure => ({
@@ -58,18 +65,22 @@ const failure = (kind: FailureKind, reason: string, status: number, retryable: b
 
 /** An HTTP answer with an error status, or an error inside a 200 (status 200 then). */
 export function classifyAnswer(status: number, headers: UpstreamHeaders, body: unknown, context: FailureContext): AttemptFailure {
-  const e = errorOf(body)
+  const raw = errorOf(body)
+  const clean = (text: string): string => cleanMessage(text, context.secrets)
+  const e = { ...raw, code: clean(raw.code).slice(0, 100), type: clean(raw.type), message: clean(raw.message), param: raw.param === null ? null : clean(raw.param).slice(0, 200) }
   const shown = status === 200 ? e.status || statusOfType(e.type, e.code) : status
   const wait = retryAfterMs(headers, body, context.now)
   const reason = status === 200 ? `error_in_200${e.code || e.type ? `_${slug(e.code || e.type)}` : ''}` : `http_${status}`
   const words = `${e.code} ${e.type} ${e.message}`
-  const detail = `${context.target}: ${cleanMessage(words).slice(0, 300)}`
+  const detail = `${context.target}: ${words.slice(0, 300)}`
   if (shown === 401 || shown === 403 || shown === 402 || (shown === 429 && QUOTA.test(words))) {
     const code: ErrorCode = shown === 429 ? 'upstream_rate_limited' : 'upstream_auth'
     const message = shown === 429 ? 'The provider reports that its quota is used up.' : 'The provider refused the gateway.'
     // The provider's text may quote the key: it goes nowhere but, cleaned, to the log.
     return failure('dead', reason, status, true, new GatewayError(code, message, { detail, ...(shown === 429 ? { publicCode: 'insufficient_quota' } : {}) }))
   }
+  // No reason to rest the target: a message can quote what a client wrote.
+  if (shown === 400 && BAD_KEY.test(words)) return failure('missing', reason, status, true, new GatewayError('upstream_auth', 'The provider refused the gateway.', { detail }))
   if (shown === 400 || shown === 413 || shown === 422) {
     if (CONTEXT.test(words)) return failure('context', reason, status, false, passed('context_length_exceeded', 400, e, 'context_length_exceeded', detail))
     if (CONTENT.test(words)) return failure('content', reason, status, false, passed('content_filter', 400, e, 'content_filter', detail))
@@ -78,9 +89,11 @@ export function classifyAnswer(status: number, headers: UpstreamHeaders, body: u
     return failure('busy', reason, status, true, new GatewayError('upstream_rate_limited', 'The provider is rate limiting this model.', { retryAfterMs: wait, detail, publicCode: 'rate_limit_exceeded' }))
   }
   if (shown === 404) return failure('missing', reason, status, true, passed('model_not_found', 404, e, e.code || 'model_not_found', detail))
-  if (context.statuses.includes(shown) || shown >= 500 || OVERLOAD.test(words)) {
-    const code: ErrorCode = shown === 503 || shown === 529 || OVERLOAD.test(words) ? 'upstream_unavailable' : shown === 504 || shown === 408 ? 'upstream_timeout' : 'upstream_error'
-    const retryable = context.statuses.includes(shown) || OVERLOAD.test(words)
+  // A request error can quote the request: there only the names tell, or clients could count failures against a target.
+  const overloaded = OVERLOAD.test(shown >= 400 && shown < 500 ? `${e.code} ${e.type}` : words)
+  if (context.statuses.includes(shown) || shown >= 500 || overloaded) {
+    const code: ErrorCode = shown === 503 || shown === 529 || overloaded ? 'upstream_unavailable' : shown === 504 || shown === 408 ? 'upstream_timeout' : 'upstream_error'
+    const retryable = context.statuses.includes(shown) || overloaded
     const error = new GatewayError(code, 'The provider failed to answer.', { retryAfterMs: wait, detail })
     return failure(wait !== undefined && retryable ? 'busy' : 'failure', reason, status, retryable, error)
   }
@@ -95,7 +108,7 @@ interface ProviderError {
 
 /** An error that the client can mend: it sees the provider's words, without keys and hosts. */
 function passed(code: ErrorCode, status: number, e: ProviderError, publicCode: string, detail: string): GatewayError {
-  const message = cleanMessage(e.message)
+  const { message } = e
   return new GatewayError(code, message || 'The provider refused the request.', { status, param: e.param ?? undefined, publicCode, detail, verbatim: message !== '' })
 }
 
