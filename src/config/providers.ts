@@ -38,7 +38,7 @@ const BUILT_IN: readonly ProviderPreset[] = [
     baseUrl: SIM_BASE_URL,
     auth: 'none',
     query: {},
-    operations: ['chat', 'completions', 'embeddings', 'responses'],
+    operations: ['chat', 'completions', 'embeddings', 'responses', 'passthrough'],
     modelPatterns: ['sim', 'sim-*'],
     streamUsage: true,
     streamEnd: 'done',

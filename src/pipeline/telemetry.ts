@@ -129,6 +129,7 @@ export class RequestTelemetry implements Telemetry {
       route: x.match?.route.name ?? '',
       target: x.answeredBy?.name ?? '',
       answeredModel: x.answeredModel,
+      simulated: x.answeredBy?.provider.config.type === 'sim',
       stream: x.stream,
       status: x.status,
       code: x.error === null ? '' : x.error.code,

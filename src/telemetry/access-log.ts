@@ -18,6 +18,8 @@ export interface AccessEntry {
   readonly route: string
   readonly target: string
   readonly answeredModel: string
+  /** The answer came from the simulated model. */
+  readonly simulated: boolean
   readonly stream: boolean
   readonly status: number
   readonly code: string
@@ -75,6 +77,7 @@ export function accessLine(e: AccessEntry): string {
   if (e.route !== '' && e.route !== e.model) line += `,"route":${quoteName(e.route)}`
   if (e.target !== '') line += `,"target":${quoteName(e.target)}`
   if (e.answeredModel !== '' && e.answeredModel !== e.model) line += `,"upstream_model":${quote(e.answeredModel.slice(0, MAX_TEXT))}`
+  if (e.simulated) line += ',"simulated":true'
   line += `,"stream":${e.stream},"peer":"${e.peer}","bytes_in":${e.bytesIn},"bytes_out":${e.bytesOut},"duration_ms":${ms(e.totalMs)}`
   if (e.firstByteMs >= 0) line += `,"first_byte_ms":${ms(e.firstByteMs)},"overhead_ms":${ms(Math.max(0, e.firstByteMs - e.upstreamMs))}`
   line += `,"upstream_ms":${ms(e.upstreamMs)}`
