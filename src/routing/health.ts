@@ -1,5 +1,6 @@
 import type { AttemptOutcome, Health } from '../contracts/routing.ts'
 import type { BreakerConfig } from '../contracts/config.ts'
+import { systemClock } from '../core/clock.ts'
 
 // Int32 fields of a slot.
 const INFLIGHT = 0
@@ -23,7 +24,7 @@ const LATENCY_HIGH = 9
 const FLOATS = 10
 
 const SLOT_BYTES = INTS * 4 + FLOATS * 8
-/** Half-life of the latency average, ms. */
+/** Time in which the latency average falls to 1/e, ms. */
 const DECAY_MS = 10_000
 /** A probe that never came back frees the half-open state after this, ms. */
 const PROBE_PATIENCE_MS = 60_000
@@ -39,8 +40,11 @@ export class HealthTable {
   readonly #ints: Int32Array
   readonly #floats: Float64Array
   readonly #capacity: number
+  readonly #now: () => number
 
-  constructor(shared: SharedArrayBuffer | number) {
+  /** now: monotonic ms, the same origin in all threads. */
+  constructor(shared: SharedArrayBuffer | number, now: () => number = systemClock.monotonic) {
+    this.#now = now
     this.buffer = typeof shared === 'number' ? new SharedArrayBuffer(shared * SLOT_BYTES) : shared
     this.#capacity = Math.floor(this.buffer.byteLength / SLOT_BYTES)
     this.#floats = new Float64Array(this.buffer, 0, this.#capacity * FLOATS)
@@ -52,7 +56,7 @@ export class HealthTable {
   }
 
   slot(index: number, breaker: BreakerConfig): TargetHealth {
-    return new TargetHealth(this.#ints.subarray(index * INTS, (index + 1) * INTS), this.#floats.subarray(index * FLOATS, (index + 1) * FLOATS), breaker)
+    return new TargetHealth(this.#ints.subarray(index * INTS, (index + 1) * INTS), this.#floats.subarray(index * FLOATS, (index + 1) * FLOATS), breaker, this.#now)
   }
 }
 
@@ -61,8 +65,10 @@ export class TargetHealth implements Health {
   readonly #ints: Int32Array
   readonly #floats: Float64Array
   readonly #breaker: BreakerConfig
+  readonly #now: () => number
 
-  constructor(ints: Int32Array, floats: Float64Array, breaker: BreakerConfig) {
+  constructor(ints: Int32Array, floats: Float64Array, breaker: BreakerConfig, now: () => number) {
+    this.#now = now
     this.#ints = ints
     this.#floats = floats
     this.#breaker = breaker
@@ -71,8 +77,10 @@ export class TargetHealth implements Health {
   get inflight(): number {
     return Atomics.load(this.#ints, INFLIGHT)
   }
+  /** Fades while the target is not asked, or one that was slow once would never be asked again. */
   get latencyMs(): number {
-    return this.#floats[LATENCY]!
+    const latency = this.#floats[LATENCY]!
+    return latency === 0 ? 0 : latency * Math.exp((this.#floats[LATENCY_AT]! - this.#now()) / DECAY_MS)
   }
   get p95Ms(): number {
     return this.#floats[LATENCY_HIGH]!

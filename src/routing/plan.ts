@@ -39,7 +39,8 @@ export function planTargets(input: PlanInput): Plan {
     else ready.push(target)
   }
   // No more than the allowed share may be out at once: beyond it the longest-rested stay, at the end of the order.
-  const keep = Math.max(0, ejected.length - Math.floor(fit.length * route.breaker.maxEjectedShare))
+  const mayGo = route.targets.length === 1 ? 0 : Math.floor(fit.length * route.breaker.maxEjectedShare)
+  const keep = Math.max(0, ejected.length - mayGo)
   ejected.sort((a, b) => a.health.ejectedUntil - b.health.ejectedUntil)
   for (const target of ejected.slice(keep)) skipped.push({ target, reason: `ejected, rests ${seconds(target.health.ejectedUntil - now)}` })
   const { order, note } = arrange(ready, input)
