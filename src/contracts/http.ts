@@ -17,6 +17,8 @@ export interface Received {
   headers(): Readonly<Record<string, string | string[] | undefined>>
   /** Decoded body (no content-encoding), whole. Empty when there was none. */
   readonly body: Buffer
+  /** The body is not needed any more: it reads as empty from now on. */
+  releaseBody(): void
   /** Peer address of the connection, for logs. */
   readonly peer: string
   /** Ms, Clock.monotonic: when the head was read. */

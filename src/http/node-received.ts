@@ -39,6 +39,10 @@ export class NodeReceived implements Received {
     return undefined
   }
 
+  releaseBody(): void {
+    this.body = EMPTY
+  }
+
   headers(): Readonly<Record<string, string | string[] | undefined>> {
     return this.#req.headers
   }

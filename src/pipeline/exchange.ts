@@ -47,6 +47,7 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
   answeredModel = ''
   error: GatewayError | null = null
   status = 0
+  readonly bytesIn: number
   bytesOut = 0
   /** Ms after startedAt; -1 = not reached. */
   firstByteMs = -1
@@ -69,6 +70,7 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
     this.snapshot = services.current()
     this.snapshot.retain()
     this.id = requestId(received.header('x-request-id'))
+    this.bytesIn = received.body.length
   }
 
   // ── what planning may know ────────────────────────────────────────────────
@@ -218,6 +220,7 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
     const first = this.#writing === null
     this.#writing = attempt
     if (!first) return
+    this.#releaseBody()
     const headers = answerHeaders(attempt, this.id, 'text/event-stream; charset=utf-8')
     headers.push('cache-control', 'no-cache', 'x-accel-buffering', 'no')
     if (this.match?.route.continuation === true) headers.push('x-heddle-continuation', 'possible')
@@ -238,6 +241,7 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
 
   onRawHead(attempt: RawAttempt): void {
     this.#writing = attempt
+    this.#releaseBody()
     const headers = rawAnswerHeaders(attempt, this.id)
     this.#addExplain(headers)
     this.status = attempt.answerStatus
@@ -249,6 +253,13 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
   onRawData(chunk: Buffer): boolean {
     this.bytesOut += chunk.length
     return this.writer.write(chunk)
+  }
+
+  /** After commit nobody asks again: an open stream must not hold its prompt, which may be far larger than all else. */
+  #releaseBody(): void {
+    if (this.match?.route.continuation === true) return
+    this.received.releaseBody()
+    this.fields?.release()
   }
 
   #addExplain(headers: HeaderList): void {

@@ -134,7 +134,7 @@ export class RequestTelemetry implements Telemetry {
       status: x.status,
       code: x.error === null ? '' : x.error.code,
       detail: x.error?.detail ?? '',
-      bytesIn: x.received.body.length,
+      bytesIn: x.bytesIn,
       bytesOut: x.bytesOut,
       totalMs: x.totalMs,
       firstByteMs: x.firstByteMs,

@@ -19,6 +19,7 @@ const MAX_MODEL_BYTES = 512
 /** English prose has about four bytes a token; used only to choose targets, never to bill. */
 const BYTES_PER_TOKEN = 4
 
+const NOTHING = Buffer.alloc(0)
 const scanner = new JsonScanner(NAMES, ['image_url', 'input_audio'])
 
 export interface JsonLimits {
@@ -28,7 +29,8 @@ export interface JsonLimits {
 
 /** What Heddle reads of a JSON request without parsing it; offsets are into the body. */
 export class RequestFields implements RequestNeeds {
-  readonly body: Buffer
+  /** Empty once released. */
+  body: Buffer
   readonly model: string
   /** Span of the model's JSON string, quotes included. -1 = the body names no model. */
   readonly modelStart: number
@@ -72,6 +74,12 @@ export class RequestFields implements RequestNeeds {
       if (s.kind(i) !== 0) max = Math.max(max, Number(body.toString('latin1', s.start(i), s.end(i))) || 0)
     }
     this.maxTokens = max
+  }
+
+  /** No attempt will need the bytes again; what was read of them stays. */
+  release(): void {
+    this.body = NOTHING
+    this.#json = null
   }
 
   /** The parsed body; for conditions and rewriting policies only, since it costs as much as the rest of the request. */
