@@ -8,10 +8,10 @@ export interface Command {
   readonly env?: Readonly<Record<string, string>>
 }
 
-/** Full path of a program on PATH, or null. */
+/** Full path of a program on PATH, or null; npm's own folders are passed over, as what the user has is meant. */
 export const findProgram = (name: string): string | null => {
   const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin']
-  for (const folder of folders.filter((entry) => entry !== '')) {
+  for (const folder of folders.filter((entry) => entry !== '' && !entry.includes('node_modules'))) {
     try {
       accessSync(join(folder, name), constants.X_OK)
       return join(folder, name)
