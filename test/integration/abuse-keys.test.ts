@@ -67,7 +67,7 @@ interface Tree {
 
 const name = fc.integer({ min: 0, max: 400 }).map((n) => `n${n}`)
 const keys = fc.array(name, { maxLength: 60 })
-const tree = fc.memo<Tree>((depth) =>
+const tree: (depth?: number) => fc.Arbitrary<Tree> = fc.memo((depth: number) =>
   fc.record({ keys, children: depth <= 1 ? fc.constant([]) : fc.array(tree(depth - 1), { maxLength: 3 }) }),
 )
 
