@@ -15,8 +15,9 @@ const CALLS: ReadonlyMap<string, Endpoint> = new Map(
 )
 
 const SAFE_PATH = /^(?:\/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)+\/?$/
-const DOTS = /(?:^|\/)(?:\.|%2e){1,2}(?:\/|$)/i
-const ENCODED_SLASH = /%(?:2f|5c|00)/i
+// However often encoded, and with path parameters (RFC 3986 3.3), which some servers drop before they resolve dots.
+const DOTS = /(?:^|\/)(?:\.|%(?:25)*2e){1,2}(?:(?:;|%(?:25)*3b)[^/]*)?(?:\/|$)/i
+const ENCODED_SLASH = /%(?:25)*(?:2f|5c|00)/i
 
 /**
  * What a path asks for; null = no such path. Paths that could mean something else to a backend than they do here (dot

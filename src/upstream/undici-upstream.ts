@@ -11,11 +11,25 @@ export interface UndiciUpstreamOptions {
   readonly tls: { readonly ca: string | null; readonly serverName: string | null; readonly rejectUnauthorized: boolean }
 }
 
+/** Smaller bodies are not worth the iterator's detour (about 20 µs). */
+const LET_GO_BYTES = 16 * 1024
+
+/**
+ * undici keeps a request's body until its answer is complete. For a stream that is minutes, and the prompt may be most
+ * of what the stream costs in memory: handed over piece by piece, it is free once sent.
+ */
+function* handOver(holder: { body: Buffer | null }): Generator<Buffer> {
+  const { body } = holder
+  holder.body = null
+  yield body!
+}
+
 const CONNECT_CODES = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'EADDRNOTAVAIL', 'UND_ERR_CONNECT_TIMEOUT', 'ETIMEDOUT', 'EMFILE', 'ENFILE', 'ENOENT', 'EACCES', 'EINVAL'])
 const PROTOCOL = /^(HPE_|UND_ERR_(HEADERS_OVERFLOW|RES_|REQ_|INVALID))/
 const TLS = /^(ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO|EPROTO)/
 
 interface CodedError {
+  readonly name?: string
   readonly code?: string
   readonly message?: string
   readonly errors?: readonly CodedError[]
@@ -27,7 +41,7 @@ function faultOf(error: CodedError): UpstreamFault {
   const code = first.code ?? ''
   let kind: FaultKind = 'reset'
   if (CONNECT_CODES.has(code)) kind = 'connect'
-  else if (PROTOCOL.test(code)) kind = 'protocol'
+  else if (PROTOCOL.test(code) || first.name === 'HTTPParserError') kind = 'protocol'
   else if (TLS.test(code)) kind = 'tls'
   return { kind, detail: code === '' ? (first.message ?? 'unknown error') : code }
 }
@@ -36,6 +50,8 @@ class DispatchCall implements Call, Dispatcher.DispatchHandler {
   readonly #sink: UpstreamSink
   #controller: Dispatcher.DispatchController | null = null
   #over = false
+  /** Inside dispatch(): the caller does not have this call yet. */
+  starting = true
 
   constructor(sink: UpstreamSink) {
     this.#sink = sink
@@ -65,8 +81,22 @@ class DispatchCall implements Call, Dispatcher.DispatchHandler {
 
   onResponseError(_controller: Dispatcher.DispatchController | undefined, error: Error): void {
     if (this.#over) return
+    if (this.starting) {
+      // Told now, the failure would come before the call it is of.
+      queueMicrotask(() => this.onResponseError(_controller, error))
+      return
+    }
     this.#over = true
     this.#sink.onFault(faultOf(error as CodedError))
+  }
+
+  /** Fails without having been sent. */
+  refuse(detail: string): void {
+    queueMicrotask(() => {
+      if (this.#over) return
+      this.#over = true
+      this.#sink.onFault({ kind: 'protocol', detail })
+    })
   }
 
   abort(): void {
@@ -84,8 +114,24 @@ class DispatchCall implements Call, Dispatcher.DispatchHandler {
   }
 }
 
+const BAD_PATH = /[^\x21-\xff]/
+const BAD_VALUE = /[^\t\x20-\x7e\x80-\xff]/
+const NAME = /^[!#$%&'*+.^_`|~\w-]+$/
+const OF_THE_CONNECTION = new Set(['connection', 'keep-alive', 'transfer-encoding', 'content-length', 'upgrade', 'expect', 'trailer'])
+
+/** The header that cannot be sent, such as a key with a line break in it; null = all can (RFC 9110 5.5). */
+function unsendable(headers: readonly string[]): string | null {
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i]!
+    if (!NAME.test(name) || BAD_VALUE.test(headers[i + 1]!) || OF_THE_CONNECTION.has(name.toLowerCase())) return name
+  }
+  return null
+}
+
 export class UndiciUpstream implements Upstream {
   readonly #pool: Pool
+  /** Header lists that have been looked at: a provider's is the same for all its requests. */
+  readonly #sendable = new WeakSet<readonly string[]>()
 
   constructor(options: UndiciUpstreamOptions) {
     const { ca, serverName, rejectUnauthorized } = options.tls
@@ -111,11 +157,34 @@ export class UndiciUpstream implements Upstream {
 
   call(request: UpstreamRequest, sink: UpstreamSink): Call {
     const call = new DispatchCall(sink)
-    this.#pool.dispatch(
-      { path: request.path, method: request.method as Dispatcher.HttpMethod, headers: request.headers, body: request.body },
-      call,
-    )
+    const refusal = this.#refusal(request)
+    if (refusal !== null) {
+      call.refuse(refusal)
+      return call
+    }
+    let body: Dispatcher.DispatchOptions['body'] = request.body
+    let { headers } = request
+    if (request.longAnswer === true && request.body !== null && request.body.length > LET_GO_BYTES) {
+      headers = [...headers, 'content-length', String(request.body.length)]
+      // Typed for streams only, but any iterable is taken (undici Request, `isIterable`).
+      body = handOver({ body: request.body }) as unknown as typeof body
+    }
+    this.#pool.dispatch({ path: request.path, method: request.method as Dispatcher.HttpMethod, headers, body }, call)
+    call.starting = false
     return call
+  }
+
+  /**
+   * Why the request cannot be sent at all. To be known before undici does: a request that it refuses leaves the
+   * connection which it was meant for marked as busy for good.
+   */
+  #refusal({ path, headers }: UpstreamRequest): string | null {
+    if (BAD_PATH.test(path)) return 'path cannot be sent'
+    if (this.#sendable.has(headers)) return null
+    const name = unsendable(headers)
+    if (name !== null) return `header '${name}' cannot be sent`
+    this.#sendable.add(headers)
+    return null
   }
 
   async close(): Promise<void> {

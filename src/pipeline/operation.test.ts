@@ -1,0 +1,45 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { endpointOf } from './operation.ts'
+
+test.each([
+  ['POST', '/v1/chat/completions', 'chat', '/chat/completions'],
+  ['POST', '/chat/completions', 'chat', '/chat/completions'],
+  ['POST', '/v1/v1/responses', 'responses', '/responses'],
+  ['POST', '/v1/embeddings', 'embeddings', '/embeddings'],
+  ['POST', '/v1/completions', 'completions', '/completions'],
+  ['GET', '/v1/chat/completions', 'passthrough', '/chat/completions'],
+  ['DELETE', '/v1/files/file-1', 'passthrough', '/files/file-1'],
+  ['POST', '/v1/a.b/..c/c..', 'passthrough', '/a.b/..c/c..'],
+])('%s %s', (method, path, operation, upstreamPath) => {
+  expect(endpointOf(method, path)).toEqual({ kind: 'call', operation, upstreamPath })
+})
+
+test('models', () => {
+  expect(endpointOf('GET', '/v1/models')).toEqual({ kind: 'models', id: null })
+  expect(endpointOf('GET', '/v1/models/a%2Fb')).toEqual({ kind: 'models', id: 'a/b' })
+  expect(endpointOf('GET', '/v1/models/%zz')).toEqual({ kind: 'models', id: '%zz' })
+})
+
+test.each([
+  '/', '/v2/chat', '/admin', '/v1/../admin', '/v1/./x', '/v1/x/..', '/v1/%2e%2e/x', '/v1/%2E./x', '/v1/x%2f..%2fy', '/v1/x%5cy', '/v1/x%00', '/v1//x', '/v1/x y', '/v1/ü', '/v1/<x>', '/v1/..;/x', '/v1/x/..;a=b/y', '/v1/%2e%2e;/x', '/v1/.;/x', '/v1/%252e%252e/x', '/v1/x%252fy', '/v1/x\\y',
+])('no such path: %s', (path) => {
+  expect(endpointOf('GET', path)).toBeNull()
+})
+
+test('whatever passes stays below the provider’s base, however a backend reads it', () => {
+  const part = fc.constantFrom('..', '.', '%2e', '%2E%2e', '%2f', '%5c', '%252e', '/', '//', ';', ';x=y', 'files', 'a', '%41', '\\', '?')
+  fc.assert(
+    fc.property(fc.array(part, { maxLength: 8 }), (parts) => {
+      const endpoint = endpointOf('GET', `/v1/${parts.join('')}`)
+      if (endpoint?.kind !== 'call') return
+      // The most generous reader: decodes twice, drops path parameters, takes backslashes for slashes.
+      let read = endpoint.upstreamPath
+      for (let i = 0; i < 2; i++) read = decodeURIComponent(read)
+      read = read.replace(/;[^/]*/g, '').replaceAll('\\', '/')
+      expect(new URL(`http://h/base${read}`).pathname.startsWith('/base/')).toBe(true)
+      expect(read).not.toMatch(/\/\.{1,2}(?:\/|$)/)
+    }),
+    { numRuns: 2000 },
+  )
+})
