@@ -11,6 +11,8 @@ export interface UpstreamRequest {
   /** Flat list: name, value. Includes everything but host and content-length. */
   readonly headers: string[]
   readonly body: Buffer | null
+  /** The answer may stay open for long: the body should not be held until it ends. */
+  readonly longAnswer?: boolean
 }
 
 /**

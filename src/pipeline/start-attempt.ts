@@ -73,7 +73,7 @@ function upstreamRequest(x: Exchange, target: Target, body: Buffer | null): Upst
     const value = x.received.header(name)
     if (value !== undefined) headers = [...headers, name, value]
   }
-  return { method: x.received.method, path: provider.basePath + x.upstreamPath + joinQuery(provider.query, raw ? x.received.query : ''), headers, body }
+  return { method: x.received.method, path: provider.basePath + x.upstreamPath + joinQuery(provider.query, raw ? x.received.query : ''), headers, body, longAnswer: x.stream }
 }
 
 const joinQuery = (own: string, client: string): string => (client === '' || client === '?' ? own : own === '' ? client : `${own}&${client.slice(1)}`)
