@@ -287,7 +287,8 @@ export class AttemptLoop extends WheelTimer {
   tryContinue(broken: StreamAttempt): boolean {
     const x = this.#x
     const { target, text } = broken
-    if (text === null || text === '' || x.continued > 0 || !isContinuable(x.json())) return false
+    // Only chat streams keep their text; what is passed on as it comes has none.
+    if (typeof text !== 'string' || text === '' || x.continued > 0 || !isContinuable(x.json())) return false
     this.#continuing = { text, from: target, left: this.#plan.order.filter((t) => t !== target && t.health.ejectedUntil === 0) }
     if (!this.#continueWithNext()) return false
     x.continued++
