@@ -112,6 +112,10 @@ export class DataListener {
         if (isHttp2) {
           // The session reads what was unshifted by itself; resuming the socket would throw it away.
           this.#http2.emit('connection', socket)
+          // From then on the session reads below the socket, and only the end passes through it: a paused socket would
+          // never tell, and the calls of a client that is gone would go on.
+          socket.once('end', () => socket.destroy())
+          setImmediate(() => socket.resume())
           return
         }
         toHttp1!.call(this.#http1, socket)

@@ -12,6 +12,8 @@ export class NodeReceived implements Received {
   body: Buffer
   /** What became of it; null while its body is on its way. */
   exchange: Exchange | null = null
+  /** Nobody waits for the answer any more. Of HTTP/2 neither message nor answer would tell. */
+  gone = false
   readonly #req: IncomingMessage
   readonly #raw: readonly string[]
 

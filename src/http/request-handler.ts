@@ -55,6 +55,7 @@ export class RequestHandler {
     this.#parts.inflight(1)
     res.on('close', () => {
       this.#parts.inflight(-1)
+      received.gone = true
       const { exchange } = received
       if (exchange === null) return
       this.#open.remove(exchange)
@@ -76,7 +77,7 @@ export class RequestHandler {
 
   #refusal(req: IncomingMessage, received: NodeReceived): GatewayError | null {
     const { limits, gate } = this.#parts
-    const broken = unfitForHttp(req, received)
+    const broken = unfitForHttp(req, received, limits.headerBytes)
     if (broken !== null) return broken
     if (gate.refusing) return new GatewayError('draining', 'This instance is shutting down.', { retryAfterMs: 1000 })
     const overload = gate.overload()
@@ -145,7 +146,7 @@ export class RequestHandler {
   }
 
   #begin(received: NodeReceived, res: ServerResponse, draining: boolean): void {
-    if (res.destroyed) return
+    if (received.gone) return
     const reply = new NodeReply(res, draining && res.req.httpVersionMajor < 2)
     const exchange = new Exchange(this.#parts.services, received, reply)
     reply.client = exchange
@@ -156,6 +157,7 @@ export class RequestHandler {
 
   /** Answers without reading (more of) the body: what is still on its way would be taken for the next request. */
   #refuse(req: IncomingMessage, res: ServerResponse, received: NodeReceived, error: GatewayError): void {
+    if (received.gone) return
     this.#parts.refused(error)
     if (res.headersSent || res.destroyed) {
       res.destroy()
@@ -164,7 +166,7 @@ export class RequestHandler {
     const id = requestId(received.header('x-request-id'))
     const body = errorJson(error, id)
     const headers = ['content-type', 'application/json', 'x-request-id', id, 'content-length', String(Buffer.byteLength(body)), ...errorHeaders(error)]
-    if (isHttp2(req)) stopUpload(req, res as never)
+    if (isHttp2(req)) stopUpload(req, res as unknown as Http2ServerResponse)
     else {
       headers.push('connection', 'close')
       const { socket } = req
@@ -193,12 +195,20 @@ const isHttp2 = (req: IncomingMessage): boolean => req.httpVersionMajor === 2 &&
 
 /** Once the answer has left, the rest of the body is not wanted (RFC 9113 8.1). */
 function stopUpload(req: IncomingMessage, res: Http2ServerResponse): void {
-  if (!req.complete) res.once('finish', () => res.stream?.close(NO_ERROR))
+  const { stream } = res
+  if (!req.complete) stream.once('finish', () => stream.close(NO_ERROR))
+}
+
+/** HTTP/2 only advises its peer of the limit (RFC 9113 6.5.2), and holds it to 64 KiB. */
+function headBytes(raw: readonly string[]): number {
+  let bytes = 0
+  for (const text of raw) bytes += text.length
+  return bytes
 }
 
 /** What the parser lets pass although the message is not one that two readers would understand alike. */
-function unfitForHttp(req: IncomingMessage, received: NodeReceived): GatewayError | null {
-  if (isHttp2(req)) return null
+function unfitForHttp(req: IncomingMessage, received: NodeReceived, headerBytes: number): GatewayError | null {
+  if (isHttp2(req)) return headBytes(req.rawHeaders) > headerBytes ? new GatewayError('headers_too_large', `The headers are larger than ${headerBytes} bytes.`) : null
   if (req.httpVersionMajor !== 1) return new GatewayError('invalid_request', `HTTP/${req.httpVersion} is not spoken here.`)
   if (req.httpVersionMinor > 0 && received.header('host') === undefined) return new GatewayError('invalid_request', "The header 'host' is missing.")
   const coding = received.header('transfer-encoding')
