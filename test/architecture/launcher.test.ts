@@ -5,6 +5,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symli
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
+import { userEnv } from './user-env.ts'
 
 const root = join(import.meta.dirname, '..', '..')
 const folders: string[] = []
@@ -27,7 +28,7 @@ const packageWith = (code: string, modules = true): string => {
 /** The Node that a user has: where it is older than what Heddle needs, the launcher has to find the other one. */
 const USER_NODE = 'node'
 const userMajor = Number.parseInt(
-  spawnSync(USER_NODE, ['-p', 'process.versions.node'], { encoding: 'utf8' }).stdout,
+  spawnSync(USER_NODE, ['-p', 'process.versions.node'], { encoding: 'utf8', env: userEnv }).stdout,
   10,
 )
 
@@ -38,7 +39,10 @@ const WAITING = `
   console.log(process.pid)`
 
 const launch = async (folder: string): Promise<{ launcher: ChildProcess; pid: number }> => {
-  const launcher = spawn(USER_NODE, [join(folder, 'bin', 'heddle.mjs')], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const launcher = spawn(USER_NODE, [join(folder, 'bin', 'heddle.mjs')], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: userEnv,
+  })
   const [line] = (await once(launcher.stdout, 'data')) as [Buffer]
   return { launcher, pid: Number(line.toString()) }
 }
@@ -56,7 +60,7 @@ describe('bin/heddle.mjs', () => {
       for await (const chunk of process.stdin) text += chunk
       console.log(JSON.stringify([parseInt(process.versions.node), process.argv.slice(2), text]))`)
     const args = [join(folder, 'bin', 'heddle.mjs'), 'serve', '--x=1', 'a b']
-    const { stdout, stderr, status } = spawnSync(USER_NODE, args, { input: 'piped', encoding: 'utf8' })
+    const { stdout, stderr, status } = spawnSync(USER_NODE, args, { input: 'piped', encoding: 'utf8', env: userEnv })
     expect(stderr).toBe('')
     const [major, argv, input] = JSON.parse(stdout) as [number, string[], string]
     expect(major).toBeGreaterThanOrEqual(26)
@@ -67,7 +71,7 @@ describe('bin/heddle.mjs', () => {
 
   test('hands on the exit status', () => {
     const folder = packageWith('process.exit(3)')
-    expect(spawnSync(USER_NODE, [join(folder, 'bin', 'heddle.mjs')]).status).toBe(3)
+    expect(spawnSync(USER_NODE, [join(folder, 'bin', 'heddle.mjs')], { env: userEnv }).status).toBe(3)
   })
 
   test.each([
@@ -96,7 +100,7 @@ describe('bin/heddle.mjs', () => {
     const folder = packageWith(WAITING)
     // What npm does: a shell that waits, with the names of script and package in the environment.
     const command = `node ${join(folder, 'bin', 'heddle.mjs')}; exit $?`
-    const env = { ...process.env, npm_lifecycle_event: 'start', npm_package_name: 'heddle' }
+    const env = { ...userEnv, npm_lifecycle_event: 'start', npm_package_name: 'heddle' }
     const shell = spawn('sh', ['-c', command], { stdio: ['ignore', 'pipe', 'inherit'], env })
     const [line] = (await once(shell.stdout, 'data')) as [Buffer]
     shell.kill('SIGTERM')
@@ -106,13 +110,16 @@ describe('bin/heddle.mjs', () => {
 
   test('keeps what it compiled for the next start, inside the package', () => {
     const folder = packageWith('console.log(1)')
-    spawnSync(USER_NODE, [join(folder, 'bin', 'heddle.mjs')])
+    spawnSync(USER_NODE, [join(folder, 'bin', 'heddle.mjs')], { env: userEnv })
     expect(existsSync(join(folder, '.cache'))).toBe(true)
   })
 
   test.skipIf(userMajor >= 26)('says what is missing when there is no Node to run with', () => {
     const folder = packageWith('console.log(1)', false)
-    const { stderr, status } = spawnSync(USER_NODE, [join(folder, 'bin', 'heddle.mjs')], { encoding: 'utf8' })
+    const { stderr, status } = spawnSync(USER_NODE, [join(folder, 'bin', 'heddle.mjs')], {
+      encoding: 'utf8',
+      env: userEnv,
+    })
     expect(stderr).toMatch(/^heddle: needs Node 26 or newer \(this is v\d+.*npm ci.*\n$/)
     expect(status).toBe(1)
   })

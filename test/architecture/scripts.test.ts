@@ -12,6 +12,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
+import { userEnv } from './user-env.ts'
 
 const root = join(import.meta.dirname, '..', '..')
 const folders: string[] = []
@@ -29,13 +30,8 @@ const folderWith = (files: Readonly<Record<string, string>>): string => {
   return folder
 }
 
-/** This test runs inside vitest itself, whose variables would change how another one behaves. */
-const cleanEnv = Object.fromEntries(
-  Object.entries(process.env).filter(([name]) => !/^(?:VITEST|TEST$|NODE_ENV$|CI$|NODE_OPTIONS$|npm_)/.test(name)),
-)
-
 const run = (script: string, args: readonly string[] = []) =>
-  spawnSync('node', [script, ...args], { encoding: 'utf8', env: cleanEnv })
+  spawnSync('node', [script, ...args], { encoding: 'utf8', env: userEnv })
 
 describe('scripts/test.mjs', () => {
   const lastLine = (text: string): string => text.trimEnd().split('\n').at(-1) ?? ''
