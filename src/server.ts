@@ -16,6 +16,7 @@ import { ConfigError, formatProblem } from './config/problem.ts'
 import { SIM_BASE_URL } from './config/sim-url.ts'
 import { watchConfig } from './config/watch.ts'
 import { systemClock } from './core/clock.ts'
+import { sleep } from './core/sleep.ts'
 import { PRESETS } from './providers/presets.ts'
 import { HealthTable } from './routing/health.ts'
 import { slotKeys } from './server/compile.ts'
@@ -73,7 +74,7 @@ class Server implements RunningServer, AdminState {
   #stopping: Promise<number> | null = null
   #reloading: Promise<boolean> = Promise.resolve(true)
   #lastError: string | null = null
-  #loadedAt = Date.now()
+  #loadedAt = systemClock.now()
 
   constructor(options: ServeOptions, loaded: LoadedConfig) {
     this.#options = options
@@ -203,7 +204,7 @@ class Server implements RunningServer, AdminState {
     if (JSON.stringify(loaded.config.server) !== JSON.stringify(this.#config.server)) this.#log('warn', {}, 'changes below `server:` need a restart')
     const before = this.#config.hash
     this.#loaded = loaded
-    this.#loadedAt = Date.now()
+    this.#loadedAt = systemClock.now()
     this.#lastError = null
     await this.#watcher?.setFiles(loaded.files)
     this.#log('info', { config: loaded.config.hash, before }, 'configuration loaded')
@@ -293,7 +294,7 @@ class Server implements RunningServer, AdminState {
     this.#log('info', { max_ms: drain.maxMs }, 'draining')
     this.#watcher?.close()
     await this.#fleet.beginDrain()
-    if (drain.propagationMs > 0) await new Promise((resolve) => setTimeout(resolve, drain.propagationMs))
+    if (drain.propagationMs > 0) await sleep(drain.propagationMs)
     const cut = await this.#fleet.drain(drain.maxMs)
     await this.#admin.close()
     await this.#sim?.close()

@@ -3,9 +3,9 @@
  */
 export interface Clock {
   /** Wall clock, epoch ms. For TTLs and windows shared between processes. */
-  now(): number
+  readonly now: () => number
   /** Never goes back; ms, the same origin in every thread of the process. For latencies and deadlines. */
-  monotonic(): number
+  readonly monotonic: () => number
 }
 
 const origin = performance.timeOrigin

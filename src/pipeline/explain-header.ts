@@ -17,5 +17,5 @@ export function explainHeader(x: Exchange, match: RouteMatch, plan: Plan): strin
     config: x.snapshot.config.hash,
   })
   const ascii = text.replace(/[^\x20-\x7e]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`)
-  return ascii.length <= MAX_BYTES ? ascii : `${JSON.stringify({ request_id: x.id, route: match.route.name, truncated: true })}`
+  return ascii.length <= MAX_BYTES ? ascii : JSON.stringify({ request_id: x.id, route: match.route.name, truncated: true })
 }

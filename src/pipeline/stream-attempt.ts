@@ -197,25 +197,16 @@ export class StreamAttempt extends Attempt {
     }
     this.events++
     switch (this.#dialect.judge(bytes, this.committed)) {
-      case 'content': {
-        this.#opened = true
-        this.#noteUsage(this.#dialect.usage(bytes))
-        if (this.#finishEnds && !this.#finished) this.#finished = this.#dialect.finished(bytes)
-        if (this.text !== null) this.#keepText(bytes)
-        if (!this.committed && !this.#ready) {
-          this.#ready = true
-          this.noteFirstToken()
-        }
+      case 'content':
+        this.#content(bytes)
         return STEP.keep
-      }
       case 'usage':
         this.#noteUsage(this.#dialect.usage(bytes))
         return this.#dropUsage ? STEP.drop : STEP.keep
       case 'note':
         return STEP.keep
       case 'start':
-        this.#opened = true
-        if (this.#finishEnds && !this.#finished) this.#finished = this.#dialect.finished(bytes)
+        this.#open(bytes)
         return STEP.keep
       case 'end':
         this.#noteUsage(this.#dialect.usage(bytes))
@@ -229,6 +220,21 @@ export class StreamAttempt extends Attempt {
         this.events--
         return this.#refuse(this.classify(200, parseEvent(bytes)))
     }
+  }
+
+  /** An event of the answer proper, with or without content. */
+  #open(bytes: Buffer): void {
+    this.#opened = true
+    if (this.#finishEnds && !this.#finished) this.#finished = this.#dialect.finished(bytes)
+  }
+
+  #content(bytes: Buffer): void {
+    this.#open(bytes)
+    this.#noteUsage(this.#dialect.usage(bytes))
+    if (this.text !== null) this.#keepText(bytes)
+    if (this.committed || this.#ready) return
+    this.#ready = true
+    this.noteFirstToken()
   }
 
   #refuse(failure: AttemptFailure): Step {

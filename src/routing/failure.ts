@@ -63,41 +63,79 @@ const failure = (kind: FailureKind, reason: string, status: number, retryable: b
   error,
 })
 
+/** What a provider said, cleaned, and everything that is decided from it. */
+interface Said extends ProviderError {
+  readonly code: string
+  readonly type: string
+  /** Status of the answer, and what it stands for: an error inside a 200 names its own. */
+  readonly status: number
+  readonly shown: number
+  readonly reason: string
+  readonly words: string
+  readonly detail: string
+  readonly wait: number | undefined
+}
+
 /** An HTTP answer with an error status, or an error inside a 200 (status 200 then). */
 export function classifyAnswer(status: number, headers: UpstreamHeaders, body: unknown, context: FailureContext): AttemptFailure {
   const raw = errorOf(body)
   const clean = (text: string): string => cleanMessage(text, context.secrets)
-  const e = { ...raw, code: clean(raw.code).slice(0, 100), type: clean(raw.type), message: clean(raw.message), param: raw.param === null ? null : clean(raw.param).slice(0, 200) }
-  const shown = status === 200 ? e.status || statusOfType(e.type, e.code) : status
-  const wait = retryAfterMs(headers, body, context.now)
-  const reason = status === 200 ? `error_in_200${e.code || e.type ? `_${slug(e.code || e.type)}` : ''}` : `http_${status}`
-  const words = `${e.code} ${e.type} ${e.message}`
-  const detail = `${context.target}: ${words.slice(0, 300)}`
-  if (shown === 401 || shown === 403 || shown === 402 || (shown === 429 && QUOTA.test(words))) {
-    const code: ErrorCode = shown === 429 ? 'upstream_rate_limited' : 'upstream_auth'
-    const message = shown === 429 ? 'The provider reports that its quota is used up.' : 'The provider refused the gateway.'
-    // The provider's text may quote the key: it goes nowhere but, cleaned, to the log.
-    return failure('dead', reason, status, true, new GatewayError(code, message, { detail, ...(shown === 429 ? { publicCode: 'insufficient_quota' } : {}) }))
+  const [code, type, message] = [clean(raw.code).slice(0, 100), clean(raw.type), clean(raw.message)]
+  const words = `${code} ${type} ${message}`
+  const suffix = code || type ? `_${slug(code || type)}` : ''
+  const said: Said = {
+    code,
+    type,
+    message,
+    param: raw.param === null ? null : clean(raw.param).slice(0, 200),
+    status,
+    shown: status === 200 ? raw.status || statusOfType(type, code) : status,
+    reason: status === 200 ? `error_in_200${suffix}` : `http_${status}`,
+    words,
+    detail: `${context.target}: ${words.slice(0, 300)}`,
+    wait: retryAfterMs(headers, body, context.now),
   }
+  return refusedGateway(said) ?? refusedRequest(said) ?? overloadedOrBroken(said, context) ?? otherAnswer(said)
+}
+
+/** Credentials or account: the provider's text may quote the key, so it goes nowhere but, cleaned, to the log. */
+function refusedGateway({ shown, words, reason, status, detail }: Said): AttemptFailure | null {
+  if (shown === 429 && QUOTA.test(words)) {
+    return failure('dead', reason, status, true, new GatewayError('upstream_rate_limited', 'The provider reports that its quota is used up.', { detail, publicCode: 'insufficient_quota' }))
+  }
+  const refusal = new GatewayError('upstream_auth', 'The provider refused the gateway.', { detail })
+  if (shown === 401 || shown === 402 || shown === 403) return failure('dead', reason, status, true, refusal)
   // No reason to rest the target: a message can quote what a client wrote.
-  if (shown === 400 && BAD_KEY.test(words)) return failure('missing', reason, status, true, new GatewayError('upstream_auth', 'The provider refused the gateway.', { detail }))
-  if (shown === 400 || shown === 413 || shown === 422) {
-    if (CONTEXT.test(words)) return failure('context', reason, status, false, passed('context_length_exceeded', 400, e, 'context_length_exceeded', detail))
-    if (CONTENT.test(words)) return failure('content', reason, status, false, passed('content_filter', 400, e, 'content_filter', detail))
-  }
+  return shown === 400 && BAD_KEY.test(words) ? failure('missing', reason, status, true, refusal) : null
+}
+
+/** The request's own fault, where a fallback may still help. */
+function refusedRequest(said: Said): AttemptFailure | null {
+  const { shown, words, reason, status, detail, code } = said
+  if (shown === 404) return failure('missing', reason, status, true, passed('model_not_found', 404, said, code || 'model_not_found', detail))
+  if (shown !== 400 && shown !== 413 && shown !== 422) return null
+  if (CONTEXT.test(words)) return failure('context', reason, status, false, passed('context_length_exceeded', 400, said, 'context_length_exceeded', detail))
+  if (CONTENT.test(words)) return failure('content', reason, status, false, passed('content_filter', 400, said, 'content_filter', detail))
+  return null
+}
+
+function overloadedOrBroken({ shown, words, reason, status, detail, code, type, wait }: Said, context: FailureContext): AttemptFailure | null {
   if (shown === 429) {
     return failure('busy', reason, status, true, new GatewayError('upstream_rate_limited', 'The provider is rate limiting this model.', { retryAfterMs: wait, detail, publicCode: 'rate_limit_exceeded' }))
   }
-  if (shown === 404) return failure('missing', reason, status, true, passed('model_not_found', 404, e, e.code || 'model_not_found', detail))
   // A request error can quote the request: there only the names tell, or clients could count failures against a target.
-  const overloaded = OVERLOAD.test(shown >= 400 && shown < 500 ? `${e.code} ${e.type}` : words)
-  if (context.statuses.includes(shown) || shown >= 500 || overloaded) {
-    const code: ErrorCode = shown === 503 || shown === 529 || overloaded ? 'upstream_unavailable' : shown === 504 || shown === 408 ? 'upstream_timeout' : 'upstream_error'
-    const retryable = context.statuses.includes(shown) || overloaded
-    const error = new GatewayError(code, 'The provider failed to answer.', { retryAfterMs: wait, detail })
-    return failure(wait !== undefined && retryable ? 'busy' : 'failure', reason, status, retryable, error)
-  }
-  if (shown >= 400) return failure('client', reason, status, false, passed('invalid_request', shown, e, e.code || 'invalid_request', detail))
+  const overloaded = OVERLOAD.test(shown >= 400 && shown < 500 ? `${code} ${type}` : words)
+  const retryable = overloaded || context.statuses.includes(shown)
+  if (!retryable && shown < 500) return null
+  const error = new GatewayError(overloaded ? 'upstream_unavailable' : (CODE_OF_STATUS[shown] ?? 'upstream_error'), 'The provider failed to answer.', { retryAfterMs: wait, detail })
+  return failure(wait !== undefined && retryable ? 'busy' : 'failure', reason, status, retryable, error)
+}
+
+const CODE_OF_STATUS: Readonly<Record<number, ErrorCode>> = { 408: 'upstream_timeout', 503: 'upstream_unavailable', 504: 'upstream_timeout', 529: 'upstream_unavailable' }
+
+function otherAnswer(said: Said): AttemptFailure {
+  const { shown, reason, status, detail, code } = said
+  if (shown >= 400) return failure('client', reason, status, false, passed('invalid_request', shown, said, code || 'invalid_request', detail))
   return failure('failure', reason, status, true, new GatewayError('upstream_invalid_response', `The provider answered with status ${status}.`, { detail }))
 }
 

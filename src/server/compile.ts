@@ -36,12 +36,12 @@ export function compileSnapshot(config: HeddleConfig, parts: CompileParts): Snap
     for (const drop of held.splice(0)) drop()
   }
   try {
-    const configs = new Map(config.providers.map((p) => [p.name, p]))
+    const configs = new Map(config.providers.map((p) => [p.name, p] as const))
     const table = new RouteTable(config, {
       provider(provider) {
-        const { upstream, release: drop } = parts.pool.acquire(upstreamKey(provider, config, parts.simUrl))
-        held.push(drop)
-        return compileProvider(provider, upstream, parts)
+        const lease = parts.pool.acquire(upstreamKey(provider, config, parts.simUrl))
+        held.push(() => lease.release())
+        return compileProvider(provider, lease.upstream, parts)
       },
       health(target: string, rules: { readonly breaker: BreakerConfig }) {
         const provider = configs.get(target.slice(0, target.indexOf('/')))!

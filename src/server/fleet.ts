@@ -2,6 +2,7 @@ import { Worker as Thread } from 'node:worker_threads'
 import type { FamilySnapshot } from '../telemetry/metrics.ts'
 import type { Command, Report } from './messages.ts'
 import { systemClock } from '../core/clock.ts'
+import { atMost, sleep } from '../core/sleep.ts'
 import { Worker, type ConfigUpdate, type WorkerInit } from './worker.ts'
 
 /** A worker as the main thread sees it, in this thread or in another. */
@@ -84,15 +85,6 @@ const STUCK_MS = 3000
 /** A worker that dies this young would die again at once. */
 const YOUNG_MS = 1000
 
-/** null when it takes longer. */
-function atMost<T>(ms: number, promise: Promise<T>): Promise<T | null> {
-  let timer: NodeJS.Timeout
-  const late = new Promise<null>((resolve) => {
-    timer = setTimeout(() => resolve(null), ms)
-  })
-  return Promise.race([promise, late]).finally(() => clearTimeout(timer))
-}
-
 /** All workers of the process behind one port. */
 export class Fleet {
   readonly #init: WorkerInit
@@ -120,12 +112,13 @@ export class Fleet {
       // Before the first listen() the start fails as a whole.
       if (this.#stopping || this.#port === 0) return
       this.#onLost(error)
-      setTimeout(() => this.#replace(handle), systemClock.monotonic() - born < YOUNG_MS ? YOUNG_MS : 0)
+      void this.#replace(handle, systemClock.monotonic() - born < YOUNG_MS ? YOUNG_MS : 0)
     })
     return handle
   }
 
-  #replace(lost: Handle): void {
+  async #replace(lost: Handle, waitMs: number): Promise<void> {
+    await sleep(waitMs)
     const at = this.#handles.indexOf(lost)
     if (at < 0 || this.#stopping) return
     const next = this.#spawn()

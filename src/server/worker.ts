@@ -7,6 +7,7 @@ import type { FamilySnapshot } from '../telemetry/metrics.ts'
 import { GatewayError } from '../core/errors.ts'
 import { systemClock, systemRandom } from '../core/clock.ts'
 import { everyUnref } from '../core/every.ts'
+import { atMost, sleep } from '../core/sleep.ts'
 import { LineWriter } from '../core/line-writer.ts'
 import { TimerWheel } from '../core/wheel.ts'
 import { DataListener } from '../http/data-listener.ts'
@@ -63,8 +64,8 @@ export class Worker implements Gate {
     this.#log = new LineWriter(STDOUT, init.reusePort)
     this.#health = new HealthTable(init.health)
     this.#snapshot = this.#compile(init)
-    this.#telemetry = new RequestTelemetry(this.#metrics, server.log.access ? this.#log : null, () => Date.now())
-    const worker = this
+    this.#telemetry = new RequestTelemetry(this.#metrics, server.log.access ? this.#log : null, systemClock.now)
+    const current = (): Snapshot => this.#snapshot
     const services: Services = {
       clock: systemClock,
       random: systemRandom,
@@ -72,7 +73,7 @@ export class Worker implements Gate {
       telemetry: this.#telemetry,
       limits: server.limits,
       loop: this,
-      current: () => worker.#snapshot,
+      current,
       log: (level, fields, message) => this.#log.write(logLine(server.log.level, level, fields, message)),
     }
     this.#handler = new RequestHandler({
@@ -88,7 +89,7 @@ export class Worker implements Gate {
 
   #compile(update: ConfigUpdate): Snapshot {
     const { simUrl, version } = this.#init
-    return compileSnapshot(update.config, { pool: this.#pool, health: this.#health, slots: update.slots, simUrl, version, now: Date.now() })
+    return compileSnapshot(update.config, { pool: this.#pool, health: this.#health, slots: update.slots, simUrl, version, now: systemClock.now() })
   }
 
   #watchLoop(): void {
@@ -187,7 +188,7 @@ export class Worker implements Gate {
     const closed = this.#listener.close()
     if (this.#inflight > 0) this.#listener.destroy()
     // The last answers are on their way: their sockets get a moment, then nothing more is waited for.
-    await Promise.race([closed, delay(FLUSH_MS)])
+    await Promise.race([closed, sleep(FLUSH_MS, false)])
     this.#listener.destroy()
     await this.#log.flush()
     return cut
@@ -196,18 +197,11 @@ export class Worker implements Gate {
   /** Resolves when no request is open, or after maxMs. */
   async #idle(maxMs: number): Promise<void> {
     if (this.#inflight === 0) return
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, maxMs)
-      this.#onIdle = () => {
-        clearTimeout(timer)
-        resolve()
-      }
+    const idle = new Promise<void>((resolve) => {
+      this.#onIdle = resolve
     })
+    await atMost(maxMs, idle)
     this.#onIdle = null
   }
 }
 
-const delay = (ms: number): Promise<void> =>
-  new Promise((resolve) => {
-    setTimeout(resolve, ms).unref()
-  })

@@ -87,7 +87,7 @@ class DispatchCall implements Call, Dispatcher.DispatchHandler {
       return
     }
     this.#over = true
-    this.#sink.onFault(faultOf(error as CodedError))
+    this.#sink.onFault(faultOf(error))
   }
 
   /** Fails without having been sent. */
@@ -167,7 +167,7 @@ export class UndiciUpstream implements Upstream {
     if (request.longAnswer === true && request.body !== null && request.body.length > LET_GO_BYTES) {
       headers = [...headers, 'content-length', String(request.body.length)]
       // Typed for streams only, but any iterable is taken (undici Request, `isIterable`).
-      body = handOver({ body: request.body }) as unknown as typeof body
+      body = handOver({ body: request.body }) as never
     }
     this.#pool.dispatch({ path: request.path, method: request.method as Dispatcher.HttpMethod, headers, body }, call)
     call.starting = false

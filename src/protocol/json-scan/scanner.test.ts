@@ -145,6 +145,6 @@ test('reads SSE events of every form', () => {
 })
 
 test('wasm.ts is what assembly/index.ts compiles to', async () => {
-  const { compile } = (await import(new URL('./build.mjs', import.meta.url).href)) as { compile(): Promise<string> }
-  expect(await compile()).toContain(WASM_BASE64)
+  const build = (await import(new URL('./build.mjs', import.meta.url).href)) as { compile(): Promise<string> }
+  expect(await build.compile()).toContain(WASM_BASE64)
 })

@@ -78,7 +78,7 @@ export class JsonScanner {
           throw new Error('json scanner aborted')
         },
       },
-    }).exports as unknown as Exports
+    }).exports as Exports
     this.#wasm = wasm
     this.#view()
     this.#input = wasm.inputAt()

@@ -126,20 +126,34 @@ function missing(param: string, what: string): GatewayError {
   return new GatewayError('invalid_request', `The field '${param}' must be ${what}.`, { param })
 }
 
+const LIST_OR_TEXT = [QUOTE, OPEN_BRACKET] as const
+
+interface FieldRule {
+  readonly slot: number
+  readonly name: string
+  /** First bytes that a value may have; 0 = it may be absent. */
+  readonly kinds: readonly number[]
+  readonly what: string
+}
+
+const STREAM_RULES: readonly FieldRule[] = [
+  { slot: STREAM, name: 'stream', kinds: [0, LETTER_T, LETTER_F, LETTER_N], what: 'true or false' },
+  { slot: STREAM_OPTIONS, name: 'stream_options', kinds: [0, OPEN_BRACE, LETTER_N], what: 'an object' },
+]
+const RULES: Readonly<Record<Operation, readonly FieldRule[]>> = {
+  chat: [...STREAM_RULES, { slot: MESSAGES, name: 'messages', kinds: [OPEN_BRACKET], what: 'a list of messages' }],
+  completions: [...STREAM_RULES, { slot: PROMPT, name: 'prompt', kinds: [0, LETTER_N, ...LIST_OR_TEXT], what: 'a string or a list' }],
+  embeddings: [...STREAM_RULES, { slot: INPUT, name: 'input', kinds: LIST_OR_TEXT, what: 'a string or a list' }],
+  responses: [...STREAM_RULES, { slot: INPUT, name: 'input', kinds: [0, ...LIST_OR_TEXT], what: 'a string or a list' }],
+  passthrough: [],
+}
+
 function checkTypes(operation: Operation): void {
   const model = scanner.kind(MODEL)
-  if (model !== 0 && (model !== QUOTE || scanner.end(MODEL) - scanner.start(MODEL) < 3)) throw missing('model', 'a string, the name of a model')
-  if (scanner.end(MODEL) - scanner.start(MODEL) > MAX_MODEL_BYTES) throw missing('model', `at most ${MAX_MODEL_BYTES} bytes long`)
-  if (operation === 'passthrough') return
-  const stream = scanner.kind(STREAM)
-  if (stream !== 0 && stream !== LETTER_T && stream !== LETTER_F && stream !== LETTER_N) throw missing('stream', 'true or false')
-  const options = scanner.kind(STREAM_OPTIONS)
-  if (options !== 0 && options !== OPEN_BRACE && options !== LETTER_N) throw missing('stream_options', 'an object')
-  const text = (i: number): boolean => scanner.kind(i) === QUOTE || scanner.kind(i) === OPEN_BRACKET
-  if (operation === 'chat' && scanner.kind(MESSAGES) !== OPEN_BRACKET) throw missing('messages', 'a list of messages')
-  if (operation === 'completions' && scanner.kind(PROMPT) !== 0 && scanner.kind(PROMPT) !== LETTER_N && !text(PROMPT)) throw missing('prompt', 'a string or a list')
-  if (operation === 'embeddings' && !text(INPUT)) throw missing('input', 'a string or a list')
-  if (operation === 'responses' && scanner.kind(INPUT) !== 0 && !text(INPUT)) throw missing('input', 'a string or a list')
+  const length = scanner.end(MODEL) - scanner.start(MODEL)
+  if (model !== 0 && (model !== QUOTE || length < 3)) throw missing('model', 'a string, the name of a model')
+  if (length > MAX_MODEL_BYTES) throw missing('model', `at most ${MAX_MODEL_BYTES} bytes long`)
+  for (const { slot, name, kinds, what } of RULES[operation]) if (!kinds.includes(scanner.kind(slot))) throw missing(name, what)
 }
 
 function jsonError(body: Buffer, code: number, limits: JsonLimits): GatewayError {
