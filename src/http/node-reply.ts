@@ -1,19 +1,25 @@
 import type { ServerResponse } from 'node:http'
+import type { Http2ServerResponse } from 'node:http2'
 import type { ClientSide, HeaderList, ReplyWriter } from '../contracts/http.ts'
 
 /** The answer's side of one request of node:http, or of node:http2 through its compatible interface. */
 export class NodeReply implements ReplyWriter {
   readonly #res: ServerResponse
   readonly #close: boolean
+  readonly #stallMs: number
   #ended = false
   #listening = false
   /** Who is told when the client reads again. */
   client: ClientSide | null = null
 
-  /** close: tell the client that this connection ends with the answer (draining). HTTP/1.1 only. */
-  constructor(res: ServerResponse, close: boolean) {
+  /**
+   * close: tell the client that this connection ends with the answer (draining); HTTP/1.1 only.
+   * stallMs: a client that takes nothing of a finished answer for this long is dropped.
+   */
+  constructor(res: ServerResponse, close: boolean, stallMs: number) {
     this.#res = res
     this.#close = close
+    this.#stallMs = stallMs
   }
 
   get open(): boolean {
@@ -26,6 +32,7 @@ export class NodeReply implements ReplyWriter {
     headers.push('content-length', String(typeof body === 'string' ? Buffer.byteLength(body) : body.length))
     this.#writeHead(status, headers)
     this.#res.end(body)
+    this.#boundFlush()
   }
 
   head(status: number, headers: HeaderList): void {
@@ -57,6 +64,18 @@ export class NodeReply implements ReplyWriter {
     this.#ended = true
     if (chunk === undefined) this.#res.end()
     else this.#res.end(chunk)
+    this.#boundFlush()
+  }
+
+  /**
+   * The pipeline is done, but the answer may still lie here: nobody else would notice a client that never reads it.
+   * Node counts bytes that leave as activity, and sets its own timeout for the connection's next request.
+   */
+  #boundFlush(): void {
+    const res = this.#res as ServerResponse | Http2ServerResponse
+    const out = 'stream' in res ? res.stream : res.socket
+    if (out === null || out === undefined || out.writableLength === 0) return
+    out.setTimeout(this.#stallMs, () => out.destroy())
   }
 
   destroy(): void {

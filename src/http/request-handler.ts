@@ -147,7 +147,7 @@ export class RequestHandler {
 
   #begin(received: NodeReceived, res: ServerResponse, draining: boolean): void {
     if (received.gone) return
-    const reply = new NodeReply(res, draining && res.req.httpVersionMajor < 2)
+    const reply = new NodeReply(res, draining && res.req.httpVersionMajor < 2, this.#parts.limits.clientStallMs)
     const exchange = new Exchange(this.#parts.services, received, reply)
     reply.client = exchange
     received.exchange = exchange
