@@ -131,7 +131,12 @@ export class AttemptLoop extends WheelTimer {
     const price = cost(target, this.#x)
     if (!hedgeBudget.take(this.#route.name, hedge, Number.isFinite(price) ? price : 0, this.#x.services.clock.monotonic())) return
     this.#x.hedged = true
-    this.#hedge = startAttempt(this.#x, target, this.#match, { hedge: true })
+    try {
+      this.#hedge = startAttempt(this.#x, target, this.#match, { hedge: true })
+    } catch (error) {
+      // The first attempt is under way: the request does not depend on this one.
+      this.#x.services.log('error', { request_id: this.#x.id, err: String(error) }, 'hedge failed to start')
+    }
   }
 
   // ── what attempts report ──────────────────────────────────────────────────
@@ -246,7 +251,13 @@ export class AttemptLoop extends WheelTimer {
   #attemptAfter(ms: number): void {
     this.#wait = new CallbackTimer(() => {
       this.#wait = null
-      if (!this.#x.over) this.#attempt()
+      if (this.#x.over) return
+      try {
+        this.#attempt()
+      } catch (error) {
+        // Out of a timer it would end the process, with everybody else's requests.
+        this.#x.fail(GatewayError.from(error))
+      }
     })
     this.#x.services.wheel.arm(this.#wait, ms)
   }

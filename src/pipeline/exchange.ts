@@ -194,8 +194,11 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
   onStreamBroken(attempt: Attempt, failure: AttemptFailure): void {
     if (this.over) return
     this.usage = attempt.usage
-    if (this.#loop?.tryContinue(attempt as StreamAttempt) === true) return
-    this.fail(streamInterrupted(failure))
+    try {
+      if (this.#loop?.tryContinue(attempt as StreamAttempt) !== true) this.fail(streamInterrupted(failure))
+    } catch (error) {
+      this.fail(GatewayError.from(error))
+    }
   }
 
   onAttemptDone(attempt: Attempt): void {

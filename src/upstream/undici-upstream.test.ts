@@ -1,5 +1,5 @@
 import { createServer } from 'node:http'
-import type { RequestListener } from 'node:http'
+import type { RequestListener, ServerResponse } from 'node:http'
 import { createServer as createRaw } from 'node:net'
 import type { AddressInfo, Socket } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
@@ -128,10 +128,10 @@ test('abort closes the socket and is the last that is heard', async () => {
 
 test('a call aborted while it waits for a connection is never sent', async () => {
   let requests = 0
-  let release: (() => void) | undefined
+  const held = Promise.withResolvers<ServerResponse>()
   const origin = await listen((_req, res) => {
     requests++
-    if (requests === 1) release = () => res.end()
+    if (requests === 1) held.resolve(res)
     else res.end()
   })
   const upstream = upstreamFor(origin)
@@ -139,8 +139,8 @@ test('a call aborted while it waits for a connection is never sent', async () =>
   const silent: UpstreamSink = { onHead: () => {}, onData: () => {}, onEnd: () => {}, onFault: () => {} }
   const waiting = upstream.call(request, silent)
   waiting.abort()
-  while (release === undefined) await new Promise((resolve) => setImmediate(resolve))
-  release()
+  const answer = await held.promise
+  answer.end()
   await first
   await run(upstream)
   expect(requests).toBe(2)

@@ -34,7 +34,7 @@ async function expectRefused(body: string | Buffer, status: number, code: string
   const reply = await send(body, headers, path)
   expectEnvelope({ status: reply.status, headers: reply.headers as Record<string, string>, body: reply.text }, status, code)
   expect(sim.stats().requests).toBe(before)
-  return reply.json<{ error: { message: string; param: string | null } }>().error
+  return (reply.json() as { error: { message: string; param: string | null } }).error
 }
 
 const messages = '"messages":[{"role":"user","content":"hi"}]'
@@ -302,7 +302,8 @@ describe('headers', () => {
   })
 
   test('a harmless request id is kept', async () => {
-    expect((await send('{', { 'x-request-id': 'trace:7f/1' })).json<{ error: { request_id: string } }>().error.request_id).toBe('trace:7f/1')
+    const reply = await send('{', { 'x-request-id': 'trace:7f/1' })
+    expect((reply.json() as { error: { request_id: string } }).error.request_id).toBe('trace:7f/1')
   })
 
   test('bytes above ASCII in a forwarded header harm neither request nor target', async () => {

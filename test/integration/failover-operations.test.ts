@@ -75,7 +75,7 @@ describe('responses', () => {
   test('a body fails over like a stream', async () => {
     const reply = await call(`${gateway.url}/v1/responses`, { body: { model: 'responses-1', input: 'x' } })
     expect([reply.status, by(reply.headers)]).toEqual([200, 'second'])
-    expect(reply.json<{ object: string }>().object).toBe('response')
+    expect((reply.json() as { object: string }).object).toBe('response')
   })
 })
 
@@ -93,7 +93,7 @@ describe('completions and embeddings', () => {
 
   test.each(['status=500', 'html', 'stall', 'auth_401'] as const)('embeddings: %s', async (fault) => {
     const reply = await call(`${gateway.url}/v1/embeddings`, { body: { model: modelOf('embeddings', fault), input: ['a', 'b'] } })
-    expect([reply.status, by(reply.headers), reply.json<{ data: unknown[] }>().data.length]).toEqual([200, 'second', 2])
+    expect([reply.status, by(reply.headers), (reply.json() as { data: unknown[] }).data.length]).toEqual([200, 'second', 2])
   })
 })
 
@@ -112,7 +112,7 @@ describe('paths that Heddle does not read', () => {
     const body = randomBytes(300_000)
     const headers = { 'content-type': 'application/x-thing', authorization: 'Bearer client-key', cookie: 'a=b', 'x-forwarded-for': '10.9.8.7', 'x-client': '1' }
     const reply = await call(`${gateway.url}/v1/some/new/thing?x=1&y=%2F`, { method: 'PUT', body, headers })
-    const echo = reply.json<Echo>()
+    const echo = (reply.json() as Echo)
     expect(echo).toMatchObject({ method: 'PUT', path: '/v1/some/new/thing', query: { x: '1', y: '/' }, body: { length: body.length, sha256: sha256(body) } })
     expect(echo.headers).toMatchObject({ 'content-type': 'application/x-thing', authorization: `Bearer ${KEY}`, 'x-team': 'search' })
     for (const name of ['cookie', 'x-forwarded-for', 'x-client']) expect(echo.headers[name]).toBeUndefined()
@@ -120,7 +120,7 @@ describe('paths that Heddle does not read', () => {
 
   test('GET has no body, and a path can be sent to a provider by name', async () => {
     const reply = await call(`${gateway.url}/v1/some/list?limit=2`, { headers: { 'x-heddle-provider': 'second' } })
-    expect(reply.json<Echo>()).toMatchObject({ method: 'GET', query: { limit: '2' }, body: { length: 0 } })
+    expect((reply.json() as Echo)).toMatchObject({ method: 'GET', query: { limit: '2' }, body: { length: 0 } })
     expect(by(reply.headers)).toBe('second')
   })
 
@@ -135,7 +135,7 @@ describe('paths that Heddle does not read', () => {
     const uploaded = await call(`${gateway.url}/v1/files`, { method: 'POST', body, headers: { 'content-type': `multipart/form-data; boundary=${boundary}` } })
     expect(uploaded.status).toBe(200)
     expect(sha256(first.received.at(-1)!.body)).toBe(sha256(body))
-    const got = await call(`${gateway.url}/v1/files/${uploaded.json<{ id: string }>().id}/content`)
+    const got = await call(`${gateway.url}/v1/files/${(uploaded.json() as { id: string }).id}/content`)
     expect(got.headers['content-type']).toBe('application/octet-stream')
     expect(sha256(got.bytes)).toBe(sha256(file))
   })

@@ -56,7 +56,7 @@ function configMap(first: string): Folder {
 interface State {
   readonly config: { readonly hash: string; readonly last_error: string | null }
 }
-const stateOf = async (adminUrl: string): Promise<State> => (await call(`${adminUrl}/admin/state`)).json<State & Record<string, unknown>>()
+const stateOf = async (adminUrl: string): Promise<State> => (await call(`${adminUrl}/admin/state`)).json() as State & Record<string, unknown>
 
 const SWAPS = 20
 const REQUESTS = 10_000

@@ -195,6 +195,7 @@ describe('a client that does not read', () => {
     res.pause()
     res.on('error', () => {})
     await until(async () => (await gateway.metric('heddle_requests_total', { model: 'flood', outcome: 'client_closed' })) === 1)
+    expect(await gateway.metric('heddle_inflight_requests')).toBe(0)
     req.destroy()
   })
 

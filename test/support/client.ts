@@ -1,6 +1,6 @@
 /** A plain HTTP client: follows no redirect, unpacks nothing, and can leave at any moment. */
-import { Agent, request } from 'node:http'
-import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import { request } from 'node:http'
+import type { Agent, ClientRequest, IncomingHttpHeaders, IncomingMessage } from 'node:http'
 
 export interface CallOptions {
   readonly method?: string
@@ -17,7 +17,7 @@ export interface Reply {
   /** False: the connection broke before the answer was whole. */
   readonly complete: boolean
   /** Body as JSON; throws when it is none. */
-  json<T = Record<string, unknown>>(): T
+  json(): unknown
 }
 
 const bytesOf = (body: CallOptions['body']): Buffer | undefined => {
@@ -54,7 +54,7 @@ export const call = async (url: string, options: CallOptions = {}): Promise<Repl
   const res = await headOf(open(url, options))
   const { bytes, complete } = await bodyOf(res)
   const text = bytes.toString()
-  return { status: res.statusCode ?? 0, headers: res.headers, bytes, text, complete, json: <T>() => JSON.parse(text) as T }
+  return { status: res.statusCode ?? 0, headers: res.headers, bytes, text, complete, json: () => JSON.parse(text) as unknown }
 }
 
 interface ErrorBody {

@@ -27,10 +27,10 @@ const bodies = fc
     const all = Object.entries({ ...more, model, messages: [{ role: 'user', content: 'x' }], ...(stream === undefined ? {} : { stream }), ...(given === undefined ? {} : { stream_options: given }) }).filter(([k]) => k !== '__proto__')
     const turned = [...all.slice(order % all.length), ...all.slice(0, order % all.length)]
     const text = `${blank}{${blank}${turned.map(([k, v]) => `${JSON.stringify(k)}${blank}:${blank}${JSON.stringify(v)}`).join(`${blank},${blank}`)}${blank}}${blank}`
-    return { text, value: Object.fromEntries(turned) as Record<string, unknown> }
+    return { text, value: Object.fromEntries(turned) }
   })
-  // A lone surrogate is no UTF-8: it would be another text on the wire.
-  .filter(({ text }) => text.isWellFormed())
+  // A lone surrogate is no UTF-8: it would be another text on the wire. And one key is refused.
+  .filter(({ text }) => text.isWellFormed() && !text.includes('__proto__'))
 
 describe('rewriting', () => {
   test('changes the model and the usage option, and means the same otherwise', () => {
