@@ -58,8 +58,9 @@ test('mutated valid JSON: same verdict as JSON.parse, never a throw', () => {
 test('the places hold the values that JSON.parse reads, whatever stands around them', () => {
   fc.assert(
     fc.property(fc.dictionary(fc.oneof(fc.constantFrom(...NAMES), fc.string()), fc.jsonValue(), { maxKeys: 40 }), fc.constantFrom(0, 1, 2), (object, indent) => {
-      if (Object.hasOwn(object, '__proto__')) return
       const text = JSON.stringify(object, null, indent)
+      // Refused at every level; tested below.
+      if (text.includes('"__proto__"')) return
       expect(scan(text)).toBe('ok')
       NAMES.forEach((name, i) => {
         const found = value(text, i)
