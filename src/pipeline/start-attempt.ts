@@ -5,6 +5,7 @@ import type { Attempt, AttemptRecord } from './attempt.ts'
 import type { Exchange } from './exchange.ts'
 import type { RequestFields } from '../protocol/openai/request.ts'
 import { chatStream, responsesStream } from '../protocol/openai/answer.ts'
+import { replaceFormField } from '../protocol/multipart.ts'
 import { asksForUsage, rewriteRequest } from '../protocol/openai/request.ts'
 import { upstreamModel } from '../routing/table.ts'
 import { continuationBody } from './continuation.ts'
@@ -57,7 +58,10 @@ export function spliceBody(fields: RequestFields, model: string, includeUsage: b
 }
 
 function bodyFor(x: Exchange, model: string, includeUsage: boolean): Buffer | null {
-  if (x.fields === null) return x.received.body.length === 0 ? null : x.received.body
+  if (x.fields === null) {
+    if (x.formModel !== '' && model !== x.formModel) return replaceFormField(x.received.body, x.received.header('content-type') ?? '', 'model', model)
+    return x.received.body.length === 0 ? null : x.received.body
+  }
   return spliceBody(x.fields, model, includeUsage)
 }
 

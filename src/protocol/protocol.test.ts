@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { GatewayError, ERROR_CODES } from '../core/errors.ts'
-import { formField } from './multipart.ts'
+import { formField, replaceFormField } from './multipart.ts'
 import { judgeAnswer, usageOf } from './openai/answer.ts'
 import { errorEvent, errorHeaders, errorJson, responsesErrorEvent } from './openai/errors.ts'
 import { joinDataLines } from './sse.ts'
@@ -46,6 +46,17 @@ describe('formField', () => {
     expect(formField(form('abc', [['content-disposition: form-data; name=model', 'x']]), type, 'model')).toBe('x')
     expect(formField(form('abc', parts.slice(0, 2)), type, 'model')).toBeUndefined()
     expect(formField(form('abc', parts), 'multipart/form-data', 'model')).toBeUndefined()
+  })
+
+  test('replaced, all other bytes stay', () => {
+    const parts = (value: string) => form('abc', [['content-disposition: form-data; name="file"; filename="x"', '\u0000\r\n--ab'], ['content-disposition: form-data; name="model"', value]])
+    fc.assert(
+      fc.property(fc.string({ unit: 'grapheme', maxLength: 20 }), fc.string({ unit: 'grapheme', maxLength: 20 }), (before, after) => {
+        if (`${before}${after}`.includes('--abc')) return
+        expect(replaceFormField(parts(before), type, 'model', after).equals(parts(after))).toBe(true)
+      }),
+    )
+    expect(replaceFormField(Buffer.from('x'), type, 'model', 'y').toString()).toBe('x')
   })
 
   test('no bytes break it', () => {

@@ -190,3 +190,20 @@ test.each([['auth_403', 502], ['rate_limit', 429]] as const)('%s for one model n
   expect((await chat(gateway.url, `second/private~${fault}`)).status).toBe(status)
   expect((await chat(gateway.url, 'second/public')).status).toBe(200)
 })
+
+describe('multipart', () => {
+  const form = (model: string, file: Buffer): { readonly body: Buffer; readonly headers: Readonly<Record<string, string>> } => {
+    const head = `--cut\r\ncontent-disposition: form-data; name="model"\r\n\r\n${model}\r\n--cut\r\ncontent-disposition: form-data; name="file"; filename="a.wav"\r\ncontent-type: audio/wav\r\n\r\n`
+    return { body: Buffer.concat([Buffer.from(head), file, Buffer.from('\r\n--cut--\r\n')]), headers: { 'content-type': 'multipart/form-data; boundary=cut' } }
+  }
+
+  test('routes by its model, which becomes the target’s; every other byte stays', async () => {
+    const file = randomBytes(50_000)
+    const reply = await call(`${gateway.url}/v1/audio/transcriptions`, { method: 'POST', ...form('second/whisper-1', file) })
+    expect([reply.status, by(reply.headers)]).toEqual([200, 'second'])
+    expect(second.received.at(-1)!.body.equals(form('whisper-1', file).body)).toBe(true)
+    const own = await call(`${gateway.url}/v1/audio/transcriptions`, { method: 'POST', ...form(modelOf('raw', 'html'), file) })
+    expect(own.status).toBe(200)
+    expect(first.received.at(-1)!.body.equals(form(`${modelOf('raw', 'html')}~html`, file).body)).toBe(true)
+  })
+})
