@@ -92,7 +92,9 @@ export class AttemptLoop extends WheelTimer {
   #earnRetries(): void {
     const { ratio, minPerSecond } = this.#route.retries.budget
     const now = this.#x.services.clock.monotonic()
-    for (const target of this.#route.targets) target.health.earnRetry(target === this.#plan.order[0] ? ratio : 0, minPerSecond, now)
+    const { targets } = this.#route
+    // The floor is the model's: each of its targets gets a part.
+    for (const target of targets) target.health.earnRetry(target === this.#plan.order[0] ? ratio : 0, minPerSecond / targets.length, now)
   }
 
   // ── starting ──────────────────────────────────────────────────────────────
