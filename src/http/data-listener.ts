@@ -168,16 +168,25 @@ const refused = new WeakSet<Socket>()
 /** Node answers parser errors with an empty body: ours have the envelope as all others. */
 function answerClientError(error: NodeJS.ErrnoException, socket: Socket, parts: ListenerParts): void {
   if (refused.has(socket)) return
-  const answered = (socket as Socket & { _httpMessage?: ServerResponse | null })._httpMessage
-  if (error.code === 'ECONNRESET' || !socket.writable || answered?.headersSent === true) {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy()
     return
   }
+  refused.add(socket)
   let gatewayError: GatewayError
   if (error.code === 'HPE_HEADER_OVERFLOW') gatewayError = new GatewayError('headers_too_large', `The headers are larger than ${parts.limits.headerBytes} bytes.`)
   else if (TIMEOUT_CODES.has(error.code ?? '')) gatewayError = new GatewayError('request_timeout', 'The request did not arrive in time.')
   else gatewayError = new GatewayError('invalid_request', 'This is not a valid HTTP/1.1 message.', { detail: error.code })
-  answerRaw(gatewayError, socket, parts)
+  answerInTurn(gatewayError, socket, parts)
+}
+
+/** Whole requests that came before on the connection (pipelined) get their answers first: answers have no other order. */
+function answerInTurn(error: GatewayError, socket: Socket, parts: ListenerParts): void {
+  if (socket.destroyed) return
+  const current = (socket as Socket & { _httpMessage?: ServerResponse | null })._httpMessage
+  if (current?.req.complete === true) current.once('finish', () => setImmediate(answerInTurn, error, socket, parts))
+  else if (current?.headersSent === true) socket.destroy()
+  else answerRaw(error, socket, parts)
 }
 
 /** An error without a request to answer: written straight to the connection, which then ends. */

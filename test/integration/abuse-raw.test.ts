@@ -192,11 +192,18 @@ describe('pipelining', () => {
     expect(answers.map((a) => a.headers['x-request-id'])).toEqual(requests.map((_, i) => `n${i}`))
   })
 
-  test('a good request and rubbish: nothing is answered after the refusal', async () => {
-    const { answers, closed } = await raw(port, `${SMUGGLED}GARBAGE\r\n\r\n`, { untilClose: true })
+  test('good requests and rubbish: the good ones are answered first, nothing after the refusal', async () => {
+    const slow = post(CHAT, [JSON_TYPE], chatBody({ model: 'a/sim-chat~delay_headers=150' }))
+    const { answers, closed } = await raw(port, Buffer.concat([slow, Buffer.from(SMUGGLED), Buffer.from('GARBAGE\r\n\r\n')]), { untilClose: true })
     expect(closed).toBe(true)
-    expect(answers.length).toBeLessThanOrEqual(2)
-    expect(answers.at(-1)?.status).toBe(400)
+    expect(answers.map((a) => a.status)).toEqual([200, 200, 400])
+  })
+
+  test('a stream is not cut by a second request that never becomes whole', async () => {
+    const stream = post(CHAT, [JSON_TYPE], chatBody({ model: 'a/sim-chat~interval=150', stream: true }))
+    const { answers } = await raw(port, Buffer.concat([stream, Buffer.from('POST /v1/ch')]), { untilClose: true, patience: 15_000 })
+    expect(answers[0]!.body).toContain('[DONE]')
+    expectEnvelope(answers[1], 408, 'request_timeout')
   })
 })
 
