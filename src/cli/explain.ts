@@ -5,26 +5,16 @@ import { modelFacts, PRESETS } from '../providers/index.ts'
 import { EXIT, textFlag, UsageError } from './command.ts'
 import type { ParsedArgs } from './command.ts'
 import { COMMANDS } from './commands.ts'
+import type { ExplainRequest, Explanation } from '../pipeline/explain.ts'
 import { findConfig } from './find-config.ts'
 import type { Io } from './io.ts'
 
 const OPERATIONS: readonly Operation[] = ['chat', 'completions', 'embeddings', 'responses', 'passthrough']
 
-/** A request as `explainRequest` of src/pipeline/explain.ts takes it. */
-export interface ExplainInput {
-  readonly operation: Operation
-  /** The parsed body. */
-  readonly body: Readonly<Record<string, unknown>>
-  /** Lower-case names. */
-  readonly headers: Readonly<Record<string, string>>
-}
+/** What is printed: anything that JSON can hold; `text` is the form for people. */
+type Printable = Pick<Explanation, 'text'>
 
-/** Anything that JSON can hold; `text` is the form for people. */
-export interface Explanation {
-  readonly text: string
-}
-
-export type Explain = (config: HeddleConfig, input: ExplainInput) => Explanation | Promise<Explanation>
+export type Explain = (config: HeddleConfig, input: ExplainRequest) => Printable | Promise<Printable>
 
 /** The fields that only one operation has tell it; what has none of them is a chat. */
 export const guessOperation = (body: Readonly<Record<string, unknown>>): Operation => {

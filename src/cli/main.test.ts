@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { COMMANDS } from './commands.ts'
-import type { ExplainInput } from './explain.ts'
+import type { ExplainRequest } from '../pipeline/explain.ts'
 import { execute } from './main.ts'
 import type { Modules } from './main.ts'
 import type { ServeOptions } from './serve.ts'
@@ -15,7 +15,7 @@ const run = async (argv: readonly string[], { env = {}, files = {}, modules = {}
   let out = ''
   let err = ''
   const served: ServeOptions[] = []
-  const explained: ExplainInput[] = []
+  const explained: ExplainRequest[] = []
   const simulated: (readonly string[])[] = []
   const io = {
     out: (text: string) => void (out += text),

@@ -16,6 +16,18 @@ export abstract class WheelTimer {
   abstract onTimer(): void
 }
 
+/** For the rare timer that is no object with a life of its own. */
+export class CallbackTimer extends WheelTimer {
+  readonly #fn: () => void
+  constructor(fn: () => void) {
+    super()
+    this.#fn = fn
+  }
+  override onTimer(): void {
+    this.#fn()
+  }
+}
+
 class Slot extends WheelTimer {
   constructor() {
     super()

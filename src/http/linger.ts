@@ -1,19 +1,8 @@
 import type { Socket } from 'node:net'
 import type { TimerWheel } from '../core/wheel.ts'
-import { WheelTimer } from '../core/wheel.ts'
+import { CallbackTimer } from '../core/wheel.ts'
 
 const LINGER_MS = 1500
-
-class LingerTimer extends WheelTimer {
-  readonly #socket: Socket
-  constructor(socket: Socket) {
-    super()
-    this.#socket = socket
-  }
-  override onTimer(): void {
-    this.#socket.destroy()
-  }
-}
 
 /**
  * Ends our side of a connection and keeps reading for a moment. A close while the client still sends resets the
@@ -21,7 +10,7 @@ class LingerTimer extends WheelTimer {
  * (RFC 9112 9.6). Whatever the client does, the socket is gone after 1.5 s.
  */
 export function linger(socket: Socket, wheel: TimerWheel): void {
-  const timer = new LingerTimer(socket)
+  const timer = new CallbackTimer(() => socket.destroy())
   wheel.arm(timer, LINGER_MS)
   socket.once('close', () => wheel.disarm(timer))
   socket.end()

@@ -5,7 +5,7 @@ import type { Services } from '../pipeline/services.ts'
 import { GatewayError } from '../core/errors.ts'
 import { requestId } from '../core/ids.ts'
 import { decodeBody, encodingOf } from '../core/decode.ts'
-import { WheelTimer } from '../core/wheel.ts'
+import { CallbackTimer } from '../core/wheel.ts'
 import { OpenList } from '../core/open-list.ts'
 import { Exchange } from '../pipeline/exchange.ts'
 import { errorHeaders, errorJson } from '../protocol/openai/errors.ts'
@@ -119,7 +119,7 @@ export class RequestHandler {
   /** HTTP/1.1 has Node's own request timeout. */
   #boundBodyTime(req: IncomingMessage, res: ServerResponse, received: NodeReceived): void {
     const { wheel } = this.#parts.services
-    const timer = new BodyTimer(() => {
+    const timer = new CallbackTimer(() => {
       req.removeAllListeners('data')
       req.removeAllListeners('end')
       this.#refuse(req, res, received, new GatewayError('request_timeout', 'The request did not arrive in time.'))
@@ -176,17 +176,6 @@ export class RequestHandler {
     res.end(body)
     req.on('error', ignore)
     req.resume()
-  }
-}
-
-class BodyTimer extends WheelTimer {
-  readonly #late: () => void
-  constructor(late: () => void) {
-    super()
-    this.#late = late
-  }
-  override onTimer(): void {
-    this.#late()
   }
 }
 

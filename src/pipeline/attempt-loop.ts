@@ -5,23 +5,12 @@ import type { Exchange } from './exchange.ts'
 import type { StreamAttempt } from './stream-attempt.ts'
 import { GatewayError } from '../core/errors.ts'
 import { kindOfRefusal, streamInterrupted } from '../routing/failure.ts'
-import { WheelTimer } from '../core/wheel.ts'
+import { CallbackTimer, WheelTimer } from '../core/wheel.ts'
 import { cost, planTargets } from '../routing/plan.ts'
 import { isContinuable } from './continuation.ts'
 import { explainHeader } from './explain-header.ts'
 import { hedgeBudget } from './hedge-budget.ts'
 import { startAttempt, startShadow } from './start-attempt.ts'
-
-class CallbackTimer extends WheelTimer {
-  readonly #fn: () => void
-  constructor(fn: () => void) {
-    super()
-    this.#fn = fn
-  }
-  override onTimer(): void {
-    this.#fn()
-  }
-}
 
 const MAX_FALLBACKS = 8
 const NO_PLAN: Plan = { order: [], skipped: [], note: 'none' }
