@@ -24,7 +24,7 @@ beforeAll(async () => {
   gateway = await startGateway(`
 defaults:
   timeouts: { first_token: 500ms, idle: 500ms, attempt: 1s }
-  retries: { max_attempts: 2, backoff: { base: 1ms, max: 2ms } }
+  retries: { max_attempts: 2, backoff: { base: 1ms, max: 2ms }, max_retry_after: 100ms }
 providers:
   first: { type: openai_compatible, base_url: "${first.url}", api_key: ${KEY}, headers: { x-team: search }, operations: [chat, completions, embeddings, responses, passthrough] }
   second: { type: openai_compatible, base_url: "${second.url}", operations: [chat, completions, embeddings, responses, passthrough] }

@@ -3,7 +3,7 @@ import { FAULTS, startSim } from '../../src/sim/index.ts'
 import type { Sim } from '../../src/sim/index.ts'
 import type { Answer } from '../support/client.ts'
 import type { Gateway } from '../support/gateway.ts'
-import { chat } from '../support/client.ts'
+import { call, chat } from '../support/client.ts'
 import { startGateway } from '../support/gateway.ts'
 import { MATRIX, MAX_ATTEMPTS, matrixPage } from './failover-matrix.ts'
 import type { Outcome } from './failover-matrix.ts'
@@ -58,7 +58,8 @@ beforeAll(async () => {
   second = await startSim()
   gateway = await startGateway(config())
   // Packs the bomb once: that takes longer than the timers of the cases allow.
-  await fetch(`${first.url}/chat/completions`, { method: 'POST', body: '{"model":"x~gzip_bomb=4194304"}' }).catch(() => {})
+  const packed = await call(`${first.url}/chat/completions`, { body: { model: 'warm-up~gzip_bomb=4194304' } })
+  if (packed.headers['content-encoding'] !== 'gzip') throw new Error('the bomb is not packed')
 })
 
 afterAll(async () => {

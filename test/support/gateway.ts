@@ -3,6 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { ServeOptions } from '../../src/cli/serve.ts'
+import { loadConfig } from '../../src/config/index.ts'
+import { modelFacts, PRESETS } from '../../src/providers/index.ts'
 import { serve } from '../../src/server.ts'
 
 /** One target's health, as `/admin/state` shows it. */
@@ -47,7 +49,11 @@ export async function startGateway(yaml: string | null, options: ServeOptions = 
   const file = join(folder, 'heddle.yaml')
   const put = (text: string): void => writeFileSync(file, /^server:/m.test(text) ? text : `server: { ${QUIET} }\n${text}`)
   if (yaml !== null) put(yaml)
-  const server = await serve({ ...(yaml === null ? {} : { config: file }), port: 0, adminPort: 0, ...options }, { signals: false, quiet: true })
+  const given = { ...(yaml === null ? {} : { config: file }), port: 0, adminPort: 0, ...options }
+  const { config: source = null, ...overrides } = given
+  // Read here: the process of its own that `serve` starts for it takes longer than most tests. reload() still uses it.
+  const loading = Promise.resolve().then(() => loadConfig(source, { presets: PRESETS, facts: modelFacts, overrides }))
+  const server = await serve(given, { signals: false, quiet: true, loading })
   const get = async (path: string): Promise<Response> => fetch(`${server.adminUrl}${path}`)
   const metrics = async (): Promise<string> => (await get('/metrics')).text()
   return {
