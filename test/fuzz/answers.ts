@@ -5,19 +5,62 @@ import type { Agent } from 'node:http'
 import { call } from '../support/client.ts'
 import { Chance, mutate, split } from './random.ts'
 
-const DICTIONARY = ['\r\n', '\n', '\n\n', '\r', '\0', 'data: ', 'data:', 'event: error\n', 'event: x\n', ': comment\n', 'data: [DONE]\n\n', 'data: {"error":{"message":"x"}}\n\n', '"', '\\', '{', '}', '[', ']', 'null', '\xff', '\xe2\x82', '\xef\xbb\xbf', 'HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n', 'HTTP/1.1 103 Early Hints\r\n\r\n', 'Transfer-Encoding: chunked\r\n', 'content-length: 3\r\n', 'content-encoding: gzip\r\n', '0\r\n\r\n', 'location: http://evil.example/\r\n', ' 302 ', ' 204 ', ' 101 ', ' 429 ', ' 500 ']
+const DICTIONARY = [
+  '\r\n',
+  '\n',
+  '\n\n',
+  '\r',
+  '\0',
+  'data: ',
+  'data:',
+  'event: error\n',
+  'event: x\n',
+  ': comment\n',
+  'data: [DONE]\n\n',
+  'data: {"error":{"message":"x"}}\n\n',
+  '"',
+  '\\',
+  '{',
+  '}',
+  '[',
+  ']',
+  'null',
+  '\xff',
+  '\xe2\x82',
+  '\xef\xbb\xbf',
+  'HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n',
+  'HTTP/1.1 103 Early Hints\r\n\r\n',
+  'Transfer-Encoding: chunked\r\n',
+  'content-length: 3\r\n',
+  'content-encoding: gzip\r\n',
+  '0\r\n\r\n',
+  'location: http://evil.example/\r\n',
+  ' 302 ',
+  ' 204 ',
+  ' 101 ',
+  ' 429 ',
+  ' 500 ',
+]
 
 function answer(chance: Chance, id: string, stream: boolean): Buffer {
-  const chunk = (delta: object, finish: string | null = null): string => `data: ${JSON.stringify({ id, object: 'chat.completion.chunk', choices: [{ index: 0, delta, finish_reason: finish }] })}\n\n`
+  const chunk = (delta: object, finish: string | null = null): string =>
+    `data: ${JSON.stringify({ id, object: 'chat.completion.chunk', choices: [{ index: 0, delta, finish_reason: finish }] })}\n\n`
   const body = stream
     ? `${chunk({ role: 'assistant' })}${chunk({ content: `mark-${id} ` })}${chunk({ content: 'Grüße 😀' })}${chunk({}, 'stop')}data: [DONE]\n\n`
-    : JSON.stringify({ id, object: 'chat.completion', choices: [{ index: 0, message: { role: 'assistant', content: `mark-${id} Grüße 😀` }, finish_reason: 'stop' }], usage: { prompt_tokens: 1, completion_tokens: 2 } })
+    : JSON.stringify({
+        id,
+        object: 'chat.completion',
+        choices: [{ index: 0, message: { role: 'assistant', content: `mark-${id} Grüße 😀` }, finish_reason: 'stop' }],
+        usage: { prompt_tokens: 1, completion_tokens: 2 },
+      })
   const head = `HTTP/1.1 200 OK\r\ncontent-type: ${stream ? 'text/event-stream' : 'application/json'}\r\n`
   const bytes = Buffer.from(body)
   const framing = chance.below(3)
   if (framing === 0) return Buffer.concat([Buffer.from(`${head}content-length: ${bytes.length}\r\n\r\n`), bytes])
   if (framing === 1) return Buffer.concat([Buffer.from(`${head}connection: close\r\n\r\n`), bytes])
-  const parts = split(chance, bytes, 4).map((part) => Buffer.concat([Buffer.from(`${part.length.toString(16)}\r\n`), part, Buffer.from('\r\n')]))
+  const parts = split(chance, bytes, 4).map((part) =>
+    Buffer.concat([Buffer.from(`${part.length.toString(16)}\r\n`), part, Buffer.from('\r\n')]),
+  )
   return Buffer.concat([Buffer.from(`${head}transfer-encoding: chunked\r\n\r\n`), ...parts, Buffer.from('0\r\n\r\n')])
 }
 
@@ -79,7 +122,8 @@ export interface AnswerTarget {
 }
 
 /** What was sent, without the lines that frame chunks. */
-const payload = (sent: Buffer | undefined): string => (sent ?? Buffer.alloc(0)).toString('latin1').replaceAll(/\r\n[0-9a-fA-F]+(?:;[^\r\n]*)?\r\n/g, '')
+const payload = (sent: Buffer | undefined): string =>
+  (sent ?? Buffer.alloc(0)).toString('latin1').replaceAll(/\r\n[0-9a-fA-F]+(?:;[^\r\n]*)?\r\n/g, '')
 
 /** Data of the events of a stream, by the rules of WHATWG HTML 9.2.6, mixed line ends included. */
 function dataOf(text: string): string[] {
@@ -108,15 +152,24 @@ const isJson = (text: string): boolean => {
 export async function fuzzAnswer(seed: number, target: AnswerTarget): Promise<void> {
   const id = `seed-${seed}`
   const stream = seed % 2 === 0
-  const body = JSON.stringify({ model: 'm', user: id, ...(stream ? { stream: true } : {}), messages: [{ role: 'user', content: 'hi' }] })
+  const body = JSON.stringify({
+    model: 'm',
+    user: id,
+    ...(stream ? { stream: true } : {}),
+    messages: [{ role: 'user', content: 'hi' }],
+  })
   const reply = await Promise.race([
     call(`${target.url}/v1/chat/completions`, { body, agent: target.agent }),
     new Promise<never>((_, reject) => setTimeout(() => reject(new Error(`${id}: no answer in time`)), 8000).unref()),
   ])
-  const shown = (): string => `${id}: ${reply.status} ${JSON.stringify(reply.text)} of ${JSON.stringify((target.backend.sent.get(id) ?? Buffer.alloc(0)).toString('latin1'))}`
-  for (const [mark] of reply.text.matchAll(/mark-seed-\d+ /g)) if (mark !== `mark-${id} ` && !payload(target.backend.sent.get(id)).includes(mark)) throw new Error(`an answer of another request: ${shown()}`)
+  const shown = (): string =>
+    `${id}: ${reply.status} ${JSON.stringify(reply.text)} of ${JSON.stringify((target.backend.sent.get(id) ?? Buffer.alloc(0)).toString('latin1'))}`
+  for (const [mark] of reply.text.matchAll(/mark-seed-\d+ /g))
+    if (mark !== `mark-${id} ` && !payload(target.backend.sent.get(id)).includes(mark))
+      throw new Error(`an answer of another request: ${shown()}`)
   if (reply.status !== 200) {
-    if (!isJson(reply.text) || (JSON.parse(reply.text) as { error?: { code?: unknown } }).error?.code === undefined) throw new Error(`no envelope: ${shown()}`)
+    if (!isJson(reply.text) || (JSON.parse(reply.text) as { error?: { code?: unknown } }).error?.code === undefined)
+      throw new Error(`no envelope: ${shown()}`)
     if (reply.status === 500) throw new Error(`an error of ours: ${shown()}`)
   } else if (!stream) {
     const json = isJson(reply.text) ? (JSON.parse(reply.text) as { choices?: unknown } | null) : null
@@ -127,9 +180,16 @@ export async function fuzzAnswer(seed: number, target: AnswerTarget): Promise<vo
 
 function checkStream(text: string, sent: Buffer, shown: () => string): void {
   const events = dataOf(text)
-  const end = events.findIndex((data) => data === '[DONE]' || (isJson(data) && (JSON.parse(data) as { error?: unknown } | null)?.error !== undefined && (JSON.parse(data) as { error?: unknown } | null)?.error !== null))
+  const end = events.findIndex(
+    (data) =>
+      data === '[DONE]' ||
+      (isJson(data) &&
+        (JSON.parse(data) as { error?: unknown } | null)?.error !== undefined &&
+        (JSON.parse(data) as { error?: unknown } | null)?.error !== null),
+  )
   if (end < 0) throw new Error(`a stream without an end: ${shown()}`)
   if (end !== events.length - 1) throw new Error(`something behind the end: ${shown()}`)
-  if (events.includes('[DONE]') && !/data: ?\[DONE\]/.test(payload(sent))) throw new Error(`an end that was not sent: ${shown()}`)
+  if (events.includes('[DONE]') && !/data: ?\[DONE\]/.test(payload(sent)))
+    throw new Error(`an end that was not sent: ${shown()}`)
   for (const data of events.slice(0, -1)) if (!isJson(data)) throw new Error(`an event that is no JSON: ${shown()}`)
 }

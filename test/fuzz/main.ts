@@ -2,7 +2,10 @@
 import { parseArgs } from 'node:util'
 import { fuzz, type FuzzKind } from './run.ts'
 
-const { values, positionals } = parseArgs({ allowPositionals: true, options: { minutes: { type: 'string', default: '1' }, seed: { type: 'string' } } })
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { minutes: { type: 'string', default: '1' }, seed: { type: 'string' } },
+})
 const all: readonly FuzzKind[] = ['framing', 'bodies', 'answers']
 const kinds = all.filter((kind) => positionals.length === 0 || positionals.includes(kind))
 const from = values.seed === undefined ? Math.floor(Math.random() * 1e9) : Number(values.seed)
@@ -11,7 +14,9 @@ let failed = false
 for (const kind of kinds) {
   const end = performance.now() + msEach
   const { cases, failures } = await fuzz(kind, from, () => performance.now() < end)
-  process.stdout.write(`${kind}: ${cases} cases from seed ${from}, ${failures.length} failures\n${failures.map((f) => `  ${f}\n`).join('')}`)
+  process.stdout.write(
+    `${kind}: ${cases} cases from seed ${from}, ${failures.length} failures\n${failures.map((f) => `  ${f}\n`).join('')}`,
+  )
   failed ||= failures.length > 0
 }
 process.exitCode = failed ? 1 : 0

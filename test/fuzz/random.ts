@@ -66,5 +66,7 @@ export function mutate(chance: Chance, input: Buffer, count: number, dictionary:
 /** The same bytes in pieces. */
 export function split(chance: Chance, input: Buffer, most: number): Buffer[] {
   const cuts = Array.from({ length: chance.below(most) }, () => chance.below(input.length + 1)).sort((a, b) => a - b)
-  return [...cuts, input.length].map((end, i) => input.subarray(cuts[i - 1] ?? 0, end)).filter((piece) => piece.length > 0)
+  return [...cuts, input.length]
+    .map((end, i) => input.subarray(cuts[i - 1] ?? 0, end))
+    .filter((piece) => piece.length > 0)
 }

@@ -46,13 +46,16 @@ defaults:
   const lane = async (): Promise<void> => {
     while (failures.length < 10 && more(next - from)) {
       const seed = next++
-      await one(seed).catch((error: unknown) => failures.push(`${kind} seed ${seed}: ${error instanceof Error ? error.message : String(error)}`))
+      await one(seed).catch((error: unknown) =>
+        failures.push(`${kind} seed ${seed}: ${error instanceof Error ? error.message : String(error)}`),
+      )
     }
   }
   await Promise.all(Array.from({ length: PARALLEL[kind] }, lane))
   const healthy = await call(`${gateway.url}/v1/models`)
   if (healthy.status !== 200) failures.push(`${kind}: afterwards the gateway answers ${healthy.status}`)
-  if ((await gateway.metric('heddle_requests_total', { outcome: 'internal' })) > 0) failures.push(`${kind}: internal errors`)
+  if ((await gateway.metric('heddle_requests_total', { outcome: 'internal' })) > 0)
+    failures.push(`${kind}: internal errors`)
   agent.destroy()
   backend.close()
   await gateway.stop()

@@ -2,6 +2,7 @@
 import { brotliCompressSync, createGzip, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Sim } from '../../src/sim/index.ts'
+import type { Reply } from '../support/client.ts'
 import type { Gateway } from '../support/gateway.ts'
 import { startSim } from '../../src/sim/index.ts'
 import { call } from '../support/client.ts'
@@ -27,19 +28,39 @@ afterAll(async () => {
 })
 
 type Headers = Readonly<Record<string, string>>
-const send = (body: string | Buffer, headers: Headers = {}, path = CHAT) => call(`${gateway.url}${path}`, { body, headers })
+const send = (body: string | Buffer, headers: Headers = {}, path = CHAT) =>
+  call(`${gateway.url}${path}`, { body, headers })
 
-async function expectRefused(body: string | Buffer, status: number, code: string, headers: Headers = {}, path = CHAT): Promise<{ message: string; param: string | null }> {
+async function expectRefused(
+  body: string | Buffer,
+  status: number,
+  code: string,
+  headers: Headers = {},
+  path = CHAT,
+): Promise<{ message: string; param: string | null }> {
   const before = sim.stats().requests
   const reply = await send(body, headers, path)
-  expectEnvelope({ status: reply.status, headers: reply.headers as Record<string, string>, body: reply.text }, status, code)
+  expectEnvelope(
+    { status: reply.status, headers: reply.headers as Record<string, string>, body: reply.text },
+    status,
+    code,
+  )
   expect(sim.stats().requests).toBe(before)
   return (reply.json() as { error: { message: string; param: string | null } }).error
 }
 
+/** Shows the body of an answer that is none. */
+const expectOk = (reply: Reply): void => expect(reply.status === 200 ? 'ok' : reply.text).toBe('ok')
+
 const messages = '"messages":[{"role":"user","content":"hi"}]'
-const utf8 = (bytes: number[]): Buffer => Buffer.concat([Buffer.from('{"model":"m","messages":[{"role":"user","content":"'), Buffer.from(bytes), Buffer.from('"}]}')])
-const manyKeys = (count: number): string => `{"model":"m",${messages},"x":{${Array.from({ length: count }, (_, i) => `"k${i}":0`).join(',')}}}`
+const utf8 = (bytes: number[]): Buffer =>
+  Buffer.concat([
+    Buffer.from('{"model":"m","messages":[{"role":"user","content":"'),
+    Buffer.from(bytes),
+    Buffer.from('"}]}'),
+  ])
+const manyKeys = (count: number): string =>
+  `{"model":"m",${messages},"x":{${Array.from({ length: count }, (_, i) => `"k${i}":0`).join(',')}}}`
 
 const NOT_JSON: readonly (readonly [name: string, body: string | Buffer])[] = [
   ['empty', ''],
@@ -130,7 +151,10 @@ const FINE: readonly (readonly [name: string, extra: string])[] = [
   ['constructor and prototype', '"constructor":{"prototype":{"a":1}},"toString":1,"hasOwnProperty":2'],
   ['numbers no double holds', '"weave":123456789012345678901234567890,"x":0.1000000000000000055511151231257827'],
   ['a NUL as escape', '"user":"a\\u0000b"'],
-  ['api_base and friends', '"api_base":"http://169.254.169.254/","base_url":"http://evil.example","host":"evil.example"'],
+  [
+    'api_base and friends',
+    '"api_base":"http://169.254.169.254/","base_url":"http://evil.example","host":"evil.example"',
+  ],
   ['64 levels', `"x":${'['.repeat(63)}${']'.repeat(63)}`],
   ['99,000 keys', `"x":{${Array.from({ length: 99_000 }, (_, i) => `"k${i}":0`).join(',')}}`],
   ['odd spacing', ' \t\r\n"x" \n:\t1 '],
@@ -140,27 +164,53 @@ describe('accepted, and byte for byte the same at the backend', () => {
   test.each(FINE)('%s', async (_name, extra) => {
     const body = ` {"model" : "a/sim-chat", ${messages},${extra}}\n`
     const reply = await send(body)
-    expect(reply.status, reply.text).toBe(200)
+    expectOk(reply)
     const want = body.replace('"a/sim-chat"', '"sim-chat"')
     expect(sim.received.at(-1)!.body.toString('latin1')).toBe(Buffer.from(want).toString('latin1'))
   })
 
   test('values of fields that Heddle reads only for planning do no harm', async () => {
-    for (const value of ['1e400', '-1', '"9"', '{}', '[1]', 'true', `${'9'.repeat(400)}`, 'null']) {
+    for (const value of ['1e400', '-1', '"9"', '{}', '[1]', 'true', '9'.repeat(400), 'null']) {
       const reply = await send(`{"model":"m",${messages},"max_tokens":${value}}`)
-      expect([200, 400], `${value}: ${reply.text}`).toContain(reply.status)
+      expect([200, 400]).toContain(reply.status)
     }
     expect((await send(chatBody())).status).toBe(200)
   })
 })
 
-const NAMES = ['x#y', 'x?y=1', '../../admin', '..%2f..%2fadmin', '%00', 'x%0d%0aset-cookie: a=b', 'x"y', "x'y", 'x\\y', 'x\ny', 'x\r\ny: z', 'x\u0000y', '\u202ex', '名前', '<script>', '${env:HOME}', '{{7*7}}', '@evil.example', '//evil.example/', 'http://evil.example/', ' x ', 'x*y', '__proto__', 'constructor', 'toString']
+const NAMES = [
+  'x#y',
+  'x?y=1',
+  '../../admin',
+  '..%2f..%2fadmin',
+  '%00',
+  'x%0d%0aset-cookie: a=b',
+  'x"y',
+  "x'y",
+  'x\\y',
+  'x\ny',
+  'x\r\ny: z',
+  'x\u0000y',
+  '\u202ex',
+  '名前',
+  '<script>',
+  '${env:HOME}',
+  '{{7*7}}',
+  '@evil.example',
+  '//evil.example/',
+  'http://evil.example/',
+  ' x ',
+  'x*y',
+  '__proto__',
+  'constructor',
+  'toString',
+]
 
 describe('model names', () => {
   test.each(NAMES)('%j changes neither path nor host of the call', async (name) => {
     const before = sim.stats().requests
     const reply = await send(chatBody({ model: `a/${name}` }))
-    expect(reply.status, reply.text).toBe(200)
+    expectOk(reply)
     expect(sim.stats().requests).toBe(before + 1)
     const last = sim.received.at(-1)!
     expect(last.path).toBe(CHAT)
@@ -200,19 +250,29 @@ describe('content types', () => {
 
   test('none at all is JSON', async () => {
     const body = chatBody()
-    const { answers } = await raw(portOf(gateway.url), `POST ${CHAT} HTTP/1.1\r\nhost: t\r\ncontent-length: ${body.length}\r\n\r\n${body}`)
+    const { answers } = await raw(
+      portOf(gateway.url),
+      `POST ${CHAT} HTTP/1.1\r\nhost: t\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
+    )
     expect(answers[0]!.status).toBe(200)
   })
 })
 
-const CODINGS = { gzip: gzipSync, 'x-gzip': gzipSync, deflate: deflateSync, br: brotliCompressSync, zstd: zstdCompressSync } as const
+const CODINGS = {
+  gzip: gzipSync,
+  'x-gzip': gzipSync,
+  deflate: deflateSync,
+  br: brotliCompressSync,
+  zstd: zstdCompressSync,
+} as const
 
 async function gzipBomb(mebibytes: number): Promise<Buffer> {
   const gzip = createGzip({ level: 9 })
   const chunks: Buffer[] = []
   gzip.on('data', (c: Buffer) => chunks.push(c))
   const block = Buffer.alloc(1 << 20, 0x20)
-  for (let i = 0; i < mebibytes; i++) if (!gzip.write(block)) await new Promise((resolve) => gzip.once('drain', resolve))
+  for (let i = 0; i < mebibytes; i++)
+    if (!gzip.write(block)) await new Promise((resolve) => gzip.once('drain', resolve))
   await new Promise<void>((resolve) => gzip.on('end', resolve).end())
   return Buffer.concat(chunks)
 }
@@ -232,9 +292,12 @@ describe('content codings', () => {
     expect((await send(chatBody(), { 'content-encoding': name })).status).toBe(200)
   })
 
-  test.each(['gzip, gzip', 'gzip,identity', 'compress', 'chunked', 'gzip;q=1', '*', Array(64).fill('gzip').join(',')])('%j is not known', async (name) => {
-    await expectRefused(chatBody(), 415, 'unsupported_media_type', { 'content-encoding': name })
-  })
+  test.each(['gzip, gzip', 'gzip,identity', 'compress', 'chunked', 'gzip;q=1', '*', Array(64).fill('gzip').join(',')])(
+    '%j is not known',
+    async (name) => {
+      await expectRefused(chatBody(), 415, 'unsupported_media_type', { 'content-encoding': name })
+    },
+  )
 
   test('a gzip bomb of 256 MiB costs no more memory than the limit lets it', async () => {
     const bomb = await gzipBomb(256)
@@ -279,15 +342,30 @@ const HOSTILE: Headers = {
   referer: 'http://evil.example',
   host: 'evil.example',
 }
-const MAY_REACH = new Set(['host', 'connection', 'content-length', 'content-type', 'accept', 'accept-encoding', 'user-agent', 'authorization', 'openai-beta', 'idempotency-key'])
+const MAY_REACH = new Set([
+  'host',
+  'connection',
+  'content-length',
+  'content-type',
+  'accept',
+  'accept-encoding',
+  'user-agent',
+  'authorization',
+  'openai-beta',
+  'idempotency-key',
+])
 
 describe('headers', () => {
   test.each([
     ['chat', CHAT, 'POST'],
     ['passthrough', '/v1/files', 'GET'],
   ])('of a client, nothing but the allowed reaches a backend: %s', async (_name, path, method) => {
-    const reply = await call(`${gateway.url}${path}`, { method, headers: { ...HOSTILE, 'openai-beta': 'assistants=v2' }, ...(method === 'POST' ? { body: chatBody() } : {}) })
-    expect(reply.status, reply.text).toBe(200)
+    const reply = await call(`${gateway.url}${path}`, {
+      method,
+      headers: { ...HOSTILE, 'openai-beta': 'assistants=v2' },
+      ...(method === 'POST' ? { body: chatBody() } : {}),
+    })
+    expectOk(reply)
     const last = sim.received.at(-1)!
     expect(Object.keys(last.headers).filter((name) => !MAY_REACH.has(name))).toEqual([])
     expect(last.headers['host']).toBe(new URL(sim.url).host)
@@ -296,10 +374,13 @@ describe('headers', () => {
     expect(last.rawHeaders.join('\n')).not.toMatch(/clients-key|evil|10\.0\.0\.1/)
   })
 
-  test.each(['<script>alert(1)</script>', 'a b', 'x'.repeat(129), '"', 'a;b', '\u00e9'])('a hostile request id is not sent back: %j', async (id) => {
-    const reply = await send(chatBody(), { 'x-request-id': id })
-    expect(reply.headers['x-request-id']).toMatch(/^[0-9a-f-]{36}$/)
-  })
+  test.each(['<script>alert(1)</script>', 'a b', 'x'.repeat(129), '"', 'a;b', '\u00e9'])(
+    'a hostile request id is not sent back: %j',
+    async (id) => {
+      const reply = await send(chatBody(), { 'x-request-id': id })
+      expect(reply.headers['x-request-id']).toMatch(/^[0-9a-f-]{36}$/)
+    },
+  )
 
   test('a harmless request id is kept', async () => {
     const reply = await send('{', { 'x-request-id': 'trace:7f/1' })
@@ -357,14 +438,20 @@ describe('paths', () => {
     expect(sim.stats().requests).toBe(before)
   })
 
-  test.each(['?a=\x80', '?a="<>', '?a=%00%0d%0a', '?a=b?c', '?a#b', '?', `?${'a'.repeat(8000)}`])('an odd query harms neither request nor target: %j', async (query) => {
-    for (let i = 0; i < 8; i++) {
-      const { answers } = await raw(portOf(gateway.url), Buffer.from(`GET /v1/files${query} HTTP/1.1\r\nhost: t\r\n\r\n`, 'latin1'))
-      expect([200, 400, 404], answers[0]?.body).toContain(answers[0]?.status)
-    }
-    expect((await send(chatBody())).status).toBe(200)
-    expect((await gateway.targets())['a/*']?.ejections ?? 0).toBe(0)
-  })
+  test.each(['?a=\x80', '?a="<>', '?a=%00%0d%0a', '?a=b?c', '?a#b', '?', `?${'a'.repeat(8000)}`])(
+    'an odd query harms neither request nor target: %j',
+    async (query) => {
+      for (let i = 0; i < 8; i++) {
+        const { answers } = await raw(
+          portOf(gateway.url),
+          Buffer.from(`GET /v1/files${query} HTTP/1.1\r\nhost: t\r\n\r\n`, 'latin1'),
+        )
+        expect([200, 400, 404]).toContain(answers[0]?.status)
+      }
+      expect((await send(chatBody())).status).toBe(200)
+      expect((await gateway.targets())['a/*']?.ejections ?? 0).toBe(0)
+    },
+  )
 })
 
 test('after all that the gateway answers and has made no error of its own', async () => {

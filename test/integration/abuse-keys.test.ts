@@ -12,7 +12,8 @@ const spread = (n: number): number => Math.imul(n, 0x9e3779b1) >>> 2
 
 /** Keys with one FNV-1a hash: a chain of blocks, each with two spellings that lead to the same state. */
 function collidingKeys(doublings: number): string[] {
-  const text = (n: number): string => Array.from({ length: 6 }, (_, i) => LETTERS[(spread(n) >>> (i * 5)) & 31]!).join('')
+  const text = (n: number): string =>
+    Array.from({ length: 6 }, (_, i) => LETTERS[(spread(n) >>> (i * 5)) & 31]!).join('')
   const table = new Int32Array(1 << 20)
   const hashes = new Uint32Array(1 << 20)
   let keys = ['']
@@ -41,7 +42,11 @@ test('65,536 keys chosen to collide are refused instead of compared two by two',
   expect(scan(object(keys))).toBe('keys')
   expect(scan(object(keys.slice(0, 400)))).toBe('ok')
   // Many objects with a few of them each: none may leave the others anything to walk through.
-  expect(scan(`[${Array.from({ length: 2600 }, (_, i) => object([...keys.slice(i * 24, i * 24 + 24), `own${i}`])).join(',')}]`)).toBe('ok')
+  expect(
+    scan(
+      `[${Array.from({ length: 2600 }, (_, i) => object([...keys.slice(i * 24, i * 24 + 24), `own${i}`])).join(',')}]`,
+    ),
+  ).toBe('ok')
 })
 
 test('a long list of records with the same 30 fields is scanned in the time of its length', () => {
@@ -74,7 +79,9 @@ const tree: (depth?: number) => fc.Arbitrary<Tree> = fc.memo((depth: number) =>
 /** Children stand among the keys of their parent, under names of their own. */
 function render({ keys, children }: Tree): string {
   const members = keys.map((key) => `"${key}":1`)
-  children.forEach((child, i) => members.splice(Math.floor((members.length * (i + 1)) / (children.length + 1)), 0, `"child${i}":${render(child)}`))
+  children.forEach((child, i) =>
+    members.splice(Math.floor((members.length * (i + 1)) / (children.length + 1)), 0, `"child${i}":${render(child)}`),
+  )
   return `{${members.join(',')}}`
 }
 const twice = ({ keys, children }: Tree): boolean => new Set(keys).size < keys.length || children.some(twice)

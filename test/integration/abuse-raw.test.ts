@@ -46,7 +46,10 @@ const REFUSED: readonly Refused[] = [
   ['length and chunked', `${HEAD}content-length: ${LENGTH}\r\ntransfer-encoding: chunked\r\n\r\n${CHUNKS}`],
   ['chunked and length', `${HEAD}transfer-encoding: chunked\r\ncontent-length: ${LENGTH}\r\n\r\n${CHUNKS}`],
   ['CL.TE with a request inside', `${HEAD}content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n${SMUGGLED}`],
-  ['TE.CL with a request inside', `${HEAD}transfer-encoding: chunked\r\ncontent-length: 3\r\n\r\n${Buffer.byteLength(SMUGGLED).toString(16)}\r\n${SMUGGLED}\r\n0\r\n\r\n`],
+  [
+    'TE.CL with a request inside',
+    `${HEAD}transfer-encoding: chunked\r\ncontent-length: 3\r\n\r\n${Buffer.byteLength(SMUGGLED).toString(16)}\r\n${SMUGGLED}\r\n0\r\n\r\n`,
+  ],
   ['length twice, equal', withLength(`content-length: ${LENGTH}`)],
   ['length twice, other', withLength('content-length: 5')],
   ['length as list', `${HEAD}content-length: ${LENGTH}, ${LENGTH}\r\n\r\n${BODY}`],
@@ -85,7 +88,12 @@ const REFUSED: readonly Refused[] = [
   ['chunk without its end', chunked(`${HEX}\r\n${BODY}0\r\n\r\n`)],
   ['chunk shorter than its data', chunked(`5\r\n${BODY}\r\n0\r\n\r\n`)],
   ['chunk extension of 20 kB', chunked(`${HEX};${'a'.repeat(20_000)}\r\n${BODY}\r\n0\r\n\r\n`)],
-  ['trailers of 20 kB', chunked(`${HEX}\r\n${BODY}\r\n0\r\nx: ${'a'.repeat(20_000)}\r\n\r\n`), 431, 'headers_too_large'],
+  [
+    'trailers of 20 kB',
+    chunked(`${HEX}\r\n${BODY}\r\n0\r\nx: ${'a'.repeat(20_000)}\r\n\r\n`),
+    431,
+    'headers_too_large',
+  ],
   // heads
   ['folded header', withLength('x-a: b\r\n c')],
   ['bare LF in the head', `POST ${CHAT} HTTP/1.1\nhost: t\n${JSON_TYPE}\ncontent-length: ${LENGTH}\n\n${BODY}`],
@@ -115,21 +123,29 @@ const REFUSED: readonly Refused[] = [
   ['TLS', '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03'],
   ['half a preface', 'PRJ * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
   ['expectation unknown', withLength('expect: magic'), 417],
-  ['body announced larger than allowed', `${HEAD}expect: 100-continue\r\ncontent-length: 9999999\r\n\r\n`, 413, 'payload_too_large'],
+  [
+    'body announced larger than allowed',
+    `${HEAD}expect: 100-continue\r\ncontent-length: 9999999\r\n\r\n`,
+    413,
+    'payload_too_large',
+  ],
   ['content coding unknown', withLength('content-encoding: rot13'), 415, 'unsupported_media_type'],
   ['content codings in a chain', withLength('content-encoding: gzip, gzip'), 415, 'unsupported_media_type'],
 ]
 
 describe('refused, and the connection closed', () => {
-  test.each(REFUSED.map(([name, ...rest]) => [name, rest] as const))('%s', async (_name, [bytes, status = 400, code = 'invalid_request']) => {
-    const before = sim.stats().requests
-    const result = await raw(port, Buffer.from(bytes, 'latin1'), { untilClose: true })
-    expect(result.answers).toHaveLength(1)
-    expectEnvelope(result.answers[0], status, code)
-    expect(result.answers[0]!.headers['connection']).toBe('close')
-    expect(result.closed).toBe(true)
-    expect(sim.stats().requests).toBe(before)
-  })
+  test.each(REFUSED.map(([name, ...rest]) => [name, rest] as const))(
+    '%s',
+    async (_name, [bytes, status = 400, code = 'invalid_request']) => {
+      const before = sim.stats().requests
+      const result = await raw(port, Buffer.from(bytes, 'latin1'), { untilClose: true })
+      expect(result.answers).toHaveLength(1)
+      expectEnvelope(result.answers[0], status, code)
+      expect(result.answers[0]!.headers['connection']).toBe('close')
+      expect(result.closed).toBe(true)
+      expect(sim.stats().requests).toBe(before)
+    },
+  )
 })
 
 const ONE: readonly (readonly [name: string, bytes: string])[] = [
@@ -138,14 +154,23 @@ const ONE: readonly (readonly [name: string, bytes: string])[] = [
   ['chunked, capital', withTe('Transfer-Encoding: Chunked')],
   ['chunked after a tab', withTe('transfer-encoding:\tchunked')],
   ['chunked, then a space', withTe('transfer-encoding: chunked ')],
-  ['one byte a chunk', chunked(`${[...Buffer.from(BODY)].map((b) => `1\r\n${String.fromCharCode(b)}\r\n`).join('')}0\r\n\r\n`)],
+  [
+    'one byte a chunk',
+    chunked(`${[...Buffer.from(BODY)].map((b) => `1\r\n${String.fromCharCode(b)}\r\n`).join('')}0\r\n\r\n`),
+  ],
   ['chunk size with leading zeros', chunked(`0000000${HEX}\r\n${BODY}\r\n0\r\n\r\n`)],
   ['chunk extension', chunked(`${HEX};a=b\r\n${BODY}\r\n0\r\n\r\n`)],
-  ['trailers that name credentials', chunked(`${HEX}\r\n${BODY}\r\n0\r\nauthorization: Bearer x\r\nhost: evil\r\n\r\n`)],
+  [
+    'trailers that name credentials',
+    chunked(`${HEX}\r\n${BODY}\r\n0\r\nauthorization: Bearer x\r\nhost: evil\r\n\r\n`),
+  ],
   ['HTTP/1.0', `POST ${CHAT} HTTP/1.0\r\n${JSON_TYPE}\r\ncontent-length: ${LENGTH}\r\n\r\n${BODY}`],
   ['absolute form', SMUGGLED.replace(`POST ${CHAT}`, `POST http://169.254.169.254${CHAT}`)],
   ['empty lines first', `\r\n\r\n${SMUGGLED}`],
-  ['upgrade to h2c', withLength('connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAoAAAAAIAAAAA')],
+  [
+    'upgrade to h2c',
+    withLength('connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAoAAAAAIAAAAA'),
+  ],
   ['upgrade to websocket', withLength('connection: upgrade\r\nupgrade: websocket')],
   ['connection names end-to-end headers', withLength('connection: close, host, content-type')],
   ['expect 100-continue', withLength('expect: 100-continue')],
@@ -171,14 +196,20 @@ const METHODS = [
 ] as const
 
 test.each(METHODS)('%s is not used', async (method, status) => {
-  const { answers, text } = await raw(port, `${method} ${CHAT} HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n`, { untilClose: true })
+  const { answers, text } = await raw(port, `${method} ${CHAT} HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n`, {
+    untilClose: true,
+  })
   if (method === 'HEAD') expect(text).toMatch(/^HTTP\/1.1 405 [\s\S]*\r\n\r\n$/)
   else expectEnvelope(answers[0], status, 'method_not_allowed')
 })
 
 describe('pipelining', () => {
   test('two requests: two answers, in order', async () => {
-    const first = post(CHAT, [JSON_TYPE], chatBody({ model: 'a/sim-chat~delay_first=100', messages: [{ role: 'user', content: 'one' }] }))
+    const first = post(
+      CHAT,
+      [JSON_TYPE],
+      chatBody({ model: 'a/sim-chat~delay_first=100', messages: [{ role: 'user', content: 'one' }] }),
+    )
     const second = post(CHAT, [JSON_TYPE, 'x-request-id: second'], chatBody())
     const { answers } = await raw(port, Buffer.concat([first, second]), { answers: 2 })
     expect(answers.map((a) => a.status)).toEqual([200, 200])
@@ -187,21 +218,31 @@ describe('pipelining', () => {
   })
 
   test('100 requests in one packet: 100 answers, in order', async () => {
-    const requests = Array.from({ length: 100 }, (_, i) => `GET /v1/models/none-${i} HTTP/1.1\r\nhost: t\r\nx-request-id: n${i}\r\n\r\n`)
+    const requests = Array.from(
+      { length: 100 },
+      (_, i) => `GET /v1/models/none-${i} HTTP/1.1\r\nhost: t\r\nx-request-id: n${i}\r\n\r\n`,
+    )
     const { answers } = await raw(port, requests.join(''), { answers: 100 })
     expect(answers.map((a) => a.headers['x-request-id'])).toEqual(requests.map((_, i) => `n${i}`))
   })
 
   test('good requests and rubbish: the good ones are answered first, nothing after the refusal', async () => {
     const slow = post(CHAT, [JSON_TYPE], chatBody({ model: 'a/sim-chat~delay_headers=150' }))
-    const { answers, closed } = await raw(port, Buffer.concat([slow, Buffer.from(SMUGGLED), Buffer.from('GARBAGE\r\n\r\n')]), { untilClose: true })
+    const { answers, closed } = await raw(
+      port,
+      Buffer.concat([slow, Buffer.from(SMUGGLED), Buffer.from('GARBAGE\r\n\r\n')]),
+      { untilClose: true },
+    )
     expect(closed).toBe(true)
     expect(answers.map((a) => a.status)).toEqual([200, 200, 400])
   })
 
   test('a stream is not cut by a second request that never becomes whole', async () => {
     const stream = post(CHAT, [JSON_TYPE], chatBody({ model: 'a/sim-chat~interval=150', stream: true }))
-    const { answers } = await raw(port, Buffer.concat([stream, Buffer.from('POST /v1/ch')]), { untilClose: true, patience: 15_000 })
+    const { answers } = await raw(port, Buffer.concat([stream, Buffer.from('POST /v1/ch')]), {
+      untilClose: true,
+      patience: 15_000,
+    })
     expect(answers[0]!.body).toContain('[DONE]')
     expectEnvelope(answers[1], 408, 'request_timeout')
   })
@@ -275,7 +316,11 @@ describe('too slow, or gone', () => {
 
   test('a chunked body over the limit is refused while it arrives, and the client sees why', async () => {
     const part = `10000\r\n${'a'.repeat(65_536)}\r\n`
-    const { answers, closed } = await raw(port, [`${HEAD}transfer-encoding: chunked\r\n\r\n`, ...Array.from({ length: 40 }, () => part)], { untilClose: true })
+    const { answers, closed } = await raw(
+      port,
+      [`${HEAD}transfer-encoding: chunked\r\n\r\n`, ...Array.from({ length: 40 }, () => part)],
+      { untilClose: true },
+    )
     expectEnvelope(answers[0], 413, 'payload_too_large')
     expect(closed).toBe(true)
   })

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
+const CACHE = fileURLToPath(new URL('../../node_modules/.cache/heddle', import.meta.url))
 const ENTRY = fileURLToPath(new URL('../../src/cli/entry.ts', import.meta.url))
 
 export interface Heddle {
@@ -22,22 +23,33 @@ export interface Heddle {
 const NO_KEYS = /_API_KEY$|_BASE_URL$|^HEDDLE_|OLLAMA|VLLM/
 
 /** Resolves when it listens, or when it has ended (then url is empty). yaml null = zero configuration. */
-export async function startHeddle(yaml: string | null, args: readonly string[] = ['--port', '0', '--admin-port', '0']): Promise<Heddle> {
+export async function startHeddle(
+  yaml: string | null,
+  args: readonly string[] = ['--port', '0', '--admin-port', '0'],
+): Promise<Heddle> {
   const folder = mkdtempSync(join(tmpdir(), 'heddle-process-'))
   const file = join(folder, 'heddle.yaml')
   if (yaml !== null) writeFileSync(file, yaml)
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !NO_KEYS.test(name)))
-  const child = spawn(process.execPath, [ENTRY, 'serve', ...(yaml === null ? [] : ['--config', file]), ...args], { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] })
+  const inherited = Object.entries(process.env).filter(([name]) => !NO_KEYS.test(name))
+  // As the launcher does: without it each start would compile everything again.
+  const env = { ...Object.fromEntries(inherited), NODE_COMPILE_CACHE: CACHE }
+  const child = spawn(process.execPath, [ENTRY, 'serve', ...(yaml === null ? [] : ['--config', file]), ...args], {
+    cwd: folder,
+    env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   let text = ''
-  const exited = new Promise<number | string | null>((resolve) => child.on('exit', (code, signal) => resolve(code ?? signal)))
+  const exited = new Promise<number | string | null>((resolve) =>
+    child.on('exit', (code, signal) => resolve(code ?? signal)),
+  )
   const url = (name: string): string => new RegExp(`^${name}\\s+(http://\\S+?)(?:/v1)?$`, 'm').exec(text)?.[1] ?? ''
   const listening = new Promise<void>((resolve) => {
     const take = (chunk: Buffer): void => {
       text += chunk.toString()
       if (url('Admin') !== '') resolve()
     }
-    child.stdout!.on('data', take)
-    child.stderr!.on('data', take)
+    child.stdout.on('data', take)
+    child.stderr.on('data', take)
   })
   await Promise.race([listening, exited])
   return {

@@ -40,14 +40,26 @@ async function restOf(res: IncomingMessage): Promise<Answer> {
   await new Promise((resolve) => res.on('close', resolve))
   const bytes = Buffer.concat(chunks)
   const text = bytes.toString()
-  return readAnswer({ status: res.statusCode ?? 0, headers: res.headers, bytes, text, complete: res.complete, json: () => JSON.parse(text) as never })
+  return readAnswer({
+    status: res.statusCode ?? 0,
+    headers: res.headers,
+    bytes,
+    text,
+    complete: res.complete,
+    json: () => JSON.parse(text) as never,
+  })
 }
 
 /** Resolves when each stream has its head; then `all` settles with what came of each. */
 async function openStreams(url: string, model: string, count: number): Promise<{ readonly all: Promise<Answer[]> }> {
   const agent = new Agent({ maxSockets: Infinity })
   const heads = Array.from({ length: count }, (_, i) =>
-    headOf(open(`${url}${CHAT}`, { agent, body: { model, stream: true, messages: [{ role: 'user', content: `stream ${i}` }] } })),
+    headOf(
+      open(`${url}${CHAT}`, {
+        agent,
+        body: { model, stream: true, messages: [{ role: 'user', content: `stream ${i}` }] },
+      }),
+    ),
   )
   const answers = (await Promise.all(heads)).map(restOf)
   return { all: Promise.all(answers) }
@@ -98,7 +110,9 @@ describe('drain', () => {
     const socket = await openSocket(portOf(heddle.url))
     const chunks: Buffer[] = []
     socket.on('data', (c: Buffer) => chunks.push(c)).on('error', () => {})
-    socket.write(`POST ${CHAT} HTTP/1.1\r\nhost: t\r\n${JSON_TYPE}\r\ncontent-length: ${body.length}\r\n\r\n${body.slice(0, 10)}`)
+    socket.write(
+      `POST ${CHAT} HTTP/1.1\r\nhost: t\r\n${JSON_TYPE}\r\ncontent-length: ${body.length}\r\n\r\n${body.slice(0, 10)}`,
+    )
     await until(async () => /heddle_inflight_requests 1/.test((await call(`${heddle.adminUrl}/metrics`)).text))
     heddle.kill('SIGTERM')
     await until(() => heddle.output().includes('draining'))

@@ -23,7 +23,11 @@ async function deadBackend(): Promise<typeof dead> {
     res.writeHead(500).end()
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`, hits: () => hits, close: () => void server.close() }
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`,
+    hits: () => hits,
+    close: () => void server.close(),
+  }
 }
 
 const config = (extra = ''): string => `
@@ -49,7 +53,8 @@ afterAll(async () => {
 })
 
 /** Each call opens a connection of its own: the kernel spreads them over the workers. */
-const many = (count: number, model: string) => Promise.all(Array.from({ length: count }, () => chat(gateway.url, model, {}, { connection: 'close' })))
+const many = (count: number, model: string) =>
+  Promise.all(Array.from({ length: count }, () => chat(gateway.url, model, {}, { connection: 'close' })))
 const served = async (): Promise<number> => gateway.metric('heddle_requests_total', { model: 'm', status: '200' })
 
 test('both serve, and the metrics are the sum of theirs', async () => {
@@ -93,7 +98,15 @@ test('a worker that dies is replaced, the port stays served, and the new one has
   await living[1]!.terminate()
   await until(() => threads.length === 4, 5000)
   // Only replacements are left now.
-  await until(async () => (await Promise.allSettled(Array.from({ length: 8 }, () => chat(gateway.url, 'added', {}, { connection: 'close' })))).every((r) => r.status === 'fulfilled' && r.value.status === 200), 5000)
+  await until(
+    async () =>
+      (
+        await Promise.allSettled(
+          Array.from({ length: 8 }, () => chat(gateway.url, 'added', {}, { connection: 'close' })),
+        )
+      ).every((r) => r.status === 'fulfilled' && r.value.status === 200),
+    5000,
+  )
   expect((await call(`${gateway.adminUrl}/readyz`)).status).toBe(200)
 })
 
