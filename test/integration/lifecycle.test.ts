@@ -68,7 +68,7 @@ async function openStreams(url: string, model: string, count: number): Promise<{
 describe('drain', () => {
   test('200 open streams finish, new requests are told, exit code 0', { timeout: 30_000 }, async () => {
     const heddle = await start(config())
-    const streams = await openStreams(heddle.url, 'a/sim-chat~interval=60', 200)
+    const streams = await openStreams(heddle.url, 'a/sim-chat~interval=25', 200)
     // A connection that was open before the signal is where a new request still can come from.
     const agent = new Agent({ keepAlive: true })
     expect((await call(`${heddle.url}/v1/models`, { agent })).status).toBe(200)
@@ -149,7 +149,7 @@ describe('drain', () => {
 
   test('with workers too', async () => {
     const heddle = await start(config(', workers: 2'))
-    const streams = await openStreams(heddle.url, 'a/sim-chat~interval=40', 40)
+    const streams = await openStreams(heddle.url, 'a/sim-chat~interval=25', 40)
     heddle.kill('SIGTERM')
     const done = await streams.all
     expect(done.filter((a) => a.done)).toHaveLength(40)
