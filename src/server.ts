@@ -15,8 +15,10 @@ import { maskedConfig } from './config/dump.ts'
 import { ConfigError, formatProblem } from './config/problem.ts'
 import { SIM_BASE_URL } from './config/sim-url.ts'
 import { watchConfig } from './config/watch.ts'
+import type { LineWriter } from './core/line-writer.ts'
 import { systemClock } from './core/clock.ts'
-import { sleep } from './core/sleep.ts'
+import { logWriter } from './core/log-output.ts'
+import { atMost, sleep } from './core/sleep.ts'
 import { PRESETS } from './providers/presets.ts'
 import { HealthTable } from './routing/health.ts'
 import { slotKeys } from './server/compile.ts'
@@ -26,6 +28,8 @@ import { logLine } from './server/log.ts'
 import { MetricRegistry, mergeSnapshots } from './telemetry/metrics.ts'
 
 const HEALTH_SLOTS = 8192
+/** The last log lines get this long to leave; a reader that has stopped does not hold up the end. */
+const FLUSH_MS = 1000
 
 export interface RunningServer {
   readonly url: string
@@ -85,9 +89,13 @@ class Server implements RunningServer, AdminState {
     return this.#loaded.config
   }
 
+  get #writer(): LineWriter {
+    return logWriter(this.#fleet.size > 1)
+  }
+
   #log(level: 'info' | 'warn' | 'error', fields: object, message: string): void {
     const line = logLine(this.#config.server.log.level, level, fields, message)
-    if (line !== '') process.stdout.write(line)
+    if (line !== '') this.#writer.write(line)
   }
 
   /** A slot once given stays with its target for the life of the process. */
@@ -299,6 +307,7 @@ class Server implements RunningServer, AdminState {
     await this.#admin.close()
     await this.#sim?.close()
     this.#log(cut === 0 ? 'info' : 'warn', { cut }, 'stopped')
+    await atMost(FLUSH_MS, this.#writer.flush())
     return cut
   }
 }

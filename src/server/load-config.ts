@@ -18,6 +18,8 @@ export function loadFor({ config, ...overrides }: ServerOverrides & { readonly c
   return loadConfigApart({ source: config ?? null, overrides })
 }
 
+const MAX_COMPLAINT = 1000
+
 /**
  * Reads the configuration in a process of its own that ends afterwards: parser and schemas take some 25 MB and tens of
  * milliseconds, and the process that serves should have neither. (A thread gives little of its memory back.) The
@@ -30,6 +32,8 @@ function loadConfigApart(request: LoadRequest): Promise<LoadedConfig> {
     const child = fork(fileURLToPath(new URL(`./config-process.${suffix}`, import.meta.url)), {
       serialization: 'advanced',
       execArgv: [],
+      // Not our own output: starting a process puts what it inherits into blocking mode, for us as well.
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       env: cache === undefined ? process.env : { ...process.env, NODE_COMPILE_CACHE: cache },
     })
     child.once('message', (reply: LoadReply) => {
@@ -38,8 +42,12 @@ function loadConfigApart(request: LoadRequest): Promise<LoadedConfig> {
       else if ('problems' in reply) reject(new ConfigError(reply.problems))
       else reject(new Error(reply.fault))
     })
+    let complaint = ''
+    child.stderr?.on('data', (chunk: Buffer) => {
+      complaint = `${complaint}${chunk.toString()}`.slice(-MAX_COMPLAINT)
+    })
     child.once('error', reject)
-    child.once('exit', (code) => reject(new Error(`reading the configuration ended with code ${code}`)))
+    child.once('close', (code) => reject(new Error(`reading the configuration ended with code ${code}: ${complaint.trim()}`)))
     child.send(request)
   })
 }

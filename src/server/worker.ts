@@ -8,7 +8,8 @@ import { GatewayError } from '../core/errors.ts'
 import { systemClock, systemRandom } from '../core/clock.ts'
 import { everyUnref } from '../core/every.ts'
 import { atMost, sleep } from '../core/sleep.ts'
-import { LineWriter } from '../core/line-writer.ts'
+import type { LineWriter } from '../core/line-writer.ts'
+import { logWriter } from '../core/log-output.ts'
 import { TimerWheel } from '../core/wheel.ts'
 import { DataListener } from '../http/data-listener.ts'
 import { RequestHandler } from '../http/request-handler.ts'
@@ -36,7 +37,6 @@ export interface ConfigUpdate {
 
 const SAMPLE_MS = 1000
 const DELAY_RESOLUTION_MS = 10
-const STDOUT = 1
 /** What is written last gets this long to leave. */
 const FLUSH_MS = 1000
 
@@ -61,7 +61,7 @@ export class Worker implements Gate {
   constructor(init: WorkerInit) {
     this.#init = init
     const { server } = init.config
-    this.#log = new LineWriter(STDOUT, init.reusePort)
+    this.#log = logWriter(init.reusePort)
     this.#health = new HealthTable(init.health)
     this.#snapshot = this.#compile(init)
     this.#telemetry = new RequestTelemetry(this.#metrics, server.log.access ? this.#log : null, systemClock.now)
@@ -190,7 +190,7 @@ export class Worker implements Gate {
     // The last answers are on their way: their sockets get a moment, then nothing more is waited for.
     await Promise.race([closed, sleep(FLUSH_MS, false)])
     this.#listener.destroy()
-    await this.#log.flush()
+    await atMost(FLUSH_MS, this.#log.flush())
     return cut
   }
 

@@ -157,6 +157,23 @@ describe('drain', () => {
   })
 })
 
+test('a log that nobody reads holds up neither requests, nor a reload, nor the end', async () => {
+  const heddle = await start(config().replace('access: false', 'access: true'))
+  heddle.child.stdout!.removeAllListeners('data').pause()
+  const agent = new Agent({ keepAlive: true, maxSockets: 8 })
+  const long = { headers: { 'x-request-id': 'x'.repeat(120) }, agent }
+  // Pipes hold 64 KiB, and the reading side as much again.
+  const lane = async (): Promise<void> => {
+    for (let i = 0; i < 150; i++) expect((await call(`${heddle.url}/v1/models`, long)).status).toBe(200)
+  }
+  await Promise.all(Array.from({ length: 8 }, lane))
+  expect((await call(`${heddle.adminUrl}/admin/reload`, { method: 'POST' })).status).toBe(200)
+  expect((await call(`${heddle.url}/v1/models`, long)).status).toBe(200)
+  agent.destroy()
+  heddle.kill('SIGTERM')
+  expect(await heddle.exited).toBe(0)
+})
+
 describe('start', () => {
   test('beyond loopback without `insecure` it refuses', async () => {
     const heddle = await start(config(', host: 0.0.0.0'))
