@@ -64,7 +64,9 @@ class DispatchCall implements Call, Dispatcher.DispatchHandler {
     if (this.#over) controller.abort(new Error('aborted'))
   }
 
-  onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: UpstreamHeaders): void {
+  onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: UpstreamHeaders): void {
+    // Two dozen Buffers, and the packet that they are cut from: nobody reads them, and a stream may stay open for long.
+    controller.rawHeaders = null
     // 1xx is not the answer (RFC 9110 15.2): taking it for one would leave the real answer for the next client.
     if (status < 200 || this.#over) return
     this.#sink.onHead(status, headers)
