@@ -59,7 +59,8 @@ export async function serve(options: ServeOptions = {}, hooks: ServeHooks = {}):
   return server
 }
 
-const version = (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version
+const version = (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string })
+  .version
 
 class Server implements RunningServer, AdminState {
   readonly #options: ServeOptions
@@ -103,7 +104,8 @@ class Server implements RunningServer, AdminState {
     for (const key of slotKeys(config)) {
       if (this.#slots[key] !== undefined) continue
       const next = Object.keys(this.#slots).length
-      if (next >= this.#health.capacity) throw new Error(`more than ${this.#health.capacity} targets since the start: restart to forget the old ones`)
+      if (next >= this.#health.capacity)
+        throw new Error(`more than ${this.#health.capacity} targets since the start: restart to forget the old ones`)
       this.#slots[key] = next
     }
   }
@@ -128,7 +130,15 @@ class Server implements RunningServer, AdminState {
     const workers = server.workers === 'auto' ? availableParallelism() : server.workers
     if (workers > 1) await expectFree(server.port, server.host)
     this.#fleet = new Fleet(
-      { config: this.#config, slots: this.#slots, health: this.#health.buffer, simUrl: this.#sim?.url ?? null, version, port: server.port, reusePort: workers > 1 },
+      {
+        config: this.#config,
+        slots: this.#slots,
+        health: this.#health.buffer,
+        simUrl: this.#sim?.url ?? null,
+        version,
+        port: server.port,
+        reusePort: workers > 1,
+      },
       workers,
       (error) => this.#log('error', { error: error.message }, 'worker lost, another takes its place'),
     )
@@ -146,9 +156,14 @@ class Server implements RunningServer, AdminState {
     const m = this.#metrics
     const memory = m.gauge('process_resident_memory_bytes', 'Resident memory of the process.')
     const cpu = m.counter('process_cpu_seconds_total', 'User and system time of the process.')
-    m.gauge('process_start_time_seconds', 'Start of the process, seconds since the epoch.').set(Math.round(performance.timeOrigin) / 1000)
+    m.gauge('process_start_time_seconds', 'Start of the process, seconds since the epoch.').set(
+      Math.round(performance.timeOrigin) / 1000,
+    )
     m.gauge('heddle_build_info', 'Version of Heddle and of Node.', { version, node: process.versions.node }).set(1)
-    const loadedAt = m.gauge('heddle_config_last_load_timestamp_seconds', 'When the configuration that serves was loaded.')
+    const loadedAt = m.gauge(
+      'heddle_config_last_load_timestamp_seconds',
+      'When the configuration that serves was loaded.',
+    )
     const stale = m.gauge('heddle_config_stale', '1 while a newer configuration could not be used.')
     m.onCollect(() => {
       memory.set(process.memoryUsage.rss())
@@ -164,8 +179,12 @@ class Server implements RunningServer, AdminState {
     const now = systemClock.monotonic()
     for (const { target, health } of this.#targetHealth()) {
       this.#metrics.gauge('heddle_target_inflight', 'Attempts under way.', { target }).set(health.inflight)
-      this.#metrics.gauge('heddle_target_ejected', '1 while the circuit of the target is open.', { target }).set(health.ejectedUntil > now ? 1 : 0)
-      this.#metrics.gauge('heddle_target_latency_seconds', 'Peak moving average of the time to the first token.', { target }).set(health.latencyMs / 1000)
+      this.#metrics
+        .gauge('heddle_target_ejected', '1 while the circuit of the target is open.', { target })
+        .set(health.ejectedUntil > now ? 1 : 0)
+      this.#metrics
+        .gauge('heddle_target_latency_seconds', 'Peak moving average of the time to the first token.', { target })
+        .set(health.latencyMs / 1000)
     }
   }
 
@@ -196,7 +215,9 @@ class Server implements RunningServer, AdminState {
   }
 
   async #reloadNow(): Promise<boolean> {
-    const outcome = (result: string): void => void this.#metrics.counter('heddle_config_reloads_total', 'Reloads of the configuration by result.', { result }).value++
+    const outcome = (result: string): void =>
+      void this.#metrics.counter('heddle_config_reloads_total', 'Reloads of the configuration by result.', { result })
+        .value++
     let loaded: LoadedConfig
     try {
       loaded = await loadFor(this.#options)
@@ -204,12 +225,17 @@ class Server implements RunningServer, AdminState {
       await this.#fleet.apply({ config: loaded.config, slots: this.#slots })
     } catch (error) {
       this.#lastError = error instanceof ConfigError ? error.problems.map(formatProblem).join('\n') : String(error)
-      this.#log('error', { problems: this.#lastError.split('\n'), config: this.#config.hash }, 'configuration refused, the old one serves on')
+      this.#log(
+        'error',
+        { problems: this.#lastError.split('\n'), config: this.#config.hash },
+        'configuration refused, the old one serves on',
+      )
       outcome('refused')
       return false
     }
     this.#revive(loaded.config)
-    if (JSON.stringify(loaded.config.server) !== JSON.stringify(this.#config.server)) this.#log('warn', {}, 'changes below `server:` need a restart')
+    if (JSON.stringify(loaded.config.server) !== JSON.stringify(this.#config.server))
+      this.#log('warn', {}, 'changes below `server:` need a restart')
     const before = this.#config.hash
     this.#loaded = loaded
     this.#loadedAt = systemClock.now()
@@ -242,7 +268,12 @@ class Server implements RunningServer, AdminState {
       ready: this.ready,
       draining: this.#stopping !== null,
       workers: this.#fleet.size,
-      config: { hash: this.#config.hash, source: this.#options.config ?? null, loaded_at: new Date(this.#loadedAt).toISOString(), last_error: this.#lastError },
+      config: {
+        hash: this.#config.hash,
+        source: this.#options.config ?? null,
+        loaded_at: new Date(this.#loadedAt).toISOString(),
+        last_error: this.#lastError,
+      },
       targets: this.#targetHealth().map(({ target, health }) => ({
         target,
         inflight: health.inflight,
@@ -275,7 +306,15 @@ class Server implements RunningServer, AdminState {
   }
 
   banner(): string {
-    return banner({ version, config: this.#config, source: this.#options.config ?? null, url: this.url, adminUrl: this.adminUrl, presets: PRESETS, workers: this.#fleet.size })
+    return banner({
+      version,
+      config: this.#config,
+      source: this.#options.config ?? null,
+      url: this.url,
+      adminUrl: this.adminUrl,
+      presets: PRESETS,
+      workers: this.#fleet.size,
+    })
   }
 
   watchSignals(): void {
@@ -325,8 +364,15 @@ function expectFree(port: number, host: string): Promise<void> {
 function portTaken(error: unknown): unknown {
   if (!(error instanceof Error) || (error as NodeJS.ErrnoException).code !== 'EADDRINUSE') return error
   const { code, syscall, port } = error as NodeJS.ErrnoException & { readonly port?: number }
-  return Object.assign(new Error(`port ${port ?? ''} is taken by another process: stop it, or choose other ports with --port and --admin-port`, { cause: error }), { code, syscall })
+  return Object.assign(
+    new Error(
+      `port ${port ?? ''} is taken by another process: stop it, or choose other ports with --port and --admin-port`,
+      { cause: error },
+    ),
+    { code, syscall },
+  )
 }
 
 /** An address to connect to: the any-address is no place to go. */
-const hostInUrl = (host: string): string => (host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host.includes(':') ? `[${host}]` : host)
+const hostInUrl = (host: string): string =>
+  host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host.includes(':') ? `[${host}]` : host

@@ -20,7 +20,9 @@ export class AdminListener {
     const app = Fastify({ logger: false, forceCloseConnections: true })
     // Liveness says that the event loop turns, nothing more: a restart mends nothing else.
     app.get('/livez', async () => ({ status: 'ok' }))
-    app.get('/readyz', async (_request, reply) => reply.code(state.ready ? 200 : 503).send({ status: state.ready ? 'ok' : 'not ready' }))
+    app.get('/readyz', async (_request, reply) =>
+      reply.code(state.ready ? 200 : 503).send({ status: state.ready ? 'ok' : 'not ready' }),
+    )
     app.get('/metrics', async (request, reply) => {
       const open = request.headers.accept?.includes('application/openmetrics-text') === true
       return reply.type(open ? OPENMETRICS_TYPE : PROMETHEUS_TYPE).send(renderMetrics(await state.metrics(), open))
@@ -31,7 +33,11 @@ export class AdminListener {
       const taken = await state.reload()
       return reply.code(taken ? 200 : 422).send(state.state())
     })
-    app.setNotFoundHandler((request, reply) => reply.code(404).send({ error: { message: `There is nothing at ${request.method} ${request.url.slice(0, 200)}.` } }))
+    app.setNotFoundHandler((request, reply) =>
+      reply
+        .code(404)
+        .send({ error: { message: `There is nothing at ${request.method} ${request.url.slice(0, 200)}.` } }),
+    )
     this.#app = app
   }
 

@@ -10,7 +10,6 @@ import type { SourceMap } from './yaml-source.ts'
 type Env = Readonly<Record<string, string | undefined>>
 type Entry = NonNullable<NonNullable<ParsedConfig['providers']>[string]>
 
-
 const BUILT_IN: readonly ProviderPreset[] = [
   {
     name: 'openai_compatible',

@@ -17,7 +17,12 @@ export function encodingOf(header: string | undefined): Encoding | null {
  * Decompresses a whole body, off the event loop, into at most maxBytes: what would be larger is refused while it
  * unpacks, so a bomb costs maxBytes and no more. done gets a reason, or null and the body.
  */
-export function decodeBody(body: Buffer, encoding: Encoding, maxBytes: number, done: (error: 'too_large' | 'corrupt' | null, body: Buffer) => void): void {
+export function decodeBody(
+  body: Buffer,
+  encoding: Encoding,
+  maxBytes: number,
+  done: (error: 'too_large' | 'corrupt' | null, body: Buffer) => void,
+): void {
   const finish = (error: NodeJS.ErrnoException | null, result: Buffer): void => {
     if (error === null) done(null, result)
     else done(error.code === 'ERR_BUFFER_TOO_LARGE' ? 'too_large' : 'corrupt', body)

@@ -88,4 +88,3 @@ export class LineWriter {
     return new Promise((resolve) => this.#idle.push(resolve))
   }
 }
-

@@ -18,7 +18,8 @@ function logOutput(): number {
     const stat = fstatSync(STDOUT)
     if (stat.isFIFO()) return openSync('/proc/self/fd/1', constants.O_WRONLY | constants.O_NONBLOCK)
     // Worker threads have no handle of their own; the main thread has done it for them.
-    if (stat.isSocket()) (process.stdout as unknown as { readonly _handle?: BlockingHandle })._handle?.setBlocking(false)
+    if (stat.isSocket())
+      (process.stdout as unknown as { readonly _handle?: BlockingHandle })._handle?.setBlocking(false)
   } catch {
     // No such files on this system: then as it is.
   }

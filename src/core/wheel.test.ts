@@ -16,26 +16,29 @@ class Probe extends WheelTimer {
 
 test('timers fire once, never early and at most 30 ms late, whatever the order of arming', () => {
   fc.assert(
-    fc.property(fc.array(fc.tuple(fc.integer({ min: 0, max: 30_000 }), fc.integer({ min: 0, max: 5_000 })), { maxLength: 40 }), (plan) => {
-      let now = 5
-      const wheel = new TimerWheel(() => now, { manual: true })
-      const probes = plan.map(([ms, startAt]) => ({ ms, startAt, probe: new Probe(() => now), armedAt: -1 }))
-      for (; now < 36_000; now += 7) {
-        for (const p of probes) {
-          if (p.armedAt < 0 && now >= p.startAt) {
-            p.armedAt = now
-            wheel.arm(p.probe, p.ms)
+    fc.property(
+      fc.array(fc.tuple(fc.integer({ min: 0, max: 30_000 }), fc.integer({ min: 0, max: 5_000 })), { maxLength: 40 }),
+      (plan) => {
+        let now = 5
+        const wheel = new TimerWheel(() => now, { manual: true })
+        const probes = plan.map(([ms, startAt]) => ({ ms, startAt, probe: new Probe(() => now), armedAt: -1 }))
+        for (; now < 36_000; now += 7) {
+          for (const p of probes) {
+            if (p.armedAt < 0 && now >= p.startAt) {
+              p.armedAt = now
+              wheel.arm(p.probe, p.ms)
+            }
           }
+          wheel.advance()
         }
-        wheel.advance()
-      }
-      for (const p of probes) {
-        expect(p.probe.fired).toHaveLength(1)
-        expect(p.probe.fired[0]! - p.armedAt).toBeGreaterThanOrEqual(p.ms)
-        expect(p.probe.fired[0]! - p.armedAt).toBeLessThanOrEqual(p.ms + 30 + 7)
-      }
-      expect(wheel.armed).toBe(0)
-    }),
+        for (const p of probes) {
+          expect(p.probe.fired).toHaveLength(1)
+          expect(p.probe.fired[0]! - p.armedAt).toBeGreaterThanOrEqual(p.ms)
+          expect(p.probe.fired[0]! - p.armedAt).toBeLessThanOrEqual(p.ms + 30 + 7)
+        }
+        expect(wheel.armed).toBe(0)
+      },
+    ),
     { numRuns: 30 },
   )
 })

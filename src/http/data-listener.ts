@@ -53,7 +53,9 @@ export class DataListener {
     )
     // Above this Node drops headers in silence; the handler refuses a little earlier, and says so.
     this.#http1.maxHeadersCount = limits.headerCount + 16
-    this.#http1.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => answerClientError(error, socket, parts))
+    this.#http1.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) =>
+      answerClientError(error, socket, parts),
+    )
     this.#http1.on('connect', (_req: IncomingMessage, socket: Socket) => {
       socket.on('error', () => socket.destroy())
       socket.resume()
@@ -63,7 +65,10 @@ export class DataListener {
     this.#http1.on('checkContinue', parts.handle)
     this.#http1.on('checkExpectation', parts.handle)
     // An upgrade that nobody asked for is answered as the plain request it also is (RFC 9110 7.8).
-    this.#http2 = createHttp2Server({ settings: { maxConcurrentStreams: HTTP2_STREAMS, maxHeaderListSize: limits.headerBytes } }, parts.handle as never)
+    this.#http2 = createHttp2Server(
+      { settings: { maxConcurrentStreams: HTTP2_STREAMS, maxHeaderListSize: limits.headerBytes } },
+      parts.handle as never,
+    )
     this.#http2.on('checkContinue', parts.handle as never)
     this.#http2.on('session', (session) => this.#keepSession(session))
     this.#http2.on('sessionError', () => {})
@@ -161,7 +166,12 @@ export class DataListener {
 }
 
 const TIMEOUT_CODES = new Set(['ERR_HTTP_REQUEST_TIMEOUT'])
-const REASONS: Readonly<Record<number, string>> = { 400: 'Bad Request', 405: 'Method Not Allowed', 408: 'Request Timeout', 431: 'Request Header Fields Too Large' }
+const REASONS: Readonly<Record<number, string>> = {
+  400: 'Bad Request',
+  405: 'Method Not Allowed',
+  408: 'Request Timeout',
+  431: 'Request Header Fields Too Large',
+}
 /** Answered here: what their clients still send is read and thrown away. */
 const refused = new WeakSet<Socket>()
 
@@ -174,9 +184,15 @@ function answerClientError(error: NodeJS.ErrnoException, socket: Socket, parts: 
   }
   refused.add(socket)
   let gatewayError: GatewayError
-  if (error.code === 'HPE_HEADER_OVERFLOW') gatewayError = new GatewayError('headers_too_large', `The headers are larger than ${parts.limits.headerBytes} bytes.`)
-  else if (TIMEOUT_CODES.has(error.code ?? '')) gatewayError = new GatewayError('request_timeout', 'The request did not arrive in time.')
-  else gatewayError = new GatewayError('invalid_request', 'This is not a valid HTTP/1.1 message.', { detail: error.code })
+  if (error.code === 'HPE_HEADER_OVERFLOW')
+    gatewayError = new GatewayError(
+      'headers_too_large',
+      `The headers are larger than ${parts.limits.headerBytes} bytes.`,
+    )
+  else if (TIMEOUT_CODES.has(error.code ?? ''))
+    gatewayError = new GatewayError('request_timeout', 'The request did not arrive in time.')
+  else
+    gatewayError = new GatewayError('invalid_request', 'This is not a valid HTTP/1.1 message.', { detail: error.code })
   answerInTurn(gatewayError, socket, parts)
 }
 

@@ -62,7 +62,10 @@ export class RequestHandler {
       exchange.onClientGone()
     })
     const declared = received.header('content-length')
-    if (declared === '0' || (declared === undefined && received.header('transfer-encoding') === undefined && !isHttp2(req))) {
+    if (
+      declared === '0' ||
+      (declared === undefined && received.header('transfer-encoding') === undefined && !isHttp2(req))
+    ) {
       this.#begin(received, res, gate.draining)
       return
     }
@@ -81,13 +84,21 @@ export class RequestHandler {
     if (broken !== null) return broken
     if (gate.refusing) return new GatewayError('draining', 'This instance is shutting down.', { retryAfterMs: 1000 })
     const overload = gate.overload()
-    if (overload !== null) return new GatewayError('overloaded', 'Heddle has more work than it can do well.', { retryAfterMs: 1000, detail: overload })
-    if (req.rawHeaders.length > limits.headerCount * 2) return new GatewayError('headers_too_large', `The request has more than ${limits.headerCount} headers.`)
+    if (overload !== null)
+      return new GatewayError('overloaded', 'Heddle has more work than it can do well.', {
+        retryAfterMs: 1000,
+        detail: overload,
+      })
+    if (req.rawHeaders.length > limits.headerCount * 2)
+      return new GatewayError('headers_too_large', `The request has more than ${limits.headerCount} headers.`)
     const twice = duplicateHeader(req.rawHeaders)
     if (twice !== null) return new GatewayError('invalid_request', `The header '${twice}' stands twice.`)
     if (Number(received.header('content-length') ?? 0) > limits.body) return tooLarge(limits.body)
     if (encodingOf(received.header('content-encoding')) === 'unknown') {
-      return new GatewayError('unsupported_media_type', `The content encoding '${(received.header('content-encoding') ?? '').slice(0, 50)}' is not known.`)
+      return new GatewayError(
+        'unsupported_media_type',
+        `The content encoding '${(received.header('content-encoding') ?? '').slice(0, 50)}' is not known.`,
+      )
     }
     return null
   }
@@ -141,7 +152,13 @@ export class RequestHandler {
         received.body = body
         this.#begin(received, res, gate.draining)
       } else if (error === 'too_large') this.#refuse(req, res, received, tooLarge(limits.decompressedBody, 'unpacked '))
-      else this.#refuse(req, res, received, new GatewayError('invalid_request', `The body is not valid ${encoding}.`, { param: 'content-encoding' }))
+      else
+        this.#refuse(
+          req,
+          res,
+          received,
+          new GatewayError('invalid_request', `The body is not valid ${encoding}.`, { param: 'content-encoding' }),
+        )
     })
   }
 
@@ -165,7 +182,15 @@ export class RequestHandler {
     }
     const id = requestId(received.header('x-request-id'))
     const body = errorJson(error, id)
-    const headers = ['content-type', 'application/json', 'x-request-id', id, 'content-length', String(Buffer.byteLength(body)), ...errorHeaders(error)]
+    const headers = [
+      'content-type',
+      'application/json',
+      'x-request-id',
+      id,
+      'content-length',
+      String(Buffer.byteLength(body)),
+      ...errorHeaders(error),
+    ]
     if (isHttp2(req)) stopUpload(req, res as unknown as Http2ServerResponse)
     else {
       headers.push('connection', 'close')
@@ -197,18 +222,28 @@ function headBytes(raw: readonly string[]): number {
 
 /** What the parser lets pass although the message is not one that two readers would understand alike. */
 function unfitForHttp(req: IncomingMessage, received: NodeReceived, headerBytes: number): GatewayError | null {
-  if (isHttp2(req)) return headBytes(req.rawHeaders) > headerBytes ? new GatewayError('headers_too_large', `The headers are larger than ${headerBytes} bytes.`) : null
-  if (req.httpVersionMajor !== 1) return new GatewayError('invalid_request', `HTTP/${req.httpVersion} is not spoken here.`)
-  if (req.httpVersionMinor > 0 && received.header('host') === undefined) return new GatewayError('invalid_request', "The header 'host' is missing.")
+  if (isHttp2(req))
+    return headBytes(req.rawHeaders) > headerBytes
+      ? new GatewayError('headers_too_large', `The headers are larger than ${headerBytes} bytes.`)
+      : null
+  if (req.httpVersionMajor !== 1)
+    return new GatewayError('invalid_request', `HTTP/${req.httpVersion} is not spoken here.`)
+  if (req.httpVersionMinor > 0 && received.header('host') === undefined)
+    return new GatewayError('invalid_request', "The header 'host' is missing.")
   const coding = received.header('transfer-encoding')
   // The parser unpacks chunks only: with another coding below them the body would be taken for something it is not.
-  if (coding !== undefined && coding.trim().toLowerCase() !== 'chunked') return new GatewayError('invalid_request', `The transfer coding '${coding.slice(0, 50)}' is not known.`)
+  if (coding !== undefined && coding.trim().toLowerCase() !== 'chunked')
+    return new GatewayError('invalid_request', `The transfer coding '${coding.slice(0, 50)}' is not known.`)
   const expected = received.header('expect')
-  if (expected !== undefined && expected.toLowerCase() !== '100-continue') return new GatewayError('invalid_request', `The expectation '${expected.slice(0, 50)}' cannot be met.`, { status: 417 })
+  if (expected !== undefined && expected.toLowerCase() !== '100-continue')
+    return new GatewayError('invalid_request', `The expectation '${expected.slice(0, 50)}' cannot be met.`, {
+      status: 417,
+    })
   return null
 }
 
 const ignore = (): void => {}
 const NO_ERROR = 0
 
-const tooLarge = (bytes: number, what = ''): GatewayError => new GatewayError('payload_too_large', `The ${what}body is larger than ${bytes} bytes.`)
+const tooLarge = (bytes: number, what = ''): GatewayError =>
+  new GatewayError('payload_too_large', `The ${what}body is larger than ${bytes} bytes.`)

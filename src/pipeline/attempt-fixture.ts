@@ -10,8 +10,25 @@ import { HealthTable } from '../routing/health.ts'
 
 export const RULES: RouteDefaults = {
   timeouts: { connectMs: 0, firstTokenMs: 1000, idleMs: 1000, attemptMs: 5000, totalMs: 0 },
-  retries: { maxAttempts: 3, perTarget: 1, statuses: [429, 500, 502, 503, 504], backoff: { baseMs: 1, maxMs: 1 }, maxRetryAfterMs: 10_000, budget: { ratio: 0.2, minPerSecond: 10 } },
-  breaker: { enabled: true, consecutiveFailures: 5, failureRatio: 0.5, minRequests: 20, windowMs: 10_000, baseEjectionMs: 5000, maxEjectionMs: 60_000, maxEjectedShare: 0.5, deadKeyMs: 300_000 },
+  retries: {
+    maxAttempts: 3,
+    perTarget: 1,
+    statuses: [429, 500, 502, 503, 504],
+    backoff: { baseMs: 1, maxMs: 1 },
+    maxRetryAfterMs: 10_000,
+    budget: { ratio: 0.2, minPerSecond: 10 },
+  },
+  breaker: {
+    enabled: true,
+    consecutiveFailures: 5,
+    failureRatio: 0.5,
+    minRequests: 20,
+    windowMs: 10_000,
+    baseEjectionMs: 5000,
+    maxEjectionMs: 60_000,
+    maxEjectedShare: 0.5,
+    deadKeyMs: 300_000,
+  },
   commit: { maxBytes: 65_536, maxMs: 0 },
   hedge: null,
   continuation: false,
@@ -64,7 +81,11 @@ export const harness = (rules: Partial<RouteDefaults> = {}, name = 'p/m'): Harne
   const clock = new FakeClock()
   const backend = new FakeBackend()
   const health = new HealthTable(1).slot(0, RULES.breaker)
-  const provider = { name: 'p', config: { streamEnd: 'done', type: 'openai', apiKey: null, headers: {}, query: {} }, upstream: { call: backend.call } }
+  const provider = {
+    name: 'p',
+    config: { streamEnd: 'done', type: 'openai', apiKey: null, headers: {}, query: {} },
+    upstream: { call: backend.call },
+  }
   const target = { name, provider, model: 'm', health } as unknown as Target
   const events: string[] = []
   const failures: AttemptFailure[] = []
@@ -98,7 +119,16 @@ export const harness = (rules: Partial<RouteDefaults> = {}, name = 'p/m'): Harne
     onRawHead: () => void events.push('head'),
     onRawData: write,
   }
-  const record: AttemptRecord = { target: name, model: 'm', hedge: false, startMs: 0, ms: 0, status: 0, firstTokenMs: -1, result: 'open' }
+  const record: AttemptRecord = {
+    target: name,
+    model: 'm',
+    hedge: false,
+    startMs: 0,
+    ms: 0,
+    status: 0,
+    firstTokenMs: -1,
+    result: 'open',
+  }
   const h: Harness = {
     clock,
     backend,

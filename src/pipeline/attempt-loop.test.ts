@@ -35,12 +35,23 @@ const start = (answers: readonly Answer[], targets: number, hedge: HedgeConfig |
       throw new Error('a fault of ours')
     },
   })
-  const list = targetsOf(Array.from({ length: targets }, (_, i) => ({ provider: provider(i) as never })), () => clock.ms)
+  const list = targetsOf(
+    Array.from({ length: targets }, (_, i) => ({ provider: provider(i) as never })),
+    () => clock.ms,
+  )
   const retries = { ...RULES.retries, maxAttempts: 4, backoff: { baseMs: 100, maxMs: 100 } }
   const route = routeOf(list, { ...RULES, retries, hedge })
   const x = {
     ...factsOf(),
-    services: { clock: { now: () => clock.ms, monotonic: () => clock.ms }, random: { next: () => 0.5 }, wheel: clock.wheel, limits: {}, loop: { draining: false }, telemetry: { attempt: () => {} }, log: () => {} },
+    services: {
+      clock: { now: () => clock.ms, monotonic: () => clock.ms },
+      random: { next: () => 0.5 },
+      wheel: clock.wheel,
+      limits: {},
+      loop: { draining: false },
+      telemetry: { attempt: () => {} },
+      log: () => {},
+    },
     match: { route, wildcard: '' },
     snapshot: { table: { match: () => null } },
     received: { startedAt: clock.ms, header: () => undefined, method: 'POST', body: Buffer.from('{}'), query: '' },

@@ -54,7 +54,12 @@ export class AttemptLoop extends WheelTimer {
 
   #planRoute(): Plan {
     const { services } = this.#x
-    const plan = planTargets({ route: this.#route, facts: this.#x, now: services.clock.monotonic(), random: () => services.random.next() })
+    const plan = planTargets({
+      route: this.#route,
+      facts: this.#x,
+      now: services.clock.monotonic(),
+      random: () => services.random.next(),
+    })
     this.#x.planNote = plan.note
     return plan
   }
@@ -73,7 +78,8 @@ export class AttemptLoop extends WheelTimer {
       return
     }
     this.#earnRetries()
-    for (const shadow of this.#route.shadows) if (services.random.next() < shadow.shadow) startShadow(this.#x, shadow, this.#match)
+    for (const shadow of this.#route.shadows)
+      if (services.random.next() < shadow.shadow) startShadow(this.#x, shadow, this.#match)
     if (this.#route.hedge !== null) this.#armHedge()
     this.#attempt()
   }
@@ -83,7 +89,8 @@ export class AttemptLoop extends WheelTimer {
     const now = this.#x.services.clock.monotonic()
     const { targets } = this.#route
     // The floor is the model's: each of its targets gets a part.
-    for (const target of targets) target.health.earnRetry(target === this.#plan.order[0] ? ratio : 0, minPerSecond / targets.length, now)
+    for (const target of targets)
+      target.health.earnRetry(target === this.#plan.order[0] ? ratio : 0, minPerSecond / targets.length, now)
   }
 
   // ── starting ──────────────────────────────────────────────────────────────
@@ -120,7 +127,10 @@ export class AttemptLoop extends WheelTimer {
     const { hedge } = this.#route
     if (this.#x.over || this.#winner !== null || this.#live === null || this.#made > 1 || hedge === null) return
     const price = cost(target, this.#x)
-    if (!hedgeBudget.take(this.#route.name, hedge, Number.isFinite(price) ? price : 0, this.#x.services.clock.monotonic())) return
+    if (
+      !hedgeBudget.take(this.#route.name, hedge, Number.isFinite(price) ? price : 0, this.#x.services.clock.monotonic())
+    )
+      return
     this.#x.hedged = true
     try {
       this.#hedge = startAttempt(this.#x, target, this.#match, { hedge: true })
@@ -193,7 +203,12 @@ export class AttemptLoop extends WheelTimer {
     const { order } = this.#plan
     const worthAgain = failure.kind === 'failure' || failure.kind === 'busy'
     const pause = this.#pause(failure)
-    if (worthAgain && this.#tries < retries.perTarget && this.#mayPause(pause) && order[this.#index]!.health.spendRetry()) {
+    if (
+      worthAgain &&
+      this.#tries < retries.perTarget &&
+      this.#mayPause(pause) &&
+      order[this.#index]!.health.spendRetry()
+    ) {
       this.#attemptAfter(pause)
       return true
     }
@@ -257,7 +272,8 @@ export class AttemptLoop extends WheelTimer {
   #fallBack(failure: Pick<AttemptFailure, 'kind' | 'reason'>): boolean {
     const { fallbacks } = this.#route
     if (this.#fallbacks === null || failure.kind === 'context' || failure.kind === 'content') {
-      const special = failure.kind === 'context' ? fallbacks.contextWindow : failure.kind === 'content' ? fallbacks.contentPolicy : []
+      const special =
+        failure.kind === 'context' ? fallbacks.contextWindow : failure.kind === 'content' ? fallbacks.contentPolicy : []
       if (failure.kind === 'client') return false
       const any = failure.kind === 'context' || failure.kind === 'content' ? [] : fallbacks.any
       this.#fallbacks ??= [...special, ...any]
@@ -291,7 +307,11 @@ export class AttemptLoop extends WheelTimer {
     const { target, text } = broken
     // Only chat streams keep their text; what is passed on as it comes has none.
     if (typeof text !== 'string' || text === '' || x.continued > 0 || !isContinuable(x.json())) return false
-    this.#continuing = { text, from: target, left: this.#plan.order.filter((t) => t !== target && t.health.ejectedUntil === 0) }
+    this.#continuing = {
+      text,
+      from: target,
+      left: this.#plan.order.filter((t) => t !== target && t.health.ejectedUntil === 0),
+    }
     if (!this.#continueWithNext()) return false
     x.continued++
     return true
@@ -303,7 +323,14 @@ export class AttemptLoop extends WheelTimer {
     const { text, from, left } = this.#continuing!
     const next = left.shift()
     if (next === undefined) return false
-    const notice = { id: x.id, object: 'chat.completion.chunk', created: Math.floor(x.services.clock.now() / 1000), model: x.model, choices: [], heddle: { continuation: { from: from.name, to: next.name } } }
+    const notice = {
+      id: x.id,
+      object: 'chat.completion.chunk',
+      created: Math.floor(x.services.clock.now() / 1000),
+      model: x.model,
+      choices: [],
+      heddle: { continuation: { from: from.name, to: next.name } },
+    }
     x.onStreamData(Buffer.from(`data: ${JSON.stringify(notice)}\n\n`))
     this.#winner = null
     this.#live = startAttempt(x, next, this.#match, { continueFrom: text })

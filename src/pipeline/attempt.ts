@@ -164,7 +164,12 @@ export abstract class Attempt extends WheelTimer implements UpstreamSink {
   }
 
   protected classify(status: number, body: unknown): AttemptFailure {
-    return classifyAnswer(status, this.headers, body, { statuses: this.rules.retries.statuses, now: this.owner.services.clock.now(), target: this.target.name, secrets: secretsOf(this.target.provider.config) })
+    return classifyAnswer(status, this.headers, body, {
+      statuses: this.rules.retries.statuses,
+      now: this.owner.services.clock.now(),
+      target: this.target.name,
+      secrets: secretsOf(this.target.provider.config),
+    })
   }
 
   #failByStatus(): void {
@@ -194,7 +199,8 @@ export abstract class Attempt extends WheelTimer implements UpstreamSink {
     // A target for any model of a provider: what was refused for one model says nothing of the others, and a client that
     // names a model it may not use must not take them out for everybody. A wrong key (401) is wrong for all.
     const forOneModel = this.target.name.includes('*') && (failure.kind === 'busy' || this.status === 403)
-    if (failure.kind === 'busy' && failure.retryAfterMs !== undefined && !forOneModel) health.busy(now + Math.min(failure.retryAfterMs, retries.maxRetryAfterMs))
+    if (failure.kind === 'busy' && failure.retryAfterMs !== undefined && !forOneModel)
+      health.busy(now + Math.min(failure.retryAfterMs, retries.maxRetryAfterMs))
     if (failure.kind === 'dead' && !forOneModel) health.dead(now + breaker.deadKeyMs)
     if (this.committed) this.owner.onStreamBroken(this, failure)
     else this.owner.onAttemptFailed(this, failure)
@@ -266,12 +272,15 @@ export abstract class Attempt extends WheelTimer implements UpstreamSink {
   /** Drops a client whose time is over. Only while paused. */
   protected dropStalled(): void {
     const { wheel, limits } = this.owner.services
-    if (limits.clientStallMs > 0 && wheel.coarseNow - this.#pausedAt >= limits.clientStallMs) this.owner.onClientStalled()
+    if (limits.clientStallMs > 0 && wheel.coarseNow - this.#pausedAt >= limits.clientStallMs)
+      this.owner.onClientStalled()
   }
 }
 
 /** Values of a provider's configuration that its errors could quote; short ones and API versions are no secrets. */
 function secretsOf({ apiKey, headers, query }: ProviderConfig): string[] {
-  const others = [...Object.values(headers), ...Object.values(query)].filter((value) => value.length >= 12 && !/^\d{4}-\d\d-\d\d/.test(value))
+  const others = [...Object.values(headers), ...Object.values(query)].filter(
+    (value) => value.length >= 12 && !/^\d{4}-\d\d-\d\d/.test(value),
+  )
   return apiKey === null || apiKey.length < 4 ? others : [apiKey, ...others]
 }

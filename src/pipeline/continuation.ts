@@ -1,4 +1,5 @@
-const INSTRUCTION = 'Your last message was cut off. Continue it from exactly where it stopped, without repeating any of it and without comment.'
+const INSTRUCTION =
+  'Your last message was cut off. Continue it from exactly where it stopped, without repeating any of it and without comment.'
 
 /** Several choices cannot be continued one by one. */
 export function isContinuable(body: Readonly<Record<string, unknown>>): boolean {
@@ -9,8 +10,19 @@ export function isContinuable(body: Readonly<Record<string, unknown>>): boolean 
  * Body with which another target goes on with an answer that broke off: the conversation, the answer so far, and the
  * instruction to continue. Chat only, and only when isContinuable().
  */
-export function continuationBody(body: Readonly<Record<string, unknown>>, textSoFar: string, model: string, includeUsage: boolean): Buffer {
-  const messages = [...(body['messages'] as unknown[]), { role: 'assistant', content: textSoFar }, { role: 'user', content: INSTRUCTION }]
-  const options = includeUsage ? { stream_options: { ...(body['stream_options'] as object | undefined), include_usage: true } } : {}
+export function continuationBody(
+  body: Readonly<Record<string, unknown>>,
+  textSoFar: string,
+  model: string,
+  includeUsage: boolean,
+): Buffer {
+  const messages = [
+    ...(body['messages'] as unknown[]),
+    { role: 'assistant', content: textSoFar },
+    { role: 'user', content: INSTRUCTION },
+  ]
+  const options = includeUsage
+    ? { stream_options: { ...(body['stream_options'] as object | undefined), include_usage: true } }
+    : {}
   return Buffer.from(JSON.stringify({ ...body, model, messages, ...options }))
 }

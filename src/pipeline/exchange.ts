@@ -21,7 +21,14 @@ import { modelsAnswer } from './models.ts'
 import { endpointOf } from './operation.ts'
 import { prepare } from './prepare.ts'
 
-const NO_NEEDS: RequestNeeds = { tools: false, vision: false, audio: false, jsonSchema: false, promptTokens: 0, maxTokens: 0 }
+const NO_NEEDS: RequestNeeds = {
+  tools: false,
+  vision: false,
+  audio: false,
+  jsonSchema: false,
+  promptTokens: 0,
+  maxTokens: 0,
+}
 const JSON_TYPE = 'application/json'
 
 /**
@@ -84,7 +91,9 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
     return this.received.header(name)
   }
   headers(): Readonly<Record<string, string>> {
-    return Object.fromEntries(Object.entries(this.received.headers()).map(([k, v]) => [k, Array.isArray(v) ? v.join(', ') : (v ?? '')]))
+    return Object.fromEntries(
+      Object.entries(this.received.headers()).map(([k, v]) => [k, Array.isArray(v) ? v.join(', ') : (v ?? '')]),
+    )
   }
   json(): Readonly<Record<string, unknown>> {
     return this.fields?.json ?? {}
@@ -94,7 +103,11 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
   begin(): void {
     try {
       const endpoint = endpointOf(this.received.method, this.received.path)
-      if (endpoint === null) throw new GatewayError('not_found', `There is nothing at ${this.received.method} ${this.received.path.slice(0, 200)}.`)
+      if (endpoint === null)
+        throw new GatewayError(
+          'not_found',
+          `There is nothing at ${this.received.method} ${this.received.path.slice(0, 200)}.`,
+        )
       if (endpoint.kind === 'models') {
         this.#sendJson(200, modelsAnswer(this.snapshot, endpoint.id, this.received.method))
         return
@@ -112,7 +125,15 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
   fail(error: GatewayError): void {
     if (this.over) return
     this.error = error
-    if (error.code === 'internal') this.services.log('error', { request_id: this.id, err: error.cause instanceof Error ? (error.cause.stack ?? error.cause.message) : String(error.cause) }, 'internal error')
+    if (error.code === 'internal')
+      this.services.log(
+        'error',
+        {
+          request_id: this.id,
+          err: error.cause instanceof Error ? (error.cause.stack ?? error.cause.message) : String(error.cause),
+        },
+        'internal error',
+      )
     if (this.#writing !== null) this.#failCommitted(error)
     else {
       const body = errorJson(error, this.id)
@@ -133,7 +154,10 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
       this.writer.destroy()
       return
     }
-    const event = this.operation === 'responses' ? responsesErrorEvent(error, this.id, (this.#writing as StreamAttempt).events) : errorEvent(error, this.id)
+    const event =
+      this.operation === 'responses'
+        ? responsesErrorEvent(error, this.id, (this.#writing as StreamAttempt).events)
+        : errorEvent(error, this.id)
     this.bytesOut += event.length
     this.writer.end(event)
   }

@@ -13,9 +13,18 @@ export function explainHeader(x: Exchange, match: RouteMatch, plan: Plan): strin
     note: x.planNote,
     order: plan.order.map((t) => t.name),
     skipped: plan.skipped.map((s) => ({ target: s.target.name, reason: s.reason })),
-    attempts: x.attempts.map((a) => ({ target: a.target, model: a.model, result: a.result, status: a.status, ms: Math.round(a.ms * 10) / 10, ...(a.hedge ? { hedge: true } : {}) })),
+    attempts: x.attempts.map((a) => ({
+      target: a.target,
+      model: a.model,
+      result: a.result,
+      status: a.status,
+      ms: Math.round(a.ms * 10) / 10,
+      ...(a.hedge ? { hedge: true } : {}),
+    })),
     config: x.snapshot.config.hash,
   })
   const ascii = text.replace(/[^\x20-\x7e]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`)
-  return ascii.length <= MAX_BYTES ? ascii : JSON.stringify({ request_id: x.id, route: match.route.name, truncated: true })
+  return ascii.length <= MAX_BYTES
+    ? ascii
+    : JSON.stringify({ request_id: x.id, route: match.route.name, truncated: true })
 }

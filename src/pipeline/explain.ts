@@ -42,7 +42,13 @@ export interface Explanation {
   readonly config: string
 }
 
-const PATHS: Readonly<Record<Operation, string>> = { chat: '/chat/completions', completions: '/completions', embeddings: '/embeddings', responses: '/responses', passthrough: '' }
+const PATHS: Readonly<Record<Operation, string>> = {
+  chat: '/chat/completions',
+  completions: '/completions',
+  embeddings: '/embeddings',
+  responses: '/responses',
+  passthrough: '',
+}
 
 /** The same table and planner as at run time, on fresh health and with nothing to call. */
 function offlineTable(config: HeddleConfig): RouteTable {
@@ -53,7 +59,16 @@ function offlineTable(config: HeddleConfig): RouteTable {
     },
     async close() {},
   }
-  const provider = (p: ProviderConfig): Provider => ({ name: p.name, config: p, upstream: nowhere, basePath: '', query: '', jsonHeaders: [], streamHeaders: [], rawHeaders: [] })
+  const provider = (p: ProviderConfig): Provider => ({
+    name: p.name,
+    config: p,
+    upstream: nowhere,
+    basePath: '',
+    query: '',
+    jsonHeaders: [],
+    streamHeaders: [],
+    rawHeaders: [],
+  })
   return new RouteTable(config, { provider, health: (_name, rules) => health.slot(0, rules.breaker) })
 }
 
@@ -62,16 +77,31 @@ export function explainRequest(config: HeddleConfig, request: ExplainRequest): E
   const table = offlineTable(config)
   let match: RouteMatch | null = null
   try {
-    const fields = readRequest(request.operation, Buffer.from(JSON.stringify(request.body)), { depth: config.server.limits.jsonDepth, keys: config.server.limits.jsonKeys })
+    const fields = readRequest(request.operation, Buffer.from(JSON.stringify(request.body)), {
+      depth: config.server.limits.jsonDepth,
+      keys: config.server.limits.jsonKeys,
+    })
     match = table.match(fields.model)
     if (match === null) throw new GatewayError('model_not_found', `The model '${fields.model}' does not exist.`)
     const facts = factsOf(request, fields)
     const plan = planTargets({ route: match.route, facts, now: 0, random: () => 0.5 })
-    return withText({ ...describe(match, config), note: plan.note, order: explainOrder(plan, match, request, fields), skipped: plan.skipped.map((s) => ({ target: s.target.name, reason: s.reason })), error: null })
+    return withText({
+      ...describe(match, config),
+      note: plan.note,
+      order: explainOrder(plan, match, request, fields),
+      skipped: plan.skipped.map((s) => ({ target: s.target.name, reason: s.reason })),
+      error: null,
+    })
   } catch (error) {
     const e = GatewayError.from(error)
     if (e.code === 'internal') throw error
-    return withText({ ...describe(match, config), note: '', order: [], skipped: skippedOf(e), error: { code: e.publicCode, status: e.status, message: e.message } })
+    return withText({
+      ...describe(match, config),
+      note: '',
+      order: [],
+      skipped: skippedOf(e),
+      error: { code: e.publicCode, status: e.status, message: e.message },
+    })
   }
 }
 
@@ -87,7 +117,10 @@ function factsOf(request: ExplainRequest, fields: RequestFields): RequestFacts {
   }
 }
 
-function describe(match: RouteMatch | null, config: HeddleConfig): Omit<Explanation, 'text' | 'note' | 'order' | 'skipped' | 'error'> {
+function describe(
+  match: RouteMatch | null,
+  config: HeddleConfig,
+): Omit<Explanation, 'text' | 'note' | 'order' | 'skipped' | 'error'> {
   const route = match?.route ?? null
   return {
     route: route?.name ?? null,
@@ -101,12 +134,26 @@ function describe(match: RouteMatch | null, config: HeddleConfig): Omit<Explanat
   }
 }
 
-function explainOrder(plan: Plan, match: RouteMatch, request: ExplainRequest, fields: RequestFields): ExplainedTarget[] {
+function explainOrder(
+  plan: Plan,
+  match: RouteMatch,
+  request: ExplainRequest,
+  fields: RequestFields,
+): ExplainedTarget[] {
   return plan.order.map((target: Target) => {
     const model = upstreamModel(target, match)
-    const sent = JSON.parse(spliceBody(fields, model, wantsUsage(request.operation, fields.stream, target, fields)).toString()) as Record<string, unknown>
+    const sent = JSON.parse(
+      spliceBody(fields, model, wantsUsage(request.operation, fields.stream, target, fields)).toString(),
+    ) as Record<string, unknown>
     const changed = Object.keys(sent).filter((key) => JSON.stringify(sent[key]) !== JSON.stringify(request.body[key]))
-    return { target: target.name, model, url: `${target.provider.config.baseUrl}${PATHS[request.operation]}`, changed: changed.map((key) => `${key}: ${JSON.stringify(sent[key])}`), priority: target.priority, weight: target.weight }
+    return {
+      target: target.name,
+      model,
+      url: `${target.provider.config.baseUrl}${PATHS[request.operation]}`,
+      changed: changed.map((key) => `${key}: ${JSON.stringify(sent[key])}`),
+      priority: target.priority,
+      weight: target.weight,
+    }
   })
 }
 
@@ -120,16 +167,25 @@ const skippedOf = (error: GatewayError): Explanation['skipped'] =>
 function withText(e: Omit<Explanation, 'text'>): Explanation {
   const lines: string[] = []
   if (e.route === null) lines.push('route      none')
-  else lines.push(`route      ${e.route} (${e.origin === 'models' ? 'models entry' : e.origin === 'pattern' ? 'model pattern of the provider' : e.origin === 'provider' ? 'provider/model' : 'no configuration: simulated'})`, `strategy   ${e.strategy}${e.note === '' || e.note === e.strategy ? '' : `, ${e.note}`}`)
+  else
+    lines.push(
+      `route      ${e.route} (${e.origin === 'models' ? 'models entry' : e.origin === 'pattern' ? 'model pattern of the provider' : e.origin === 'provider' ? 'provider/model' : 'no configuration: simulated'})`,
+      `strategy   ${e.strategy}${e.note === '' || e.note === e.strategy ? '' : `, ${e.note}`}`,
+    )
   if (e.error !== null) lines.push(`refused    ${e.error.status} ${e.error.code}: ${e.error.message}`)
   e.order.forEach((t, i) => {
-    lines.push(`${`target ${i + 1}`.padEnd(11)}${t.target} as ${t.model}  ${t.url}  (priority ${t.priority}, weight ${t.weight})`)
+    lines.push(
+      `${`target ${i + 1}`.padEnd(11)}${t.target} as ${t.model}  ${t.url}  (priority ${t.priority}, weight ${t.weight})`,
+    )
     for (const change of t.changed) lines.push(`           sends ${change}`)
   })
   for (const s of e.skipped) lines.push(`skipped    ${s.target}: ${s.reason}`)
   for (const shadow of e.shadows) lines.push(`shadow     ${shadow}`)
   const fallbacks = e.fallbacks === null ? [] : Object.entries(e.fallbacks).filter(([, names]) => names.length > 0)
   for (const [kind, names] of fallbacks) lines.push(`fallback   ${kind}: ${names.join(', ')}`)
-  if (e.timeouts !== null) lines.push(`timers     connect ${e.timeouts.connectMs} ms, first token ${e.timeouts.firstTokenMs} ms, idle ${e.timeouts.idleMs} ms, attempt ${e.timeouts.attemptMs} ms, total ${e.timeouts.totalMs} ms; at most ${e.maxAttempts} attempts`)
+  if (e.timeouts !== null)
+    lines.push(
+      `timers     connect ${e.timeouts.connectMs} ms, first token ${e.timeouts.firstTokenMs} ms, idle ${e.timeouts.idleMs} ms, attempt ${e.timeouts.attemptMs} ms, total ${e.timeouts.totalMs} ms; at most ${e.maxAttempts} attempts`,
+    )
   return { ...e, text: lines.join('\n') }
 }

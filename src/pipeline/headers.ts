@@ -6,8 +6,27 @@ import type { Attempt } from './attempt.ts'
  * Headers of a backend that a client may see; nothing else passes: no cookies, no server names, no keys, nothing that
  * speaks of the connection.
  */
-const ANSWER = ['openai-processing-ms', 'openai-version', 'openai-model', 'x-ratelimit-limit-requests', 'x-ratelimit-limit-tokens', 'x-ratelimit-remaining-requests', 'x-ratelimit-remaining-tokens', 'x-ratelimit-reset-requests', 'x-ratelimit-reset-tokens'] as const
-const RAW = [...ANSWER, 'content-type', 'content-encoding', 'content-disposition', 'content-range', 'accept-ranges', 'etag', 'last-modified'] as const
+const ANSWER = [
+  'openai-processing-ms',
+  'openai-version',
+  'openai-model',
+  'x-ratelimit-limit-requests',
+  'x-ratelimit-limit-tokens',
+  'x-ratelimit-remaining-requests',
+  'x-ratelimit-remaining-tokens',
+  'x-ratelimit-reset-requests',
+  'x-ratelimit-reset-tokens',
+] as const
+const RAW = [
+  ...ANSWER,
+  'content-type',
+  'content-encoding',
+  'content-disposition',
+  'content-range',
+  'accept-ranges',
+  'etag',
+  'last-modified',
+] as const
 
 function copy(from: UpstreamHeaders, names: readonly string[], to: HeaderList): void {
   for (const name of names) {

@@ -39,7 +39,11 @@ export class HedgeBudget {
       budget.windowStart = now
       budget.spent = 0
     }
-    if (budget.hedges + 1 > Math.max(1, budget.requests * config.maxShare) || budget.spent + price > config.maxCostPerMinute) return false
+    if (
+      budget.hedges + 1 > Math.max(1, budget.requests * config.maxShare) ||
+      budget.spent + price > config.maxCostPerMinute
+    )
+      return false
     budget.hedges++
     budget.spent += price
     return true

@@ -10,7 +10,8 @@ export interface JsonOwner extends AttemptOwner {
   onAnswer(attempt: JsonAttempt, body: Buffer): void
 }
 
-const first = (value: string | string[] | undefined): string | undefined => (typeof value === 'string' ? value : value?.[0])
+const first = (value: string | string[] | undefined): string | undefined =>
+  typeof value === 'string' ? value : value?.[0]
 
 /** A call whose answer is one JSON object: held whole, judged by its shape, and only then the client's. */
 export class JsonAttempt extends Attempt {
@@ -36,7 +37,8 @@ export class JsonAttempt extends Attempt {
   protected onDue(): void {
     const { attemptMs, idleMs } = this.rules.timeouts
     if (attemptMs > 0 && this.elapsed() >= attemptMs) this.timeout('attempt')
-    else if (this.#begun && idleMs > 0 && this.owner.services.wheel.coarseNow - this.lastByteAt >= idleMs) this.timeout('idle')
+    else if (this.#begun && idleMs > 0 && this.owner.services.wheel.coarseNow - this.lastByteAt >= idleMs)
+      this.timeout('idle')
   }
 
   protected onAnswerHead(): void {
@@ -44,13 +46,15 @@ export class JsonAttempt extends Attempt {
     this.#begun = true
     const { idleMs } = this.rules.timeouts
     if (idleMs > 0) this.owner.services.wheel.arm(this, this.nextCheck())
-    if (Number(first(this.headers['content-length']) ?? 0) > this.owner.services.limits.responseBody) this.fail(invalidAnswer('answer_too_large', this.target.name))
+    if (Number(first(this.headers['content-length']) ?? 0) > this.owner.services.limits.responseBody)
+      this.fail(invalidAnswer('answer_too_large', this.target.name))
   }
 
   protected onAnswerData(chunk: Buffer): void {
     this.#chunks.push(chunk)
     this.#bytes += chunk.length
-    if (this.#bytes > this.owner.services.limits.responseBody) this.fail(invalidAnswer('answer_too_large', this.target.name))
+    if (this.#bytes > this.owner.services.limits.responseBody)
+      this.fail(invalidAnswer('answer_too_large', this.target.name))
   }
 
   protected onAnswerEnd(): void {

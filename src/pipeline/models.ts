@@ -5,8 +5,14 @@ import { GatewayError } from '../core/errors.ts'
 export function modelsAnswer(snapshot: Snapshot, id: string | null, method: string): string {
   if (method !== 'GET' && method !== 'HEAD') throw new GatewayError('method_not_allowed', 'Models can only be read.')
   const created = Math.floor(snapshot.loadedAt / 1000)
-  const model = (name: string): object => ({ id: name, object: 'model', created, owned_by: snapshot.table.match(name)?.route.targets[0]?.provider.name ?? 'heddle' })
+  const model = (name: string): object => ({
+    id: name,
+    object: 'model',
+    created,
+    owned_by: snapshot.table.match(name)?.route.targets[0]?.provider.name ?? 'heddle',
+  })
   if (id === null) return JSON.stringify({ object: 'list', data: snapshot.table.names.map(model) })
-  if (snapshot.table.match(id) === null) throw new GatewayError('model_not_found', `The model '${id.slice(0, 200)}' does not exist.`, { param: 'model' })
+  if (snapshot.table.match(id) === null)
+    throw new GatewayError('model_not_found', `The model '${id.slice(0, 200)}' does not exist.`, { param: 'model' })
   return JSON.stringify(model(id))
 }

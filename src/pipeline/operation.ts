@@ -10,7 +10,13 @@ const CALLS: ReadonlyMap<string, Endpoint> = new Map(
     const operation: Operation = path === 'chat/completions' ? 'chat' : path
     const endpoint: Endpoint = { kind: 'call', operation, upstreamPath: `/${path}` }
     // Some clients are given a base URL without /v1, some with it twice; some end their paths with a slash.
-    return [`/v1/${path}`, `/${path}`, `/v1/v1/${path}`].flatMap((p) => [[p, endpoint], [`${p}/`, endpoint]] as const)
+    return [`/v1/${path}`, `/${path}`, `/v1/v1/${path}`].flatMap(
+      (p) =>
+        [
+          [p, endpoint],
+          [`${p}/`, endpoint],
+        ] as const,
+    )
   }),
 )
 
@@ -27,8 +33,16 @@ export function endpointOf(method: string, path: string): Endpoint | null {
   const call = CALLS.get(path)
   if (call !== undefined && method === 'POST') return call
   if (path === '/v1/models' || path === '/models') return { kind: 'models', id: null }
-  if (path.startsWith('/v1/models/') && method === 'GET') return { kind: 'models', id: decodeId(path.slice('/v1/models/'.length)) }
-  if (!path.startsWith('/v1/') || path.length === 4 || !SAFE_PATH.test(path) || DOTS.test(path) || ENCODED_SLASH.test(path)) return null
+  if (path.startsWith('/v1/models/') && method === 'GET')
+    return { kind: 'models', id: decodeId(path.slice('/v1/models/'.length)) }
+  if (
+    !path.startsWith('/v1/') ||
+    path.length === 4 ||
+    !SAFE_PATH.test(path) ||
+    DOTS.test(path) ||
+    ENCODED_SLASH.test(path)
+  )
+    return null
   return { kind: 'call', operation: 'passthrough', upstreamPath: path.slice(3) }
 }
 

@@ -8,16 +8,34 @@ describe('continuation', () => {
   test('what can be continued', () => {
     expect(isContinuable({ messages: [] })).toBe(true)
     expect(isContinuable({ messages: [], n: 1 })).toBe(true)
-    for (const body of [{}, { messages: 'x' }, { messages: [], n: 2 }, { prompt: 'x' }]) expect(isContinuable(body)).toBe(false)
+    for (const body of [{}, { messages: 'x' }, { messages: [], n: 2 }, { prompt: 'x' }])
+      expect(isContinuable(body)).toBe(false)
   })
 
   test('the conversation, the answer so far, and the instruction; all else as it was', () => {
-    const body = { model: 'a', messages: [{ role: 'user', content: 'q' }], temperature: 0, stream: true, stream_options: { include_obfuscation: false } }
+    const body = {
+      model: 'a',
+      messages: [{ role: 'user', content: 'q' }],
+      temperature: 0,
+      stream: true,
+      stream_options: { include_obfuscation: false },
+    }
     const next = JSON.parse(continuationBody(body, 'so far', 'b', true).toString()) as typeof body
-    expect(next).toMatchObject({ model: 'b', temperature: 0, stream: true, stream_options: { include_obfuscation: false, include_usage: true } })
-    expect(next.messages.slice(0, 2)).toEqual([{ role: 'user', content: 'q' }, { role: 'assistant', content: 'so far' }])
+    expect(next).toMatchObject({
+      model: 'b',
+      temperature: 0,
+      stream: true,
+      stream_options: { include_obfuscation: false, include_usage: true },
+    })
+    expect(next.messages.slice(0, 2)).toEqual([
+      { role: 'user', content: 'q' },
+      { role: 'assistant', content: 'so far' },
+    ])
     expect(next.messages).toHaveLength(3)
-    expect(JSON.parse(continuationBody(body, 'x', 'b', false).toString())).toHaveProperty('stream_options', body.stream_options)
+    expect(JSON.parse(continuationBody(body, 'x', 'b', false).toString())).toHaveProperty(
+      'stream_options',
+      body.stream_options,
+    )
   })
 })
 
@@ -39,19 +57,46 @@ describe('hedge budget', () => {
   test('money by the minute', () => {
     const budget = new HedgeBudget()
     for (let i = 0; i < 100; i++) budget.request('r')
-    expect([0.6, 0.6, 0.4, 0.1].map((price) => budget.take('r', config, price, 1000))).toEqual([true, false, true, false])
+    expect([0.6, 0.6, 0.4, 0.1].map((price) => budget.take('r', config, price, 1000))).toEqual([
+      true,
+      false,
+      true,
+      false,
+    ])
     expect(budget.take('r', config, 0.6, 62_001)).toBe(true)
   })
 })
 
 describe('headers of an answer', () => {
   const attempt = (headers: object, type = 'openai') =>
-    ({ target: { name: 'p/m', headerName: 'p/m', provider: { name: 'p', config: { type } } }, owner: { attempts: [{}, {}] }, headers }) as unknown as Attempt
-  const hostile = { 'set-cookie': ['a=b'], server: 'x', connection: 'x-evil', 'x-evil': '1', 'x-api-key': 'k', authorization: 'k', location: 'http://x', 'transfer-encoding': 'chunked', 'content-length': '5', 'x-request-id': 'theirs', 'www-authenticate': 'x', 'alt-svc': 'x', 'strict-transport-security': 'x', 'access-control-allow-origin': '*' }
+    ({
+      target: { name: 'p/m', headerName: 'p/m', provider: { name: 'p', config: { type } } },
+      owner: { attempts: [{}, {}] },
+      headers,
+    }) as unknown as Attempt
+  const hostile = {
+    'set-cookie': ['a=b'],
+    server: 'x',
+    connection: 'x-evil',
+    'x-evil': '1',
+    'x-api-key': 'k',
+    authorization: 'k',
+    location: 'http://x',
+    'transfer-encoding': 'chunked',
+    'content-length': '5',
+    'x-request-id': 'theirs',
+    'www-authenticate': 'x',
+    'alt-svc': 'x',
+    'strict-transport-security': 'x',
+    'access-control-allow-origin': '*',
+  }
   const names = (list: readonly string[]) => list.filter((_, i) => i % 2 === 0)
 
   test('only what a client may see', () => {
-    for (const list of [answerHeaders(attempt(hostile), 'id', 'application/json'), rawAnswerHeaders(attempt(hostile), 'id')]) {
+    for (const list of [
+      answerHeaders(attempt(hostile), 'id', 'application/json'),
+      rawAnswerHeaders(attempt(hostile), 'id'),
+    ]) {
       const text = names(list).join(' ')
       for (const name of Object.keys(hostile)) if (name !== 'x-request-id') expect(names(list)).not.toContain(name)
       expect(list[list.indexOf('x-request-id') + 1]).toBe('id')
@@ -60,8 +105,15 @@ describe('headers of an answer', () => {
   })
 
   test('rate limits and timings pass, and what is needed to read a raw body', () => {
-    const given = { 'x-ratelimit-remaining-tokens': '5', 'openai-processing-ms': '3', 'content-type': 'audio/mpeg', 'content-disposition': 'attachment' }
-    expect(names(answerHeaders(attempt(given), 'id', 'application/json'))).toEqual(expect.arrayContaining(['x-ratelimit-remaining-tokens', 'openai-processing-ms']))
+    const given = {
+      'x-ratelimit-remaining-tokens': '5',
+      'openai-processing-ms': '3',
+      'content-type': 'audio/mpeg',
+      'content-disposition': 'attachment',
+    }
+    expect(names(answerHeaders(attempt(given), 'id', 'application/json'))).toEqual(
+      expect.arrayContaining(['x-ratelimit-remaining-tokens', 'openai-processing-ms']),
+    )
     const raw = rawAnswerHeaders(attempt(given), 'id')
     expect(raw[raw.indexOf('content-type') + 1]).toBe('audio/mpeg')
     expect(names(raw)).toContain('content-disposition')

@@ -12,16 +12,25 @@ export function prepare(x: Exchange, operation: Operation, upstreamPath: string)
   const { received, services } = x
   x.operation = operation
   x.upstreamPath = upstreamPath
-  if (!METHODS.has(received.method)) throw new GatewayError('method_not_allowed', `The method ${received.method} is not used here.`)
+  if (!METHODS.has(received.method))
+    throw new GatewayError('method_not_allowed', `The method ${received.method} is not used here.`)
   const type = received.header('content-type') ?? ''
   if (operation !== 'passthrough') {
     // Clients that send no type at all still mean JSON: there is nothing else it could be.
-    if (type !== '' && !isJson(type)) throw new GatewayError('unsupported_media_type', `The content type '${type.slice(0, 100)}' is not JSON.`)
-    x.fields = readRequest(operation, received.body, { depth: services.limits.jsonDepth, keys: services.limits.jsonKeys })
+    if (type !== '' && !isJson(type))
+      throw new GatewayError('unsupported_media_type', `The content type '${type.slice(0, 100)}' is not JSON.`)
+    x.fields = readRequest(operation, received.body, {
+      depth: services.limits.jsonDepth,
+      keys: services.limits.jsonKeys,
+    })
     x.stream = x.fields.stream
   } else if (received.body.length > 0 && isJson(type)) {
-    x.fields = readRequest(operation, received.body, { depth: services.limits.jsonDepth, keys: services.limits.jsonKeys })
-  } else if (received.body.length > 0 && type.startsWith('multipart/form-data')) x.formModel = formField(received.body, type, 'model') ?? ''
+    x.fields = readRequest(operation, received.body, {
+      depth: services.limits.jsonDepth,
+      keys: services.limits.jsonKeys,
+    })
+  } else if (received.body.length > 0 && type.startsWith('multipart/form-data'))
+    x.formModel = formField(received.body, type, 'model') ?? ''
   x.match = findRoute(x)
 }
 
@@ -36,12 +45,17 @@ function findRoute(x: Exchange): RouteMatch {
   if (x.model !== '') {
     const match = table.match(x.model)
     if (match !== null) return match
-    throw new GatewayError('model_not_found', `The model '${x.model.slice(0, 200)}' does not exist.`, { param: 'model' })
+    throw new GatewayError('model_not_found', `The model '${x.model.slice(0, 200)}' does not exist.`, {
+      param: 'model',
+    })
   }
   const wanted = x.received.header('x-heddle-provider')
   const route = table.defaultRoute(wanted)
   if (route === null) {
-    if (wanted !== undefined) throw new GatewayError('invalid_request', `There is no provider '${wanted.slice(0, 100)}'.`, { param: 'x-heddle-provider' })
+    if (wanted !== undefined)
+      throw new GatewayError('invalid_request', `There is no provider '${wanted.slice(0, 100)}'.`, {
+        param: 'x-heddle-provider',
+      })
     throw new GatewayError('not_found', `No configured provider takes ${x.received.path.slice(0, 200)}.`)
   }
   return { route, asked: '', wildcard: '' }

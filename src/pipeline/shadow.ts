@@ -53,7 +53,12 @@ class ShadowCall extends WheelTimer implements UpstreamSink {
   }
 }
 
-export function startShadowCall(services: Services, target: Target, request: UpstreamRequest, timeouts: Timeouts): void {
+export function startShadowCall(
+  services: Services,
+  target: Target,
+  request: UpstreamRequest,
+  timeouts: Timeouts,
+): void {
   if (open >= MAX_OPEN) services.telemetry.shadow(target, 'skipped')
   else new ShadowCall(services, target).start(request, timeouts.attemptMs)
 }

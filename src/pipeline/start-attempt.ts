@@ -28,7 +28,16 @@ export interface AttemptOptions {
 /** Starts one call of one target. */
 export function startAttempt(x: Exchange, target: Target, match: RouteMatch, options: AttemptOptions = {}): Attempt {
   const model = upstreamModel(target, match)
-  const record: AttemptRecord = { target: target.name, model, hedge: options.hedge === true, startMs: x.services.clock.monotonic() - x.received.startedAt, ms: 0, status: 0, firstTokenMs: -1, result: 'open' }
+  const record: AttemptRecord = {
+    target: target.name,
+    model,
+    hedge: options.hedge === true,
+    startMs: x.services.clock.monotonic() - x.received.startedAt,
+    ms: 0,
+    status: 0,
+    firstTokenMs: -1,
+    result: 'open',
+  }
   x.attempts.push(record)
   const plan = { owner: x, target, model, record, rules: match.route }
   let attempt: Attempt
@@ -38,17 +47,31 @@ export function startAttempt(x: Exchange, target: Target, match: RouteMatch, opt
   else {
     const responses = x.operation === 'responses'
     includeUsage = wantsUsage(x.operation, true, target, x.fields!)
-    attempt = new StreamAttempt({ ...plan, dialect: responses ? responsesStream : chatStream, dropUsage: includeUsage, keepText: match.route.continuation && x.operation === 'chat' && !x.needs.tools && !x.needs.jsonSchema })
+    attempt = new StreamAttempt({
+      ...plan,
+      dialect: responses ? responsesStream : chatStream,
+      dropUsage: includeUsage,
+      keepText: match.route.continuation && x.operation === 'chat' && !x.needs.tools && !x.needs.jsonSchema,
+    })
   }
   const { continueFrom } = options
-  const body = continueFrom === undefined ? bodyFor(x, model, includeUsage) : continuationBody(x.json(), continueFrom, model, includeUsage)
+  const body =
+    continueFrom === undefined
+      ? bodyFor(x, model, includeUsage)
+      : continuationBody(x.json(), continueFrom, model, includeUsage)
   attempt.start(upstreamRequest(x, target, body))
   return attempt
 }
 
 /** Heddle asks for the usage chunk itself: it may, the backend knows it, and the client did not. */
 export function wantsUsage(operation: Operation, stream: boolean, target: Target, fields: RequestFields): boolean {
-  return stream && operation !== 'responses' && operation !== 'passthrough' && target.provider.config.streamUsage && !asksForUsage(fields)
+  return (
+    stream &&
+    operation !== 'responses' &&
+    operation !== 'passthrough' &&
+    target.provider.config.streamUsage &&
+    !asksForUsage(fields)
+  )
 }
 
 /** The received body with what must change for this target. */
@@ -59,7 +82,8 @@ export function spliceBody(fields: RequestFields, model: string, includeUsage: b
 
 function bodyFor(x: Exchange, model: string, includeUsage: boolean): Buffer | null {
   if (x.fields === null) {
-    if (x.formModel !== '' && model !== x.formModel) return replaceFormField(x.received.body, x.received.header('content-type') ?? '', 'model', model)
+    if (x.formModel !== '' && model !== x.formModel)
+      return replaceFormField(x.received.body, x.received.header('content-type') ?? '', 'model', model)
     return x.received.body.length === 0 ? null : x.received.body
   }
   return spliceBody(x.fields, model, includeUsage)
@@ -77,10 +101,17 @@ function upstreamRequest(x: Exchange, target: Target, body: Buffer | null): Upst
     const value = x.received.header(name)
     if (value !== undefined) headers = [...headers, name, value]
   }
-  return { method: x.received.method, path: provider.basePath + x.upstreamPath + joinQuery(provider.query, raw ? x.received.query : ''), headers, body, longAnswer: x.stream }
+  return {
+    method: x.received.method,
+    path: provider.basePath + x.upstreamPath + joinQuery(provider.query, raw ? x.received.query : ''),
+    headers,
+    body,
+    longAnswer: x.stream,
+  }
 }
 
-const joinQuery = (own: string, client: string): string => (client === '' || client === '?' ? own : own === '' ? client : `${own}&${client.slice(1)}`)
+const joinQuery = (own: string, client: string): string =>
+  client === '' || client === '?' ? own : own === '' ? client : `${own}&${client.slice(1)}`
 
 /** Copies the request to a target whose answer nobody waits for. */
 export function startShadow(x: Exchange, target: Target, match: RouteMatch): void {

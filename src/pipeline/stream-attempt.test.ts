@@ -11,8 +11,17 @@ const role = `data: ${JSON.stringify({ id: 'c', choices: [{ index: 0, delta: { r
 const usage = `data: ${JSON.stringify({ id: 'c', choices: [], usage: { prompt_tokens: 7, completion_tokens: 5 } })}\n\n`
 const DONE = 'data: [DONE]\n\n'
 
-const attemptOf = (h: Harness, options: { readonly dropUsage?: boolean; readonly keepText?: boolean; readonly responses?: boolean } = {}): StreamAttempt =>
-  new StreamAttempt(h.plan({ dialect: options.responses === true ? responsesStream : chatStream, dropUsage: options.dropUsage === true, keepText: options.keepText === true }))
+const attemptOf = (
+  h: Harness,
+  options: { readonly dropUsage?: boolean; readonly keepText?: boolean; readonly responses?: boolean } = {},
+): StreamAttempt =>
+  new StreamAttempt(
+    h.plan({
+      dialect: options.responses === true ? responsesStream : chatStream,
+      dropUsage: options.dropUsage === true,
+      keepText: options.keepText === true,
+    }),
+  )
 
 const feed = (bytes: Buffer, cuts: readonly number[], options: Parameters<typeof attemptOf>[1] = {}) => {
   const h = harness()
@@ -24,29 +33,62 @@ const feed = (bytes: Buffer, cuts: readonly number[], options: Parameters<typeof
     at = Math.max(at, cut)
   }
   h.backend.sink.onEnd()
-  return { text: h.written().toString('latin1'), usage: attempt.usage, ending: h.events.at(-1), events: h.events, kept: attempt.text }
+  return {
+    text: h.written().toString('latin1'),
+    usage: attempt.usage,
+    ending: h.events.at(-1),
+    events: h.events,
+    kept: attempt.text,
+  }
 }
 
 const eol = fc.constantFrom('\n', '\r\n', '\r')
 const piece = fc.oneof(
   fc.string({ unit: 'grapheme', minLength: 1, maxLength: 12 }).map((text) => chunk(text)),
-  fc.constantFrom(role, usage, ': comment\n\n', `data: {"choices":[],\ndata: "prompt_filter_results":[]}\n\n`, `event: message\nid: 7\n${chunk('x')}`, `data:${chunk('tight').slice(6)}`, '\n'),
+  fc.constantFrom(
+    role,
+    usage,
+    ': comment\n\n',
+    `data: {"choices":[],\ndata: "prompt_filter_results":[]}\n\n`,
+    `event: message\nid: 7\n${chunk('x')}`,
+    `data:${chunk('tight').slice(6)}`,
+    '\n',
+  ),
 )
-const ending = fc.constantFrom(DONE, '', 'data: {"choi', `data: {"error":{"message":"m","type":"server_error"}}\n\n`, 'data: nonsense\n\n', `${DONE}${chunk('surplus')}`)
-const streams = fc.tuple(fc.array(piece, { maxLength: 8 }), ending, eol).map(([pieces, last, nl]) => Buffer.from((pieces.join('') + last).replaceAll('\n', nl)))
+const ending = fc.constantFrom(
+  DONE,
+  '',
+  'data: {"choi',
+  `data: {"error":{"message":"m","type":"server_error"}}\n\n`,
+  'data: nonsense\n\n',
+  `${DONE}${chunk('surplus')}`,
+)
+const streams = fc
+  .tuple(fc.array(piece, { maxLength: 8 }), ending, eol)
+  .map(([pieces, last, nl]) => Buffer.from((pieces.join('') + last).replaceAll('\n', nl)))
 
 describe('framing', () => {
   test('how the bytes are cut changes nothing', () => {
     fc.assert(
-      fc.property(streams, fc.array(fc.nat(400), { maxLength: 12 }), fc.boolean(), fc.boolean(), (bytes, cuts, dropUsage, keepText) => {
-        const whole = feed(bytes, [], { dropUsage, keepText })
-        const cut = feed(bytes, cuts.map((c) => Math.min(c, bytes.length)).toSorted((a, b) => a - b), { dropUsage, keepText })
-        // A failure in the same read as the first text is still invisible; the same failure in a later read is not.
-        const invisible = whole.ending?.startsWith('failed') === true && cut.ending?.startsWith('broken') === true
-        if (invisible) return whole.text === '' && cut.ending === whole.ending!.replace('failed', 'broken')
-        expect(cut).toEqual(whole)
-        return true
-      }),
+      fc.property(
+        streams,
+        fc.array(fc.nat(400), { maxLength: 12 }),
+        fc.boolean(),
+        fc.boolean(),
+        (bytes, cuts, dropUsage, keepText) => {
+          const whole = feed(bytes, [], { dropUsage, keepText })
+          const cut = feed(
+            bytes,
+            cuts.map((c) => Math.min(c, bytes.length)).toSorted((a, b) => a - b),
+            { dropUsage, keepText },
+          )
+          // A failure in the same read as the first text is still invisible; the same failure in a later read is not.
+          const invisible = whole.ending?.startsWith('failed') === true && cut.ending?.startsWith('broken') === true
+          if (invisible) return whole.text === '' && cut.ending === whole.ending!.replace('failed', 'broken')
+          expect(cut).toEqual(whole)
+          return true
+        },
+      ),
       { numRuns: 400 },
     )
   })
@@ -77,8 +119,15 @@ describe('framing', () => {
   test('text is kept while it can be continued, and only then', () => {
     const kept = (...events: string[]) => feed(Buffer.from(events.join('') + DONE), [], { keepText: true }).kept
     expect(kept(role, chunk('wo'), chunk('ven'))).toBe('woven')
-    expect(kept(chunk('wo'), `data: ${JSON.stringify({ choices: [{ index: 0, delta: { tool_calls: [{ index: 0 }] } }] })}\n\n`)).toBeNull()
-    expect(kept(chunk('wo'), `data: ${JSON.stringify({ choices: [{ index: 1, delta: { content: 'x' } }] })}\n\n`)).toBeNull()
+    expect(
+      kept(
+        chunk('wo'),
+        `data: ${JSON.stringify({ choices: [{ index: 0, delta: { tool_calls: [{ index: 0 }] } }] })}\n\n`,
+      ),
+    ).toBeNull()
+    expect(
+      kept(chunk('wo'), `data: ${JSON.stringify({ choices: [{ index: 1, delta: { content: 'x' } }] })}\n\n`),
+    ).toBeNull()
   })
 })
 
@@ -89,7 +138,11 @@ describe('commit', () => {
     ['[DONE] alone', DONE, 'failed no_choices'],
     ['nothing at all', '', 'failed stream_cut'],
     ['half an event', 'data: {"cho', 'failed event_cut'],
-    ['an error after a role', `${role}data: {"error":{"type":"overloaded_error","message":"m"}}\n\n`, 'failed error_in_200_overloaded_error'],
+    [
+      'an error after a role',
+      `${role}data: {"error":{"type":"overloaded_error","message":"m"}}\n\n`,
+      'failed error_in_200_overloaded_error',
+    ],
     ['`event: error` with a bare message', `${role}event: error\ndata: {"message":"no"}\n\n`, 'failed error_in_200'],
     ['"error": null is none', chunk('a', { error: null }) + DONE, 'done'],
     ['invalid UTF-8', `${role}data: {"a":"\xff"}\n\n`, 'failed invalid_utf8'],
@@ -107,7 +160,9 @@ describe('commit', () => {
     h.start(attemptOf(h))
     h.backend.sink.onData(Buffer.from(role))
     expect(h.events).toEqual([])
-    h.backend.sink.onData(Buffer.from(`data: ${JSON.stringify({ choices: [{ index: 0, delta: { [field]: 'x' } }] })}\n\n`))
+    h.backend.sink.onData(
+      Buffer.from(`data: ${JSON.stringify({ choices: [{ index: 0, delta: { [field]: 'x' } }] })}\n\n`),
+    )
     expect(h.events).toEqual(['commit'])
     expect(h.written().toString()).toContain(role)
   })
@@ -115,7 +170,8 @@ describe('commit', () => {
   test('responses: lifecycle events are held, a delta commits, completed ends', () => {
     const h = harness()
     h.start(attemptOf(h, { responses: true }))
-    const event = (type: string, more: object = {}): Buffer => Buffer.from(`event: ${type}\ndata: ${JSON.stringify({ type, ...more })}\n\n`)
+    const event = (type: string, more: object = {}): Buffer =>
+      Buffer.from(`event: ${type}\ndata: ${JSON.stringify({ type, ...more })}\n\n`)
     h.backend.sink.onData(event('response.created', { response: { id: 'r', error: null } }))
     h.backend.sink.onData(event('response.output_item.added', { item: { type: 'message' } }))
     expect(h.events).toEqual([])

@@ -75,7 +75,9 @@ export class StreamAttempt extends Attempt {
     const { timeouts, commit } = this.rules
     if (this.committed) {
       if (this.paused) return this.stallLeft()
-      return timeouts.idleMs === 0 ? 0 : Math.max(1, timeouts.idleMs - (this.owner.services.wheel.coarseNow - this.lastByteAt))
+      return timeouts.idleMs === 0
+        ? 0
+        : Math.max(1, timeouts.idleMs - (this.owner.services.wheel.coarseNow - this.lastByteAt))
     }
     const token = timeouts.firstTokenMs === 0 ? 0 : Math.max(1, timeouts.firstTokenMs - this.elapsed())
     if (this.#heldSince < 0 || commit.maxMs === 0) return token
@@ -87,9 +89,11 @@ export class StreamAttempt extends Attempt {
     const { timeouts, commit } = this.rules
     if (this.committed) {
       if (this.paused) this.dropStalled()
-      else if (timeouts.idleMs > 0 && this.owner.services.wheel.coarseNow - this.lastByteAt >= timeouts.idleMs) this.timeout('idle')
+      else if (timeouts.idleMs > 0 && this.owner.services.wheel.coarseNow - this.lastByteAt >= timeouts.idleMs)
+        this.timeout('idle')
     } else if (timeouts.firstTokenMs > 0 && this.elapsed() >= timeouts.firstTokenMs) this.timeout('first_token')
-    else if (this.#heldSince >= 0 && this.owner.services.clock.monotonic() - this.#heldSince >= commit.maxMs) this.#commit()
+    else if (this.#heldSince >= 0 && this.owner.services.clock.monotonic() - this.#heldSince >= commit.maxMs)
+      this.#commit()
   }
 
   protected onAnswerHead(): void {
@@ -97,12 +101,15 @@ export class StreamAttempt extends Attempt {
     const encoding = this.headers['content-encoding']
     // Not a stream: an error in JSON, a login page, or an answer that ignored `stream`.
     if (!MAY_BE_EVENTS.test(typeof type === 'string' ? type : '')) this.collectError()
-    else if (encoding !== undefined && encoding !== 'identity') this.fail(invalidAnswer('bad_encoding', this.target.name))
+    else if (encoding !== undefined && encoding !== 'identity')
+      this.fail(invalidAnswer('bad_encoding', this.target.name))
   }
 
   protected override failureOfBody(status: number, body: unknown): AttemptFailure {
     const isError = typeof body === 'object' && body !== null && 'error' in body && Boolean(body.error)
-    return status >= 300 || isError ? this.classify(status, body) : invalidAnswer('wrong_content_type', this.target.name)
+    return status >= 300 || isError
+      ? this.classify(status, body)
+      : invalidAnswer('wrong_content_type', this.target.name)
   }
 
   protected onAnswerData(chunk: Buffer): void {
@@ -131,8 +138,16 @@ export class StreamAttempt extends Attempt {
     }
     const before = tail[tail.length - 2]!
     const last = before[before.length - 1]
-    const seam = (last === LINE_FEED || last === CARRIAGE_RETURN) && (bytes[0] === LINE_FEED || bytes[0] === CARRIAGE_RETURN)
-    if (!seam && this.#tailBytes > 65536 && !bytes.includes('\n\n') && !bytes.includes('\n\r\n') && !bytes.includes('\r\r')) return null
+    const seam =
+      (last === LINE_FEED || last === CARRIAGE_RETURN) && (bytes[0] === LINE_FEED || bytes[0] === CARRIAGE_RETURN)
+    if (
+      !seam &&
+      this.#tailBytes > 65536 &&
+      !bytes.includes('\n\n') &&
+      !bytes.includes('\n\r\n') &&
+      !bytes.includes('\r\r')
+    )
+      return null
     const joined = Buffer.concat(tail, this.#tailBytes)
     this.#tail = null
     this.#tailBytes = 0

@@ -36,8 +36,14 @@ export class RequestTelemetry implements Telemetry {
     this.#log = log
     this.#now = now
     this.inflight = registry.gauge('heddle_inflight_requests', 'Requests that have not ended yet.')
-    this.#hedges = registry.counter('heddle_hedges_total', 'Requests for which a second attempt was started beside a slow first one.')
-    this.#continued = registry.counter('heddle_continuations_total', 'Streams that went on with another target after they had broken off.')
+    this.#hedges = registry.counter(
+      'heddle_hedges_total',
+      'Requests for which a second attempt was started beside a slow first one.',
+    )
+    this.#continued = registry.counter(
+      'heddle_continuations_total',
+      'Streams that went on with another target after they had broken off.',
+    )
   }
 
   #route(name: string, operation: Operation): RouteMetrics {
@@ -51,12 +57,28 @@ export class RequestTelemetry implements Telemetry {
     if (metrics === undefined) {
       const r = this.#registry
       const labels = { model: name, operation }
-      const tokens = (type: string): Counter => r.counter('heddle_tokens_total', 'Tokens as counted by the providers.', { ...labels, type })
+      const tokens = (type: string): Counter =>
+        r.counter('heddle_tokens_total', 'Tokens as counted by the providers.', { ...labels, type })
       metrics = {
         requests: new Map(),
-        duration: r.histogram('heddle_request_duration_seconds', 'From the head of a request to the end of its answer.', DURATION_BOUNDS, labels),
-        overhead: r.histogram('heddle_overhead_seconds', 'The part of the time to the first byte that no backend was waited for.', OVERHEAD_BOUNDS, labels),
-        firstToken: r.histogram('heddle_time_to_first_token_seconds', 'From the head of a streaming request to its first byte to the client.', DURATION_BOUNDS, labels),
+        duration: r.histogram(
+          'heddle_request_duration_seconds',
+          'From the head of a request to the end of its answer.',
+          DURATION_BOUNDS,
+          labels,
+        ),
+        overhead: r.histogram(
+          'heddle_overhead_seconds',
+          'The part of the time to the first byte that no backend was waited for.',
+          OVERHEAD_BOUNDS,
+          labels,
+        ),
+        firstToken: r.histogram(
+          'heddle_time_to_first_token_seconds',
+          'From the head of a streaming request to its first byte to the client.',
+          DURATION_BOUNDS,
+          labels,
+        ),
         inputTokens: tokens('input'),
         outputTokens: tokens('output'),
         cachedTokens: tokens('cached_input'),
@@ -75,14 +97,21 @@ export class RequestTelemetry implements Telemetry {
     const { result } = attempt.record
     let counter = counters.get(result)
     if (counter === undefined) {
-      counter = this.#registry.counter('heddle_attempts_total', 'Calls of backends.', { target: attempt.target.name, provider: attempt.target.provider.name, result })
+      counter = this.#registry.counter('heddle_attempts_total', 'Calls of backends.', {
+        target: attempt.target.name,
+        provider: attempt.target.provider.name,
+        result,
+      })
       counters.set(result, counter)
     }
     counter.value++
   }
 
   shadow(target: Target, result: string): void {
-    this.#registry.counter('heddle_shadow_requests_total', 'Copies sent to shadow targets.', { target: target.name, result }).value++
+    this.#registry.counter('heddle_shadow_requests_total', 'Copies sent to shadow targets.', {
+      target: target.name,
+      result,
+    }).value++
   }
 
   request(x: Exchange): void {

@@ -22,7 +22,8 @@ function findField(body: Buffer, contentType: string, name: string): Span | unde
     const next = body.indexOf(delimiter, headEnd)
     if (next < 0) return undefined
     const head = body.toString('latin1', from, Math.min(headEnd, from + MAX_FIELD_BYTES))
-    if (isField.test(head) && !/;\s*filename/i.test(head)) return { start: headEnd + 4, end: Math.max(headEnd + 4, next - 2) }
+    if (isField.test(head) && !/;\s*filename/i.test(head))
+      return { start: headEnd + 4, end: Math.max(headEnd + 4, next - 2) }
     at = next
   }
   return undefined
@@ -40,5 +41,7 @@ export function formField(body: Buffer, contentType: string, name: string): stri
 /** The body with another value in a field that formField() finds; all other bytes stay. */
 export function replaceFormField(body: Buffer, contentType: string, name: string, value: string): Buffer {
   const span = findField(body, contentType, name)
-  return span === undefined ? body : Buffer.concat([body.subarray(0, span.start), Buffer.from(value), body.subarray(span.end)])
+  return span === undefined
+    ? body
+    : Buffer.concat([body.subarray(0, span.start), Buffer.from(value), body.subarray(span.end)])
 }

@@ -32,7 +32,9 @@ describe('joinDataLines', () => {
 
 describe('formField', () => {
   const form = (boundary: string, parts: readonly (readonly [string, string])[]): Buffer =>
-    Buffer.from(`${parts.map(([head, value]) => `--${boundary}\r\n${head}\r\n\r\n${value}\r\n`).join('')}--${boundary}--\r\n`)
+    Buffer.from(
+      `${parts.map(([head, value]) => `--${boundary}\r\n${head}\r\n\r\n${value}\r\n`).join('')}--${boundary}--\r\n`,
+    )
   const type = 'multipart/form-data; boundary=abc'
 
   test('finds the field, quoted or not, and not in a file', () => {
@@ -49,24 +51,43 @@ describe('formField', () => {
   })
 
   test('replaced, all other bytes stay', () => {
-    const parts = (value: string) => form('abc', [['content-disposition: form-data; name="file"; filename="x"', '\u0000\r\n--ab'], ['content-disposition: form-data; name="model"', value]])
+    const parts = (value: string) =>
+      form('abc', [
+        ['content-disposition: form-data; name="file"; filename="x"', '\u0000\r\n--ab'],
+        ['content-disposition: form-data; name="model"', value],
+      ])
     fc.assert(
-      fc.property(fc.string({ unit: 'grapheme', maxLength: 20 }), fc.string({ unit: 'grapheme', maxLength: 20 }), (before, after) => {
-        if (`${before}${after}`.includes('--abc')) return
-        expect(replaceFormField(parts(before), type, 'model', after).equals(parts(after))).toBe(true)
-      }),
+      fc.property(
+        fc.string({ unit: 'grapheme', maxLength: 20 }),
+        fc.string({ unit: 'grapheme', maxLength: 20 }),
+        (before, after) => {
+          if (`${before}${after}`.includes('--abc')) return
+          expect(replaceFormField(parts(before), type, 'model', after).equals(parts(after))).toBe(true)
+        },
+      ),
     )
     expect(replaceFormField(Buffer.from('x'), type, 'model', 'y').toString()).toBe('x')
   })
 
   test('no bytes break it', () => {
-    fc.assert(fc.property(fc.array(fc.oneof(fc.string(), fc.constantFrom('--abc', '\r\n\r\n', '\r\n', 'name="model"', '; filename')), { maxLength: 20 }), (parts) => void formField(Buffer.from(parts.join('')), type, 'model')))
+    fc.assert(
+      fc.property(
+        fc.array(fc.oneof(fc.string(), fc.constantFrom('--abc', '\r\n\r\n', '\r\n', 'name="model"', '; filename')), {
+          maxLength: 20,
+        }),
+        (parts) => void formField(Buffer.from(parts.join('')), type, 'model'),
+      ),
+    )
   })
 
   test('values and the number of parts are bounded', () => {
-    expect(formField(form('abc', [['content-disposition: form-data; name="model"', 'x'.repeat(5000)]]), type, 'model')).toHaveLength(1024)
+    expect(
+      formField(form('abc', [['content-disposition: form-data; name="model"', 'x'.repeat(5000)]]), type, 'model'),
+    ).toHaveLength(1024)
     const many = Array.from({ length: 70 }, () => ['content-disposition: form-data; name="a"', 'b'] as const)
-    expect(formField(form('abc', [...many, ['content-disposition: form-data; name="model"', 'x']]), type, 'model')).toBeUndefined()
+    expect(
+      formField(form('abc', [...many, ['content-disposition: form-data; name="model"', 'x']]), type, 'model'),
+    ).toBeUndefined()
   })
 })
 
@@ -84,7 +105,8 @@ describe('answers', () => {
     ['responses', { output: [], error: null }, 'ok'],
     ['responses', { choices: [{}] }, 'invalid'],
   ] as const)('%s %j is %s', (operation, body, verdict) => {
-    for (const text of [JSON.stringify(body), JSON.stringify(body, null, 2)]) expect(judgeAnswer(operation, Buffer.from(text))).toBe(verdict)
+    for (const text of [JSON.stringify(body), JSON.stringify(body, null, 2)])
+      expect(judgeAnswer(operation, Buffer.from(text))).toBe(verdict)
   })
 
   test('usage of any dialect', () => {
@@ -93,9 +115,20 @@ describe('answers', () => {
       judgeAnswer('chat', body)
       return usageOf(body)
     }
-    expect(usage({ prompt_tokens: 3, completion_tokens: 2, prompt_tokens_details: { cached_tokens: 1 } })).toEqual({ inputTokens: 3, outputTokens: 2, cachedInputTokens: 1, reasoningTokens: 0 })
-    expect(usage({ input_tokens: 3, output_tokens: 2, output_tokens_details: { reasoning_tokens: 1 } })).toEqual({ inputTokens: 3, outputTokens: 2, cachedInputTokens: 0, reasoningTokens: 1 })
-    for (const none of [null, {}, [], 'x', { prompt_tokens: -1, completion_tokens: 'x' }]) expect(usage(none)).toBeNull()
+    expect(usage({ prompt_tokens: 3, completion_tokens: 2, prompt_tokens_details: { cached_tokens: 1 } })).toEqual({
+      inputTokens: 3,
+      outputTokens: 2,
+      cachedInputTokens: 1,
+      reasoningTokens: 0,
+    })
+    expect(usage({ input_tokens: 3, output_tokens: 2, output_tokens_details: { reasoning_tokens: 1 } })).toEqual({
+      inputTokens: 3,
+      outputTokens: 2,
+      cachedInputTokens: 0,
+      reasoningTokens: 1,
+    })
+    for (const none of [null, {}, [], 'x', { prompt_tokens: -1, completion_tokens: 'x' }])
+      expect(usage(none)).toBeNull()
   })
 })
 
@@ -115,7 +148,10 @@ describe('errors', () => {
         const error = new GatewayError('stream_interrupted', message, { detail })
         for (const text of [errorEvent(error, 'id'), responsesErrorEvent(error, 'id', 3)]) {
           expect(text.endsWith('\n\n') && !text.slice(0, -2).includes('\n\n')).toBe(true)
-          const data = JSON.parse(text.slice(text.indexOf('data: ') + 6)) as { error?: { message: string }; message?: string }
+          const data = JSON.parse(text.slice(text.indexOf('data: ') + 6)) as {
+            error?: { message: string }
+            message?: string
+          }
           expect(data.error?.message ?? data.message).toContain(message)
         }
       }),

@@ -29,9 +29,22 @@ test.each<[string, Readonly<Record<string, string>>, number | undefined]>([
   ['a date', { 'retry-after': new Date(NOW + 5000).toUTCString() }, 5000],
   ['a date in the past', { 'retry-after': new Date(NOW - 5000).toUTCString() }, 0],
   ['a Go duration', { 'retry-after': '1m1s' }, 61_000],
-  ['a reset header, if the limit is used up', { 'x-ratelimit-remaining-requests': '0', 'x-ratelimit-reset-requests': '6m0s' }, 360_000],
+  [
+    'a reset header, if the limit is used up',
+    { 'x-ratelimit-remaining-requests': '0', 'x-ratelimit-reset-requests': '6m0s' },
+    360_000,
+  ],
   ['not if it is not', { 'x-ratelimit-remaining-requests': '1', 'x-ratelimit-reset-requests': '6m0s' }, undefined],
-  ['the longer of two', { 'x-ratelimit-remaining-requests': '0', 'x-ratelimit-reset-requests': '1s', 'x-ratelimit-remaining-tokens': '0', 'x-ratelimit-reset-tokens': '2s' }, 2000],
+  [
+    'the longer of two',
+    {
+      'x-ratelimit-remaining-requests': '0',
+      'x-ratelimit-reset-requests': '1s',
+      'x-ratelimit-remaining-tokens': '0',
+      'x-ratelimit-reset-tokens': '2s',
+    },
+    2000,
+  ],
   ['nonsense', { 'retry-after': 'soon' }, undefined],
   ['a number that is none', { 'retry-after': '9'.repeat(400) }, undefined],
   ['nothing', {}, undefined],
@@ -40,7 +53,11 @@ test.each<[string, Readonly<Record<string, string>>, number | undefined]>([
 })
 
 test('RetryInfo of Google, in a list or not', () => {
-  const error = { error: { details: [{ '@type': 'other' }, { '@type': 'type.googleapis.com/google.rpc.RetryInfo', retryDelay: '3.5s' }] } }
+  const error = {
+    error: {
+      details: [{ '@type': 'other' }, { '@type': 'type.googleapis.com/google.rpc.RetryInfo', retryDelay: '3.5s' }],
+    },
+  }
   expect(retryAfterMs({}, error, NOW)).toBe(3500)
   expect(retryAfterMs({}, [error], NOW)).toBe(3500)
 })

@@ -1,6 +1,14 @@
 import type { UpstreamHeaders } from '../contracts/upstream.ts'
 
-const UNITS: Readonly<Record<string, number>> = { ns: 1e-6, us: 1e-3, 'µs': 1e-3, ms: 1, s: 1000, m: 60_000, h: 3_600_000 }
+const UNITS: Readonly<Record<string, number>> = {
+  ns: 1e-6,
+  us: 1e-3,
+  µs: 1e-3,
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+}
 const GO_DURATION = /^(?:\d{1,12}(?:\.\d{1,12})?(?:ns|us|µs|ms|s|m|h)){1,8}$/
 const GO_PART = /(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g
 const NUMBER = /^\d{1,12}(?:\.\d{1,12})?$/
@@ -24,7 +32,11 @@ function googleDelay(body: unknown): number | undefined {
   const details = root?.error?.details
   if (!Array.isArray(details)) return undefined
   for (const detail of details as { '@type'?: unknown; retryDelay?: unknown }[]) {
-    if (typeof detail?.['@type'] === 'string' && detail['@type'].endsWith('RetryInfo') && typeof detail.retryDelay === 'string') {
+    if (
+      typeof detail?.['@type'] === 'string' &&
+      detail['@type'].endsWith('RetryInfo') &&
+      typeof detail.retryDelay === 'string'
+    ) {
       return parseGoDuration(detail.retryDelay)
     }
   }

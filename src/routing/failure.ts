@@ -24,17 +24,23 @@ export interface AttemptFailure {
   readonly error: GatewayError
 }
 
-const CONTEXT = /context_length_exceeded|context length|maximum context|too many tokens|prompt is too long|input is too long|string_above_max_length/i
-const CONTENT = /content_filter|content_policy|content management policy|responsibleaipolicy|safety system|moderation_blocked/i
-const OVERLOAD = /overloaded|server_?busy|engine_overloaded|slow_?down|RESOURCE_EXHAUSTED|UNAVAILABLE|too_many_requests|throttl|capacity/i
+const CONTEXT =
+  /context_length_exceeded|context length|maximum context|too many tokens|prompt is too long|input is too long|string_above_max_length/i
+const CONTENT =
+  /content_filter|content_policy|content management policy|responsibleaipolicy|safety system|moderation_blocked/i
+const OVERLOAD =
+  /overloaded|server_?busy|engine_overloaded|slow_?down|RESOURCE_EXHAUSTED|UNAVAILABLE|too_many_requests|throttl|capacity/i
 /** Google and xAI refuse a key with 400. */
 const BAD_KEY = /api_key_invalid|api key (?:not valid|not found|expired)|(?:invalid|incorrect) api key/i
-const QUOTA = /insufficient_quota|billing_(hard_limit|not_active)|account_deactivated|credit balance|payment_required|exceeded your current quota/i
+const QUOTA =
+  /insufficient_quota|billing_(hard_limit|not_active)|account_deactivated|credit balance|payment_required|exceeded your current quota/i
 
 const ERROR_TEXT_LIMIT = 2000
 // Keys and hosts that providers quote in their errors.
-const SECRETS = /\b(?:sk|pk|rk|gsk|xai|AIza|hf|r8|nvapi|pplx|csk)[-_][A-Za-z0-9*_-]{6,}|\b(?:key|api)[-_](?=[A-Za-z*_-]*\d)[A-Za-z0-9*_-]{6,}|\bAIza[\w-]{10,}|\beyJ[\w-]{8,}\.[\w-]+\.?[\w-]*|(?:bearer|basic)\s+[\w.~+/=*-]{6,}/gi
-const HOSTS = /\bhttps?:\/\/[^\s"'<>]+|\b(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?\b|\b[\w-]+(?:\.[\w-]+)*\.(?:internal|local|svc|cluster|lan|corp)\b(?::\d+)?/gi
+const SECRETS =
+  /\b(?:sk|pk|rk|gsk|xai|AIza|hf|r8|nvapi|pplx|csk)[-_][A-Za-z0-9*_-]{6,}|\b(?:key|api)[-_](?=[A-Za-z*_-]*\d)[A-Za-z0-9*_-]{6,}|\bAIza[\w-]{10,}|\beyJ[\w-]{8,}\.[\w-]+\.?[\w-]*|(?:bearer|basic)\s+[\w.~+/=*-]{6,}/gi
+const HOSTS =
+  /\bhttps?:\/\/[^\s"'<>]+|\b(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?\b|\b[\w-]+(?:\.[\w-]+)*\.(?:internal|local|svc|cluster|lan|corp)\b(?::\d+)?/gi
 
 /** A provider's message made fit for a client: no keys, no hosts, none of the given secrets, bounded. */
 export function cleanMessage(text: string, secrets: readonly string[] = []): string {
@@ -54,7 +60,13 @@ export interface FailureContext {
   readonly secrets: readonly string[]
 }
 
-const failure = (kind: FailureKind, reason: string, status: number, retryable: boolean, error: GatewayError): AttemptFailure => ({
+const failure = (
+  kind: FailureKind,
+  reason: string,
+  status: number,
+  retryable: boolean,
+  error: GatewayError,
+): AttemptFailure => ({
   kind,
   reason,
   status,
@@ -77,7 +89,12 @@ interface Said extends ProviderError {
 }
 
 /** An HTTP answer with an error status, or an error inside a 200 (status 200 then). */
-export function classifyAnswer(status: number, headers: UpstreamHeaders, body: unknown, context: FailureContext): AttemptFailure {
+export function classifyAnswer(
+  status: number,
+  headers: UpstreamHeaders,
+  body: unknown,
+  context: FailureContext,
+): AttemptFailure {
   const raw = errorOf(body)
   const clean = (text: string): string => cleanMessage(text, context.secrets)
   const [code, type, message] = [clean(raw.code).slice(0, 100), clean(raw.type), clean(raw.message)]
@@ -101,7 +118,16 @@ export function classifyAnswer(status: number, headers: UpstreamHeaders, body: u
 /** Credentials or account: the provider's text may quote the key, so it goes nowhere but, cleaned, to the log. */
 function refusedGateway({ shown, words, reason, status, detail }: Said): AttemptFailure | null {
   if (shown === 429 && QUOTA.test(words)) {
-    return failure('dead', reason, status, true, new GatewayError('upstream_rate_limited', 'The provider reports that its quota is used up.', { detail, publicCode: 'insufficient_quota' }))
+    return failure(
+      'dead',
+      reason,
+      status,
+      true,
+      new GatewayError('upstream_rate_limited', 'The provider reports that its quota is used up.', {
+        detail,
+        publicCode: 'insufficient_quota',
+      }),
+    )
   }
   const refusal = new GatewayError('upstream_auth', 'The provider refused the gateway.', { detail })
   if (shown === 401 || shown === 402 || shown === 403) return failure('dead', reason, status, true, refusal)
@@ -112,31 +138,81 @@ function refusedGateway({ shown, words, reason, status, detail }: Said): Attempt
 /** The request's own fault, where a fallback may still help. */
 function refusedRequest(said: Said): AttemptFailure | null {
   const { shown, words, reason, status, detail, code } = said
-  if (shown === 404) return failure('missing', reason, status, true, passed('model_not_found', 404, said, code || 'model_not_found', detail))
+  if (shown === 404)
+    return failure(
+      'missing',
+      reason,
+      status,
+      true,
+      passed('model_not_found', 404, said, code || 'model_not_found', detail),
+    )
   if (shown !== 400 && shown !== 413 && shown !== 422) return null
-  if (CONTEXT.test(words)) return failure('context', reason, status, false, passed('context_length_exceeded', 400, said, 'context_length_exceeded', detail))
-  if (CONTENT.test(words)) return failure('content', reason, status, false, passed('content_filter', 400, said, 'content_filter', detail))
+  if (CONTEXT.test(words))
+    return failure(
+      'context',
+      reason,
+      status,
+      false,
+      passed('context_length_exceeded', 400, said, 'context_length_exceeded', detail),
+    )
+  if (CONTENT.test(words))
+    return failure('content', reason, status, false, passed('content_filter', 400, said, 'content_filter', detail))
   return null
 }
 
-function overloadedOrBroken({ shown, words, reason, status, detail, code, type, wait }: Said, context: FailureContext): AttemptFailure | null {
+function overloadedOrBroken(
+  { shown, words, reason, status, detail, code, type, wait }: Said,
+  context: FailureContext,
+): AttemptFailure | null {
   if (shown === 429) {
-    return failure('busy', reason, status, true, new GatewayError('upstream_rate_limited', 'The provider is rate limiting this model.', { retryAfterMs: wait, detail, publicCode: 'rate_limit_exceeded' }))
+    return failure(
+      'busy',
+      reason,
+      status,
+      true,
+      new GatewayError('upstream_rate_limited', 'The provider is rate limiting this model.', {
+        retryAfterMs: wait,
+        detail,
+        publicCode: 'rate_limit_exceeded',
+      }),
+    )
   }
   // A request error can quote the request: there only the names tell, or clients could count failures against a target.
   const overloaded = OVERLOAD.test(shown >= 400 && shown < 500 ? `${code} ${type}` : words)
   const retryable = overloaded || context.statuses.includes(shown)
   if (!retryable && shown < 500) return null
-  const error = new GatewayError(overloaded ? 'upstream_unavailable' : (CODE_OF_STATUS[shown] ?? 'upstream_error'), 'The provider failed to answer.', { retryAfterMs: wait, detail })
+  const error = new GatewayError(
+    overloaded ? 'upstream_unavailable' : (CODE_OF_STATUS[shown] ?? 'upstream_error'),
+    'The provider failed to answer.',
+    { retryAfterMs: wait, detail },
+  )
   return failure(wait !== undefined && retryable ? 'busy' : 'failure', reason, status, retryable, error)
 }
 
-const CODE_OF_STATUS: Readonly<Record<number, ErrorCode>> = { 408: 'upstream_timeout', 503: 'upstream_unavailable', 504: 'upstream_timeout', 529: 'upstream_unavailable' }
+const CODE_OF_STATUS: Readonly<Record<number, ErrorCode>> = {
+  408: 'upstream_timeout',
+  503: 'upstream_unavailable',
+  504: 'upstream_timeout',
+  529: 'upstream_unavailable',
+}
 
 function otherAnswer(said: Said): AttemptFailure {
   const { shown, reason, status, detail, code } = said
-  if (shown >= 400) return failure('client', reason, status, false, passed('invalid_request', shown, said, code || 'invalid_request', detail))
-  return failure('failure', reason, status, true, new GatewayError('upstream_invalid_response', `The provider answered with status ${status}.`, { detail }))
+  if (shown >= 400)
+    return failure(
+      'client',
+      reason,
+      status,
+      false,
+      passed('invalid_request', shown, said, code || 'invalid_request', detail),
+    )
+  return failure(
+    'failure',
+    reason,
+    status,
+    true,
+    new GatewayError('upstream_invalid_response', `The provider answered with status ${status}.`, { detail }),
+  )
 }
 
 interface ProviderError {
@@ -147,10 +223,20 @@ interface ProviderError {
 /** An error that the client can mend: it sees the provider's words, without keys and hosts. */
 function passed(code: ErrorCode, status: number, e: ProviderError, publicCode: string, detail: string): GatewayError {
   const { message } = e
-  return new GatewayError(code, message || 'The provider refused the request.', { status, param: e.param ?? undefined, publicCode, detail, verbatim: message !== '' })
+  return new GatewayError(code, message || 'The provider refused the request.', {
+    status,
+    param: e.param ?? undefined,
+    publicCode,
+    detail,
+    verbatim: message !== '',
+  })
 }
 
-const slug = (text: string): string => text.toLowerCase().replace(/[^a-z0-9]+/g, '_').slice(0, 40)
+const slug = (text: string): string =>
+  text
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '_')
+    .slice(0, 40)
 
 /** Status that an error inside a 200 stands for, by the names that OpenAI, Anthropic and Google give. */
 function statusOfType(type: string, code: string): number {
@@ -175,19 +261,47 @@ const FAULT_CODES: Readonly<Record<UpstreamFault['kind'], ErrorCode>> = {
 
 /** The connection failed, or broke before the answer was complete. */
 export function classifyFault(fault: UpstreamFault, target: string): AttemptFailure {
-  const message = fault.kind === 'connect' || fault.kind === 'tls' ? 'The provider cannot be reached.' : 'The connection to the provider broke.'
-  return failure('failure', fault.kind, 0, true, new GatewayError(FAULT_CODES[fault.kind], message, { detail: `${target}: ${fault.detail}` }))
+  const message =
+    fault.kind === 'connect' || fault.kind === 'tls'
+      ? 'The provider cannot be reached.'
+      : 'The connection to the provider broke.'
+  return failure(
+    'failure',
+    fault.kind,
+    0,
+    true,
+    new GatewayError(FAULT_CODES[fault.kind], message, { detail: `${target}: ${fault.detail}` }),
+  )
 }
 
 /** A timer of the attempt ran out. */
 export function timeoutFailure(which: 'first_token' | 'idle' | 'attempt' | 'commit', target: string): AttemptFailure {
-  const words = { first_token: 'did not begin to answer in time', idle: 'stopped in the middle of its answer', attempt: 'did not finish in time', commit: 'sent no content in time' }[which]
-  return failure('failure', `${which}_timeout`, 0, true, new GatewayError('upstream_timeout', `The provider ${words}.`, { detail: target }))
+  const words = {
+    first_token: 'did not begin to answer in time',
+    idle: 'stopped in the middle of its answer',
+    attempt: 'did not finish in time',
+    commit: 'sent no content in time',
+  }[which]
+  return failure(
+    'failure',
+    `${which}_timeout`,
+    0,
+    true,
+    new GatewayError('upstream_timeout', `The provider ${words}.`, { detail: target }),
+  )
 }
 
 /** The answer is not one: wrong type, wrong shape, broken JSON or SSE, cut off, too large. */
 export function invalidAnswer(reason: string, target: string, detail = ''): AttemptFailure {
-  return failure('failure', reason, 200, true, new GatewayError('upstream_invalid_response', 'The provider sent no valid answer.', { detail: `${target}: ${reason} ${detail}` }))
+  return failure(
+    'failure',
+    reason,
+    200,
+    true,
+    new GatewayError('upstream_invalid_response', 'The provider sent no valid answer.', {
+      detail: `${target}: ${reason} ${detail}`,
+    }),
+  )
 }
 
 /** What a request that cannot be planned means for its fallbacks. */
@@ -198,5 +312,7 @@ export function kindOfRefusal(refusal: GatewayError): FailureKind {
 
 /** Text is with the client, and nobody can go on with it. */
 export function streamInterrupted(failure: AttemptFailure): GatewayError {
-  return new GatewayError('stream_interrupted', 'The provider broke off in the middle of its answer.', { detail: failure.error.detail ?? failure.reason })
+  return new GatewayError('stream_interrupted', 'The provider broke off in the middle of its answer.', {
+    detail: failure.error.detail ?? failure.reason,
+  })
 }

@@ -56,7 +56,12 @@ export class HealthTable {
   }
 
   slot(index: number, breaker: BreakerConfig): TargetHealth {
-    return new TargetHealth(this.#ints.subarray(index * INTS, (index + 1) * INTS), this.#floats.subarray(index * FLOATS, (index + 1) * FLOATS), breaker, this.#now)
+    return new TargetHealth(
+      this.#ints.subarray(index * INTS, (index + 1) * INTS),
+      this.#floats.subarray(index * FLOATS, (index + 1) * FLOATS),
+      breaker,
+      this.#now,
+    )
   }
 }
 
@@ -142,7 +147,8 @@ export class TargetHealth implements Health {
     const all = failed + Atomics.load(this.#ints, WINDOW_OK)
     const open = this.#floats[EJECTED_UNTIL]! > now
     if (open) return
-    if (halfOpen || inRow >= consecutiveFailures || (all >= minRequests && failed / all >= failureRatio)) this.#eject(now)
+    if (halfOpen || inRow >= consecutiveFailures || (all >= minRequests && failed / all >= failureRatio))
+      this.#eject(now)
   }
 
   #eject(now: number): void {
@@ -150,7 +156,8 @@ export class TargetHealth implements Health {
     Atomics.store(this.#ints, PROBING, 0)
     Atomics.store(this.#ints, WINDOW_OK, 0)
     Atomics.store(this.#ints, WINDOW_FAILED, 0)
-    this.#floats[EJECTED_UNTIL] = now + Math.min(this.#breaker.maxEjectionMs, this.#breaker.baseEjectionMs * 2 ** Math.min(times, 20))
+    this.#floats[EJECTED_UNTIL] =
+      now + Math.min(this.#breaker.maxEjectionMs, this.#breaker.baseEjectionMs * 2 ** Math.min(times, 20))
   }
 
   /** Peak EWMA (after Finagle and linkerd): a slow answer counts at once, a fast one only with time. */

@@ -6,8 +6,12 @@ import { factsOf, routeOf, targetsOf } from './routing-fixture.ts'
 
 const NOW = 100_000
 const names = (targets: readonly Target[]): string[] => targets.map((t) => t.name)
-const plan = (targets: readonly Target[], more: Parameters<typeof routeOf>[1] = {}, facts = factsOf(), random = Math.random) =>
-  planTargets({ route: routeOf(targets, more), facts, now: NOW, random })
+const plan = (
+  targets: readonly Target[],
+  more: Parameters<typeof routeOf>[1] = {},
+  facts = factsOf(),
+  random = Math.random,
+) => planTargets({ route: routeOf(targets, more), facts, now: NOW, random })
 const eject = (target: Target, at = NOW): void => {
   for (let i = 0; i < 5; i++) {
     target.health.begin()
@@ -32,7 +36,11 @@ describe('rest', () => {
     eject(targets[2]!)
     const { order, skipped } = plan(targets)
     expect(names(order)).toEqual(['p/3'])
-    expect(skipped.map((s) => s.reason)).toEqual(['credentials refused, rests 5 s', 'rate limited, rests 5 s', 'ejected, rests 5 s'])
+    expect(skipped.map((s) => s.reason)).toEqual([
+      'credentials refused, rests 5 s',
+      'rate limited, rests 5 s',
+      'ejected, rests 5 s',
+    ])
   })
 
   test('beyond the share those that rest longest already stay, last', () => {
@@ -60,7 +68,10 @@ describe('rest', () => {
   ] as const)('all %s: the error says how long', (_name, code, rest, retryAfterMs) => {
     const targets = make([{}, {}])
     targets.forEach(rest)
-    expect(thrown(() => plan(targets, { breaker: { ...routeOf([]).breaker, maxEjectedShare: 1 } }))).toMatchObject({ code, retryAfterMs })
+    expect(thrown(() => plan(targets, { breaker: { ...routeOf([]).breaker, maxEjectedShare: 1 } }))).toMatchObject({
+      code,
+      retryAfterMs,
+    })
   })
 })
 
@@ -80,44 +91,77 @@ describe('fit', () => {
 
   test('nothing fits: the prompt is too long, or a parameter is not supported', () => {
     const small = make([{ capabilities: { contextWindow: 10 } }, { capabilities: { contextWindow: 20 } }])
-    expect(thrown(() => plan(small, {}, factsOf({ promptTokens: 30 })))).toMatchObject({ code: 'context_length_exceeded', status: 400, param: 'messages' })
+    expect(thrown(() => plan(small, {}, factsOf({ promptTokens: 30 })))).toMatchObject({
+      code: 'context_length_exceeded',
+      status: 400,
+      param: 'messages',
+    })
     const mute = make([{ capabilities: { tools: false } }])
-    expect(thrown(() => plan(mute, {}, factsOf({ tools: true })))).toMatchObject({ code: 'unsupported_parameter', message: expect.stringContaining('no tools') })
+    expect(thrown(() => plan(mute, {}, factsOf({ tools: true })))).toMatchObject({
+      code: 'unsupported_parameter',
+      message: expect.stringContaining('no tools'),
+    })
   })
 })
 
-const specs = fc.array(fc.record({ weight: fc.constantFrom(0, 0.5, 1, 10), priority: fc.constantFrom(0, 1, 2), canary: fc.constantFrom(0, 0.3, 1), price: fc.constantFrom(null, { input: 1, output: 2 }, { input: 2, output: 1 }) }), { minLength: 1, maxLength: 6 })
+const specs = fc.array(
+  fc.record({
+    weight: fc.constantFrom(0, 0.5, 1, 10),
+    priority: fc.constantFrom(0, 1, 2),
+    canary: fc.constantFrom(0, 0.3, 1),
+    price: fc.constantFrom(null, { input: 1, output: 2 }, { input: 2, output: 1 }),
+  }),
+  { minLength: 1, maxLength: 6 },
+)
 const strategies = fc.constantFrom('priority', 'weighted', 'least_busy', 'lowest_latency', 'lowest_cost' as const)
 
 describe('order', () => {
   test('every strategy orders all that are ready, each once, by priority', () => {
     fc.assert(
-      fc.property(specs, strategies, fc.boolean(), fc.infiniteStream(fc.double({ min: 0, max: 0.999, noNaN: true })), (all, strategy, sticky, stream) => {
-        const targets = make(all)
-        const random = (): number => stream.next().value as number
-        const { order } = plan(targets, { strategy, sticky: sticky ? 'user' : null }, factsOf({}, { json: () => ({ user: 'ann' }) }), random)
-        expect(names(order).toSorted()).toEqual(names(targets).toSorted())
-        const plain = order.filter((t) => t.canary === 0).map((t) => t.priority)
-        expect(plain).toEqual(plain.toSorted((x, y) => x - y))
-      }),
+      fc.property(
+        specs,
+        strategies,
+        fc.boolean(),
+        fc.infiniteStream(fc.double({ min: 0, max: 0.999, noNaN: true })),
+        (all, strategy, sticky, stream) => {
+          const targets = make(all)
+          const random = (): number => stream.next().value as number
+          const { order } = plan(
+            targets,
+            { strategy, sticky: sticky ? 'user' : null },
+            factsOf({}, { json: () => ({ user: 'ann' }) }),
+            random,
+          )
+          expect(names(order).toSorted()).toEqual(names(targets).toSorted())
+          const plain = order.filter((t) => t.canary === 0).map((t) => t.priority)
+          expect(plain).toEqual(plain.toSorted((x, y) => x - y))
+        },
+      ),
       { numRuns: 300 },
     )
   })
 
   test('sticky keys move only when their own target goes', () => {
     const targets = make([{}, {}, {}, {}])
-    const home = (list: readonly Target[], user: string): string => plan(list, { strategy: 'weighted', sticky: 'user' }, factsOf({}, { json: () => ({ user }) })).order[0]!.name
+    const home = (list: readonly Target[], user: string): string =>
+      plan(list, { strategy: 'weighted', sticky: 'user' }, factsOf({}, { json: () => ({ user }) })).order[0]!.name
     const users = Array.from({ length: 400 }, (_, i) => `user-${i}`)
     const before = new Map(users.map((user) => [user, home(targets, user)]))
     const gone = targets[2]!
     const left = targets.filter((t) => t !== gone)
     for (const user of users) if (before.get(user) !== gone.name) expect(home(left, user)).toBe(before.get(user))
-    for (const target of targets) expect(users.filter((user) => before.get(user) === target.name).length).toBeGreaterThan(60)
+    for (const target of targets)
+      expect(users.filter((user) => before.get(user) === target.name).length).toBeGreaterThan(60)
   })
 
   test('sticky homes follow the weights', () => {
     const targets = make([{ weight: 3 }, { weight: 1 }, { weight: 0 }])
-    const homes = Array.from({ length: 2000 }, (_, i) => plan(targets, { strategy: 'weighted', sticky: 'user' }, factsOf({}, { json: () => ({ user: `u${i}` }) })).order[0]!.name)
+    const homes = Array.from(
+      { length: 2000 },
+      (_, i) =>
+        plan(targets, { strategy: 'weighted', sticky: 'user' }, factsOf({}, { json: () => ({ user: `u${i}` }) }))
+          .order[0]!.name,
+    )
     const share = homes.filter((name) => name === 'p/0').length / homes.length
     expect(share).toBeGreaterThan(0.7)
     expect(share).toBeLessThan(0.8)
@@ -126,7 +170,8 @@ describe('order', () => {
 })
 
 describe('sticky keys', () => {
-  const of = (rule: string, body: Record<string, unknown>, headers: Record<string, string> = {}) => stickyKey(rule, factsOf({}, { json: () => body, header: (name) => headers[name] }))
+  const of = (rule: string, body: Record<string, unknown>, headers: Record<string, string> = {}) =>
+    stickyKey(rule, factsOf({}, { json: () => body, header: (name) => headers[name] }))
   test('by what the rule names', () => {
     expect(of('header:x-a', {}, { 'x-a': '1' })).toBe('1')
     expect(of('user', { user: 'u' })).toBe('u')
@@ -139,13 +184,31 @@ describe('sticky keys', () => {
   test('a prefix is the same over the turns of a conversation', () => {
     const first = { role: 'user', content: 'a' }
     const key = of('prefix', { messages: [{ role: 'system', content: 's' }, first] })
-    expect(of('prefix', { messages: [{ role: 'system', content: 's' }, first, { role: 'assistant', content: 'b' }, { role: 'user', content: 'c' }] })).toBe(key)
+    expect(
+      of('prefix', {
+        messages: [
+          { role: 'system', content: 's' },
+          first,
+          { role: 'assistant', content: 'b' },
+          { role: 'user', content: 'c' },
+        ],
+      }),
+    ).toBe(key)
     expect(of('prefix', { messages: [{ role: 'system', content: 't' }, first] })).not.toBe(key)
     expect(of('prefix', { prompt_cache_key: 'k', messages: [first] })).toBe('k')
     expect(of('prefix', {})).toBeUndefined()
   })
 
   test('no body breaks it', () => {
-    fc.assert(fc.property(fc.dictionary(fc.constantFrom('messages', 'input', 'prompt', 'metadata', 'user'), fc.json().map((t) => JSON.parse(t) as unknown)), fc.constantFrom('prefix', 'user', 'metadata:k'), (body, rule) => void of(rule, body)))
+    fc.assert(
+      fc.property(
+        fc.dictionary(
+          fc.constantFrom('messages', 'input', 'prompt', 'metadata', 'user'),
+          fc.json().map((t) => JSON.parse(t) as unknown),
+        ),
+        fc.constantFrom('prefix', 'user', 'metadata:k'),
+        (body, rule) => void of(rule, body),
+      ),
+    )
   })
 })

@@ -21,7 +21,8 @@ const NO_SKIPS: readonly Skip[] = []
 export function planTargets(input: PlanInput): Plan {
   const { route, now } = input
   const only = route.targets[0]
-  if (route.targets.length === 1 && only!.when === null && isPlain(only!, input) && isReady(only!, now)) return { order: route.targets, skipped: NO_SKIPS, note: 'only target' }
+  if (route.targets.length === 1 && only!.when === null && isPlain(only!, input) && isReady(only!, now))
+    return { order: route.targets, skipped: NO_SKIPS, note: 'only target' }
   const skipped: Skip[] = []
   const fit = route.targets.filter((target) => {
     const reason = misfit(target, input.facts)
@@ -33,8 +34,10 @@ export function planTargets(input: PlanInput): Plan {
   const ejected: Target[] = []
   for (const target of fit) {
     const { health } = target
-    if (health.deadUntil > now) skipped.push({ target, reason: `credentials refused, rests ${seconds(health.deadUntil - now)}` })
-    else if (health.busyUntil > now) skipped.push({ target, reason: `rate limited, rests ${seconds(health.busyUntil - now)}` })
+    if (health.deadUntil > now)
+      skipped.push({ target, reason: `credentials refused, rests ${seconds(health.deadUntil - now)}` })
+    else if (health.busyUntil > now)
+      skipped.push({ target, reason: `rate limited, rests ${seconds(health.busyUntil - now)}` })
     else if (health.ejectedUntil > now) ejected.push(target)
     else ready.push(target)
   }
@@ -42,7 +45,8 @@ export function planTargets(input: PlanInput): Plan {
   const mayGo = route.targets.length === 1 ? 0 : Math.floor(fit.length * route.breaker.maxEjectedShare)
   const keep = Math.max(0, ejected.length - mayGo)
   ejected.sort((a, b) => a.health.ejectedUntil - b.health.ejectedUntil)
-  for (const target of ejected.slice(keep)) skipped.push({ target, reason: `ejected, rests ${seconds(target.health.ejectedUntil - now)}` })
+  for (const target of ejected.slice(keep))
+    skipped.push({ target, reason: `ejected, rests ${seconds(target.health.ejectedUntil - now)}` })
   const { order, note } = arrange(ready, input)
   for (const target of ejected.slice(0, keep)) order.push(target)
   if (order.length === 0) throw allRest(fit, now)
@@ -70,8 +74,10 @@ function misfit(target: Target, facts: RequestFacts): string | null {
   if (needs.audio && can.audio === false) return 'no audio'
   if (needs.jsonSchema && can.jsonSchema === false) return 'no json_schema'
   if (facts.stream && can.streaming === false) return 'no streaming'
-  if (can.maxOutputTokens !== undefined && needs.maxTokens > can.maxOutputTokens) return `answers at most ${can.maxOutputTokens} tokens`
-  if (can.contextWindow !== undefined && needs.promptTokens > can.contextWindow) return `context window of ${can.contextWindow} tokens`
+  if (can.maxOutputTokens !== undefined && needs.maxTokens > can.maxOutputTokens)
+    return `answers at most ${can.maxOutputTokens} tokens`
+  if (can.contextWindow !== undefined && needs.promptTokens > can.contextWindow)
+    return `context window of ${can.contextWindow} tokens`
   if (target.when !== null && !target.when.evaluate(facts)) return `condition is false: ${target.when.source}`
   return null
 }
@@ -80,28 +86,47 @@ function nothingFits(input: PlanInput, skipped: readonly Skip[]): GatewayError {
   const { route, facts } = input
   const detail = skipped.map((s) => `${s.target.name}: ${s.reason}`).join('; ')
   if (skipped.every((s) => s.reason.startsWith('context window'))) {
-    return new GatewayError('context_length_exceeded', `The prompt (about ${facts.needs.promptTokens} tokens) is longer than any target of '${route.name}' takes.`, { param: 'messages', detail })
+    return new GatewayError(
+      'context_length_exceeded',
+      `The prompt (about ${facts.needs.promptTokens} tokens) is longer than any target of '${route.name}' takes.`,
+      { param: 'messages', detail },
+    )
   }
-  const missing = [...new Set(skipped.map((s) => s.reason).filter((r) => r.startsWith('no ') || r.startsWith('provider does')))]
+  const missing = [
+    ...new Set(skipped.map((s) => s.reason).filter((r) => r.startsWith('no ') || r.startsWith('provider does'))),
+  ]
   const what = missing.length > 0 ? ` (${missing.join(', ')})` : ''
-  return new GatewayError('unsupported_parameter', `No target of the model '${route.name}' can serve this request${what}.`, { detail })
+  return new GatewayError(
+    'unsupported_parameter',
+    `No target of the model '${route.name}' can serve this request${what}.`,
+    { detail },
+  )
 }
 
 function allRest(fit: readonly Target[], now: number): GatewayError {
   const busy = fit.filter((t) => t.health.deadUntil <= now && t.health.busyUntil > now)
   if (busy.length > 0) {
     const wait = Math.min(...busy.map((t) => t.health.busyUntil)) - now
-    return new GatewayError('upstream_rate_limited', 'All targets of this model are rate limited.', { retryAfterMs: wait, publicCode: 'rate_limit_exceeded' })
+    return new GatewayError('upstream_rate_limited', 'All targets of this model are rate limited.', {
+      retryAfterMs: wait,
+      publicCode: 'rate_limit_exceeded',
+    })
   }
-  if (fit.every((t) => t.health.deadUntil > now)) return new GatewayError('upstream_auth', 'The providers of this model refused the gateway.')
+  if (fit.every((t) => t.health.deadUntil > now))
+    return new GatewayError('upstream_auth', 'The providers of this model refused the gateway.')
   const wait = Math.min(...fit.map((t) => Math.max(t.health.ejectedUntil, t.health.deadUntil))) - now
-  return new GatewayError('upstream_unavailable', 'All targets of this model are resting after failures.', { retryAfterMs: Math.max(wait, 0) })
+  return new GatewayError('upstream_unavailable', 'All targets of this model are resting after failures.', {
+    retryAfterMs: Math.max(wait, 0),
+  })
 }
 
 function arrange(ready: readonly Target[], input: PlanInput): { order: Target[]; note: string } {
   const { route } = input
   if (ready.length <= 1) return { order: [...ready], note: ready.length === 1 ? 'only one ready' : 'none ready' }
-  const groups = Map.groupBy(ready.filter((t) => t.canary === 0), (t) => t.priority)
+  const groups = Map.groupBy(
+    ready.filter((t) => t.canary === 0),
+    (t) => t.priority,
+  )
   const order: Target[] = []
   const key = route.sticky === null ? undefined : stickyKey(route.sticky, input.facts)
   let note: string = route.strategy
@@ -143,12 +168,16 @@ function byStrategy(group: readonly Target[], input: PlanInput): Target[] {
 
 /** Efraimidis and Spirakis (2006): each target draws u^(1/w); sorting by it is weighted sampling without replacement. */
 function weighted(group: readonly Target[], random: () => number): Target[] {
-  const drawn = group.map((target) => ({ target, key: target.weight > 0 ? Math.log(random() || Number.MIN_VALUE) / target.weight : -Infinity }))
+  const drawn = group.map((target) => ({
+    target,
+    key: target.weight > 0 ? Math.log(random() || Number.MIN_VALUE) / target.weight : -Infinity,
+  }))
   return drawn.sort((a, b) => (b.key === a.key ? 0 : b.key - a.key)).map((d) => d.target)
 }
 
 /** Load a target is under: what waiting behind its requests would cost, by peak EWMA. */
-export const load = (target: Target): number => ((target.health.latencyMs || 1) * (target.health.inflight + 1)) / Math.max(target.weight, 1e-6)
+export const load = (target: Target): number =>
+  ((target.health.latencyMs || 1) * (target.health.inflight + 1)) / Math.max(target.weight, 1e-6)
 
 /** Power of two choices (Mitzenmacher 2001): the better of two drawn goes first, the others by load. */
 function leastBusy(group: readonly Target[], random: () => number): Target[] {
@@ -164,7 +193,11 @@ const DEFAULT_ANSWER_TOKENS = 500
 /** Estimated US dollars of the request on the target; unknown price = last. */
 export function cost(target: Target, facts: RequestFacts): number {
   if (target.price === null) return Infinity
-  return (facts.needs.promptTokens * target.price.input + (facts.needs.maxTokens || DEFAULT_ANSWER_TOKENS) * target.price.output) / 1e6
+  return (
+    (facts.needs.promptTokens * target.price.input +
+      (facts.needs.maxTokens || DEFAULT_ANSWER_TOKENS) * target.price.output) /
+    1e6
+  )
 }
 
 /** FNV-1a, 32 bits, with a final mix so that near keys land far apart. */
@@ -197,7 +230,8 @@ export function stickyKey(rule: string, facts: RequestFacts): string | undefined
   if (rule.startsWith('header:')) return text(facts.header(rule.slice(7)))
   const body = facts.json()
   if (rule === 'user') return text(body['user']) ?? text(body['safety_identifier'])
-  if (rule.startsWith('metadata:')) return text((body['metadata'] as Record<string, unknown> | undefined)?.[rule.slice(9)])
+  if (rule.startsWith('metadata:'))
+    return text((body['metadata'] as Record<string, unknown> | undefined)?.[rule.slice(9)])
   return prefixKey(body)
 }
 

@@ -3,10 +3,24 @@ import type { RequestFacts, RequestNeeds, Route, Target } from '../contracts/rou
 import type { BreakerConfig } from '../contracts/config.ts'
 import { HealthTable } from './health.ts'
 
-export const BREAKER: BreakerConfig = { enabled: true, consecutiveFailures: 5, failureRatio: 0.5, minRequests: 20, windowMs: 10_000, baseEjectionMs: 5000, maxEjectionMs: 60_000, maxEjectedShare: 0.5, deadKeyMs: 300_000 }
+export const BREAKER: BreakerConfig = {
+  enabled: true,
+  consecutiveFailures: 5,
+  failureRatio: 0.5,
+  minRequests: 20,
+  windowMs: 10_000,
+  baseEjectionMs: 5000,
+  maxEjectionMs: 60_000,
+  maxEjectedShare: 0.5,
+  deadKeyMs: 300_000,
+}
 
 /** now: ms by hand. */
-export const targetsOf = (specs: readonly Partial<Target>[], now: () => number, breaker: BreakerConfig = BREAKER): Target[] => {
+export const targetsOf = (
+  specs: readonly Partial<Target>[],
+  now: () => number,
+  breaker: BreakerConfig = BREAKER,
+): Target[] => {
   const table = new HealthTable(Math.max(1, specs.length), now)
   return specs.map((spec, i) => ({
     name: `p/${i}`,
@@ -26,7 +40,17 @@ export const targetsOf = (specs: readonly Partial<Target>[], now: () => number, 
 }
 
 export const routeOf = (targets: readonly Target[], more: Partial<Route> = {}): Route =>
-  ({ name: 'm', origin: 'models', strategy: 'priority', sticky: null, targets, shadows: [], breaker: BREAKER, fallbacks: { any: [], contextWindow: [], contentPolicy: [] }, ...more }) as Route
+  ({
+    name: 'm',
+    origin: 'models',
+    strategy: 'priority',
+    sticky: null,
+    targets,
+    shadows: [],
+    breaker: BREAKER,
+    fallbacks: { any: [], contextWindow: [], contentPolicy: [] },
+    ...more,
+  }) as Route
 
 export const factsOf = (needs: Partial<RequestNeeds> = {}, more: Partial<RequestFacts> = {}): RequestFacts => ({
   operation: 'chat',

@@ -40,12 +40,17 @@ export class RouteTable {
       const route = providerRoute(provider, config, parts)
       routes.push(route)
       this.#byProvider.set(provider.name, route)
-      for (const pattern of provider.config.modelPatterns) this.#add(pattern, { ...route, name: provider.name, origin: 'pattern' })
+      for (const pattern of provider.config.modelPatterns)
+        this.#add(pattern, { ...route, name: provider.name, origin: 'pattern' })
     }
     const sim = config.zeroConfig ? this.#byProvider.get(SIM) : undefined
     this.#simulated = sim === undefined ? null : { ...sim, origin: 'simulated' }
     // The longest literal part wins, so that `gpt-4*` beats `gpt-*`; entries before patterns of providers stay first.
-    this.#patterns.sort((a, b) => Number(b.route.origin === 'models') - Number(a.route.origin === 'models') || b.prefix.length + b.suffix.length - a.prefix.length - a.suffix.length)
+    this.#patterns.sort(
+      (a, b) =>
+        Number(b.route.origin === 'models') - Number(a.route.origin === 'models') ||
+        b.prefix.length + b.suffix.length - a.prefix.length - a.suffix.length,
+    )
     this.routes = routes
   }
 
@@ -67,7 +72,8 @@ export class RouteTable {
     }
     const slash = model.indexOf('/')
     const named = slash > 0 ? this.#byProvider.get(model.slice(0, slash)) : undefined
-    if (named !== undefined && slash < model.length - 1) return { route: { ...named, origin: 'provider' }, asked: model, wildcard: model.slice(slash + 1) }
+    if (named !== undefined && slash < model.length - 1)
+      return { route: { ...named, origin: 'provider' }, asked: model, wildcard: model.slice(slash + 1) }
     return this.#simulated === null ? null : { route: this.#simulated, asked: model, wildcard: '' }
   }
 
@@ -123,7 +129,8 @@ function compileTarget(t: TargetConfig, provider: Provider, model: ModelConfig, 
 
 const headerSafe = (text: string): string => text.replace(/[^\x21-\x7e]/g, '?')
 
-const definedOnly = <T extends object>(value: T): T => Object.fromEntries(Object.entries(value).filter(([, v]) => v !== undefined)) as T
+const definedOnly = <T extends object>(value: T): T =>
+  Object.fromEntries(Object.entries(value).filter(([, v]) => v !== undefined)) as T
 
 function providerRoute(provider: Provider, config: HeddleConfig, parts: TableParts): Route {
   const name = `${provider.name}/*`

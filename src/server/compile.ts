@@ -25,7 +25,8 @@ export const slotKey = (provider: ProviderConfig, target: string): string => `${
 export function slotKeys(config: HeddleConfig): string[] {
   const byName = new Map(config.providers.map((p) => [p.name, p]))
   const keys = config.providers.map((p) => slotKey(p, `${p.name}/*`))
-  for (const model of config.models) for (const t of model.targets) keys.push(slotKey(byName.get(t.provider)!, `${t.provider}/${t.model ?? '*'}`))
+  for (const model of config.models)
+    for (const t of model.targets) keys.push(slotKey(byName.get(t.provider)!, `${t.provider}/${t.model ?? '*'}`))
   return [...new Set(keys)]
 }
 
@@ -59,13 +60,29 @@ function baseUrlOf(provider: ProviderConfig, simUrl: string | null): URL {
   return new URL(provider.baseUrl === SIM_BASE_URL && simUrl !== null ? simUrl : provider.baseUrl)
 }
 
-function upstreamKey(provider: ProviderConfig, config: HeddleConfig, simUrl: string | null): Parameters<UpstreamPool['acquire']>[0] {
-  return { origin: baseUrlOf(provider, simUrl).origin, connections: provider.maxConnections, connectTimeoutMs: config.defaults.timeouts.connectMs, tls: provider.tls }
+function upstreamKey(
+  provider: ProviderConfig,
+  config: HeddleConfig,
+  simUrl: string | null,
+): Parameters<UpstreamPool['acquire']>[0] {
+  return {
+    origin: baseUrlOf(provider, simUrl).origin,
+    connections: provider.maxConnections,
+    connectTimeoutMs: config.defaults.timeouts.connectMs,
+    tls: provider.tls,
+  }
 }
 
 function compileProvider(provider: ProviderConfig, upstream: Provider['upstream'], parts: CompileParts): Provider {
   const url = baseUrlOf(provider, parts.simUrl)
-  const fixed = ['user-agent', `heddle/${parts.version}`, 'accept-encoding', 'identity', ...credentials(provider), ...Object.entries(provider.headers).flat()]
+  const fixed = [
+    'user-agent',
+    `heddle/${parts.version}`,
+    'accept-encoding',
+    'identity',
+    ...credentials(provider),
+    ...Object.entries(provider.headers).flat(),
+  ]
   const query = new URLSearchParams(provider.query).toString()
   return {
     name: provider.name,

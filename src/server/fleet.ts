@@ -42,7 +42,10 @@ class ThreadHandle implements Handle {
   #gone: Error | null = null
 
   constructor(init: WorkerInit, onExit: (error: Error) => void) {
-    this.#thread = new Thread(new URL(import.meta.url.endsWith('.ts') ? './thread.ts' : './thread.js', import.meta.url), { workerData: init })
+    this.#thread = new Thread(
+      new URL(import.meta.url.endsWith('.ts') ? './thread.ts' : './thread.js', import.meta.url),
+      { workerData: init },
+    )
     this.#thread.on('message', (report: Report) => {
       const waiting = this.#waiting.get(report.id)
       this.#waiting.delete(report.id)
@@ -159,7 +162,9 @@ export class Fleet {
 
   /** A worker that does not answer in time is left out rather than waited for. */
   async metrics(): Promise<FamilySnapshot[][]> {
-    const all = await Promise.all(this.#handles.map((h) => atMost(SCRAPE_PATIENCE_MS, h.call({ name: 'metrics' })).catch(() => null)))
+    const all = await Promise.all(
+      this.#handles.map((h) => atMost(SCRAPE_PATIENCE_MS, h.call({ name: 'metrics' })).catch(() => null)),
+    )
     return all.filter((m) => m !== null) as FamilySnapshot[][]
   }
 
@@ -171,7 +176,9 @@ export class Fleet {
   /** Resolves with the number of requests that had to be cut. */
   async drain(maxMs: number): Promise<number> {
     this.#stopping = true
-    const cut = await Promise.allSettled(this.#handles.map((h) => atMost(maxMs + STUCK_MS, h.call({ name: 'drain', maxMs }))))
+    const cut = await Promise.allSettled(
+      this.#handles.map((h) => atMost(maxMs + STUCK_MS, h.call({ name: 'drain', maxMs }))),
+    )
     await Promise.all(this.#handles.map((h) => h.stop()))
     return cut.reduce((sum, result) => sum + (result.status === 'fulfilled' ? Number(result.value) : 0), 0)
   }

@@ -11,10 +11,16 @@ export interface LoadRequest {
   readonly overrides: ServerOverrides
 }
 
-export type LoadReply = { readonly loaded: LoadedConfig } | { readonly problems: readonly Problem[] } | { readonly fault: string }
+export type LoadReply =
+  | { readonly loaded: LoadedConfig }
+  | { readonly problems: readonly Problem[] }
+  | { readonly fault: string }
 
 /** Starts reading what the options of `heddle serve` name. Rejects with ConfigError. */
-export function loadFor({ config, ...overrides }: ServerOverrides & { readonly config?: string }): Promise<LoadedConfig> {
+export function loadFor({
+  config,
+  ...overrides
+}: ServerOverrides & { readonly config?: string }): Promise<LoadedConfig> {
   return loadConfigApart({ source: config ?? null, overrides })
 }
 
@@ -47,7 +53,9 @@ function loadConfigApart(request: LoadRequest): Promise<LoadedConfig> {
       complaint = `${complaint}${chunk.toString()}`.slice(-MAX_COMPLAINT)
     })
     child.once('error', reject)
-    child.once('close', (code) => reject(new Error(`reading the configuration ended with code ${code}: ${complaint.trim()}`)))
+    child.once('close', (code) =>
+      reject(new Error(`reading the configuration ended with code ${code}: ${complaint.trim()}`)),
+    )
     child.send(request)
   })
 }

@@ -83,20 +83,38 @@ export class Worker implements Gate {
       refused: (error) => this.#countRefused(error),
       inflight: (change) => this.#countInflight(change),
     })
-    this.#listener = new DataListener({ limits: server.limits, wheel: services.wheel, handle: this.#handler.handle, onClientError: (error) => this.#countRefused(error) })
+    this.#listener = new DataListener({
+      limits: server.limits,
+      wheel: services.wheel,
+      handle: this.#handler.handle,
+      onClientError: (error) => this.#countRefused(error),
+    })
     this.#watchLoop()
   }
 
   #compile(update: ConfigUpdate): Snapshot {
     const { simUrl, version } = this.#init
-    return compileSnapshot(update.config, { pool: this.#pool, health: this.#health, slots: update.slots, simUrl, version, now: systemClock.now() })
+    return compileSnapshot(update.config, {
+      pool: this.#pool,
+      health: this.#health,
+      slots: update.slots,
+      simUrl,
+      version,
+      now: systemClock.now(),
+    })
   }
 
   #watchLoop(): void {
     const delay = monitorEventLoopDelay({ resolution: DELAY_RESOLUTION_MS })
     delay.enable()
-    const histogram = this.#metrics.gauge('heddle_event_loop_delay_seconds', 'Mean event-loop delay over the last second; of several workers the sum.')
-    const dropped = this.#metrics.gauge('heddle_log_lines_dropped', 'Log lines dropped because nobody read them fast enough.')
+    const histogram = this.#metrics.gauge(
+      'heddle_event_loop_delay_seconds',
+      'Mean event-loop delay over the last second; of several workers the sum.',
+    )
+    const dropped = this.#metrics.gauge(
+      'heddle_log_lines_dropped',
+      'Log lines dropped because nobody read them fast enough.',
+    )
     this.#metrics.onCollect(() => {
       histogram.set(this.#loopDelayMs / 1000)
       dropped.set(this.#log.dropped)
@@ -111,7 +129,11 @@ export class Worker implements Gate {
   }
 
   #countRefused(error: GatewayError): void {
-    this.#metrics.counter('heddle_refused_requests_total', 'Requests refused before they were read: overload, limits, broken HTTP.', { code: error.code }).value++
+    this.#metrics.counter(
+      'heddle_refused_requests_total',
+      'Requests refused before they were read: overload, limits, broken HTTP.',
+      { code: error.code },
+    ).value++
   }
 
   #countInflight(change: number): void {
@@ -131,7 +153,8 @@ export class Worker implements Gate {
   overload(): string | null {
     const { maxInflight, maxLoopDelayMs } = this.#init.config.server.shed
     if (this.#inflight >= maxInflight) return `${this.#inflight} requests in flight`
-    if (maxLoopDelayMs > 0 && this.#loopDelayMs > maxLoopDelayMs) return `event-loop delay ${Math.round(this.#loopDelayMs)} ms`
+    if (maxLoopDelayMs > 0 && this.#loopDelayMs > maxLoopDelayMs)
+      return `event-loop delay ${Math.round(this.#loopDelayMs)} ms`
     return null
   }
 
@@ -182,7 +205,9 @@ export class Worker implements Gate {
     await this.#idle(maxMs)
     const cut = this.#inflight
     if (cut > 0) {
-      this.#handler.failOpen(new GatewayError('draining', 'This instance shut down before the answer was complete.', { retryAfterMs: 1000 }))
+      this.#handler.failOpen(
+        new GatewayError('draining', 'This instance shut down before the answer was complete.', { retryAfterMs: 1000 }),
+      )
       await this.#idle(FLUSH_MS)
     }
     const closed = this.#listener.close()
@@ -204,4 +229,3 @@ export class Worker implements Gate {
     this.#onIdle = null
   }
 }
-

@@ -33,14 +33,45 @@ const ENTRY: AccessEntry = {
 
 test('one line with what is known, and nothing that is not', () => {
   expect(JSON.parse(accessLine(ENTRY))).toEqual({
-    time: '2026-11-22T11:05:09.007Z', level: 'info', msg: 'request', request_id: 'id', method: 'POST', path: '/v1/chat/completions', operation: 'chat', status: 200,
-    model: 'm', target: 'p/m', stream: true, peer: '127.0.0.1', bytes_in: 10, bytes_out: 20, duration_ms: 12.35, first_byte_ms: 2, overhead_ms: 0.5, upstream_ms: 1.5, input_tokens: 1, output_tokens: 2, attempts: 1,
+    time: '2026-11-22T11:05:09.007Z',
+    level: 'info',
+    msg: 'request',
+    request_id: 'id',
+    method: 'POST',
+    path: '/v1/chat/completions',
+    operation: 'chat',
+    status: 200,
+    model: 'm',
+    target: 'p/m',
+    stream: true,
+    peer: '127.0.0.1',
+    bytes_in: 10,
+    bytes_out: 20,
+    duration_ms: 12.35,
+    first_byte_ms: 2,
+    overhead_ms: 0.5,
+    upstream_ms: 1.5,
+    input_tokens: 1,
+    output_tokens: 2,
+    attempts: 1,
   })
 })
 
 test('whatever clients, backends and operators call things, a line is one line of JSON that says so', () => {
-  const text = fc.oneof(fc.string({ unit: 'binary' }), fc.string(), fc.constantFrom('"', '\\', '\n', '\u2028', '\ud800', '","status":200,"x":"', '\u0000'))
-  const entry = fc.record({ path: text, model: text, route: text, target: text, answeredModel: text, detail: text, results: fc.array(fc.record({ target: text, result: text }), { maxLength: 3 }) })
+  const text = fc.oneof(
+    fc.string({ unit: 'binary' }),
+    fc.string(),
+    fc.constantFrom('"', '\\', '\n', '\u2028', '\ud800', '","status":200,"x":"', '\u0000'),
+  )
+  const entry = fc.record({
+    path: text,
+    model: text,
+    route: text,
+    target: text,
+    answeredModel: text,
+    detail: text,
+    results: fc.array(fc.record({ target: text, result: text }), { maxLength: 3 }),
+  })
   fc.assert(
     fc.property(entry, fc.double({ min: 0, max: 1e9, noNaN: true }), ({ results, ...strings }, n) => {
       const attempts = results.map((r) => ({ ...r, status: 0, ms: n, firstTokenMs: -1, hedge: true }))
@@ -50,7 +81,8 @@ test('whatever clients, backends and operators call things, a line is one line o
       const parsed = JSON.parse(line) as Record<string, unknown>
       expect([parsed['path'], parsed['status']]).toEqual([strings.path.slice(0, 300), 200])
       if (strings.model !== '') expect(parsed['model']).toBe(strings.model.slice(0, 300))
-      if (results.length > 1) expect((parsed['attempts'] as { result: string }[]).map((a) => a.result)).toEqual(results.map((r) => r.result))
+      if (results.length > 1)
+        expect((parsed['attempts'] as { result: string }[]).map((a) => a.result)).toEqual(results.map((r) => r.result))
     }),
     { numRuns: 500 },
   )

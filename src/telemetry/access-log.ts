@@ -30,7 +30,14 @@ export interface AccessEntry {
   /** -1 = none. */
   readonly firstByteMs: number
   readonly upstreamMs: number
-  readonly attempts: readonly { readonly target: string; readonly result: string; readonly status: number; readonly ms: number; readonly firstTokenMs: number; readonly hedge: boolean }[]
+  readonly attempts: readonly {
+    readonly target: string
+    readonly result: string
+    readonly status: number
+    readonly ms: number
+    readonly firstTokenMs: number
+    readonly hedge: boolean
+  }[]
   /** -1 = the backend did not say. */
   readonly inputTokens: number
   readonly outputTokens: number
@@ -76,10 +83,12 @@ export function accessLine(e: AccessEntry): string {
   if (e.model !== '') line += `,"model":${quote(e.model.slice(0, MAX_TEXT))}`
   if (e.route !== '' && e.route !== e.model) line += `,"route":${quoteName(e.route)}`
   if (e.target !== '') line += `,"target":${quoteName(e.target)}`
-  if (e.answeredModel !== '' && e.answeredModel !== e.model) line += `,"upstream_model":${quote(e.answeredModel.slice(0, MAX_TEXT))}`
+  if (e.answeredModel !== '' && e.answeredModel !== e.model)
+    line += `,"upstream_model":${quote(e.answeredModel.slice(0, MAX_TEXT))}`
   if (e.simulated) line += ',"simulated":true'
   line += `,"stream":${e.stream},"peer":"${e.peer}","bytes_in":${e.bytesIn},"bytes_out":${e.bytesOut},"duration_ms":${ms(e.totalMs)}`
-  if (e.firstByteMs >= 0) line += `,"first_byte_ms":${ms(e.firstByteMs)},"overhead_ms":${ms(Math.max(0, e.firstByteMs - e.upstreamMs))}`
+  if (e.firstByteMs >= 0)
+    line += `,"first_byte_ms":${ms(e.firstByteMs)},"overhead_ms":${ms(Math.max(0, e.firstByteMs - e.upstreamMs))}`
   line += `,"upstream_ms":${ms(e.upstreamMs)}`
   if (e.inputTokens >= 0) line += `,"input_tokens":${e.inputTokens},"output_tokens":${e.outputTokens}`
   if (e.cachedInputTokens > 0) line += `,"cached_input_tokens":${e.cachedInputTokens}`

@@ -28,7 +28,10 @@ test('text in both forms', () => {
 test('a label can hold anything and stays on its line', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'grapheme' }), (value) => {
-      const text = renderMetrics(registryOf((r) => r.counter('a_total', 'h', { x: value }).add(1)), false)
+      const text = renderMetrics(
+        registryOf((r) => r.counter('a_total', 'h', { x: value }).add(1)),
+        false,
+      )
       const lines = text.split('\n')
       expect(lines).toHaveLength(4)
       const inside = /^a_total\{x="(.*)"\} 1$/s.exec(lines[2]!)?.[1]

@@ -43,7 +43,9 @@ export class Histogram {
 }
 
 /** Seconds; the OpenTelemetry advice for GenAI durations, with finer steps below 10 ms for the gateway's own share. */
-export const DURATION_BOUNDS = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92] as const
+export const DURATION_BOUNDS = [
+  0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,
+] as const
 export const OVERHEAD_BOUNDS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1] as const
 
 type Kind = 'counter' | 'gauge' | 'histogram'
@@ -61,7 +63,16 @@ export interface FamilySnapshot {
   readonly name: string
   readonly kind: Kind
   readonly help: string
-  readonly samples: readonly { readonly labels: Labels; readonly value: number; readonly histogram?: { readonly bounds: readonly number[]; readonly counts: readonly number[]; readonly sum: number; readonly count: number } }[]
+  readonly samples: readonly {
+    readonly labels: Labels
+    readonly value: number
+    readonly histogram?: {
+      readonly bounds: readonly number[]
+      readonly counts: readonly number[]
+      readonly sum: number
+      readonly count: number
+    }
+  }[]
 }
 
 /** More label sets than this in one family and further ones are counted together under `other`. */
@@ -116,7 +127,16 @@ export class MetricRegistry {
       help,
       samples: [...samples.values()].map(({ labels, sample }) =>
         sample instanceof Histogram
-          ? { labels, value: 0, histogram: { bounds: [...sample.bounds], counts: [...sample.counts], sum: sample.sum, count: sample.count } }
+          ? {
+              labels,
+              value: 0,
+              histogram: {
+                bounds: [...sample.bounds],
+                counts: [...sample.counts],
+                sum: sample.sum,
+                count: sample.count,
+              },
+            }
           : { labels, value: sample.value },
       ),
     }))
@@ -141,10 +161,22 @@ export function mergeSnapshots(all: readonly (readonly FamilySnapshot[])[]): Fam
   return [...merged.values()].map(({ family, samples }) => ({ ...family, samples: [...samples.values()] }))
 }
 
-function addSamples(a: FamilySnapshot['samples'][number], b: FamilySnapshot['samples'][number]): FamilySnapshot['samples'][number] {
+function addSamples(
+  a: FamilySnapshot['samples'][number],
+  b: FamilySnapshot['samples'][number],
+): FamilySnapshot['samples'][number] {
   if (a.histogram === undefined || b.histogram === undefined) return { labels: a.labels, value: a.value + b.value }
   const counts = a.histogram.counts.map((c, i) => c + (b.histogram!.counts[i] ?? 0))
-  return { labels: a.labels, value: 0, histogram: { bounds: a.histogram.bounds, counts, sum: a.histogram.sum + b.histogram.sum, count: a.histogram.count + b.histogram.count } }
+  return {
+    labels: a.labels,
+    value: 0,
+    histogram: {
+      bounds: a.histogram.bounds,
+      counts,
+      sum: a.histogram.sum + b.histogram.sum,
+      count: a.histogram.count + b.histogram.count,
+    },
+  }
 }
 
 const escapeLabel = (value: string): string => value.replace(/[\\"\n]/g, (c) => (c === '\n' ? '\\n' : `\\${c}`))
@@ -175,7 +207,11 @@ export function renderMetrics(families: readonly FamilySnapshot[], openMetrics: 
         cumulated += histogram.counts[i]!
         lines.push(`${name}_bucket${labelText(labels, ['le', String(bound)])} ${cumulated}`)
       })
-      lines.push(`${name}_bucket${labelText(labels, ['le', '+Inf'])} ${histogram.count}`, `${name}_sum${labelText(labels)} ${histogram.sum}`, `${name}_count${labelText(labels)} ${histogram.count}`)
+      lines.push(
+        `${name}_bucket${labelText(labels, ['le', '+Inf'])} ${histogram.count}`,
+        `${name}_sum${labelText(labels)} ${histogram.sum}`,
+        `${name}_count${labelText(labels)} ${histogram.count}`,
+      )
     }
   }
   if (openMetrics) lines.push('# EOF')

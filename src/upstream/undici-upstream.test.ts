@@ -12,7 +12,12 @@ afterEach(async () => {
 })
 
 const upstreamFor = (origin: string, connections = 1): UndiciUpstream => {
-  const upstream = new UndiciUpstream({ origin, connections, connectTimeoutMs: 1000, tls: { ca: null, serverName: null, rejectUnauthorized: true } })
+  const upstream = new UndiciUpstream({
+    origin,
+    connections,
+    connectTimeoutMs: 1000,
+    tls: { ca: null, serverName: null, rejectUnauthorized: true },
+  })
   cleanups.push(() => upstream.close().catch(() => {}))
   return upstream
 }
@@ -73,23 +78,47 @@ test('request and answer as they are', async () => {
 
 test('no connection, a reset, no HTTP: each its own kind, and never before the call is in hand', async () => {
   expect((await run(upstreamFor('http://127.0.0.1:9'))).events).toEqual(['fault connect'])
-  expect((await run(upstreamFor(await listenRaw((s) => s.once('data', () => s.destroy()))))).events).toEqual(['fault reset'])
-  expect((await run(upstreamFor(await listenRaw((s) => s.once('data', () => s.end('SMTP ready\r\n\r\n')))))).events).toEqual(['fault protocol'])
-  expect((await run(upstreamFor(await listenRaw((s) => s.once('data', () => s.write(`HTTP/1.1 200 OK\r\nx: ${'y'.repeat(40_000)}\r\n\r\n`)))))).events).toEqual(['fault protocol'])
+  expect((await run(upstreamFor(await listenRaw((s) => s.once('data', () => s.destroy()))))).events).toEqual([
+    'fault reset',
+  ])
+  expect(
+    (await run(upstreamFor(await listenRaw((s) => s.once('data', () => s.end('SMTP ready\r\n\r\n')))))).events,
+  ).toEqual(['fault protocol'])
+  expect(
+    (
+      await run(
+        upstreamFor(
+          await listenRaw((s) => s.once('data', () => s.write(`HTTP/1.1 200 OK\r\nx: ${'y'.repeat(40_000)}\r\n\r\n`))),
+        ),
+      )
+    ).events,
+  ).toEqual(['fault protocol'])
 })
 
 test('a request that cannot be sent is a fault like any other', async () => {
   const origin = await listen((_req, res) => res.end())
   const upstream = upstreamFor(origin)
-  const bad = [['x-bad', 'a\nb'], ['authorization', 'Bearer key\r'], ['x-bad', 'ключ'], ['b d', 'x'], ['', 'x'], ['transfer-encoding', 'chunked'], ['Content-Length', '7'], ['expect', '100-continue']]
+  const bad = [
+    ['x-bad', 'a\nb'],
+    ['authorization', 'Bearer key\r'],
+    ['x-bad', 'ключ'],
+    ['b d', 'x'],
+    ['', 'x'],
+    ['transfer-encoding', 'chunked'],
+    ['Content-Length', '7'],
+    ['expect', '100-continue'],
+  ]
   for (const headers of bad) expect((await run(upstream, { ...request, headers })).events).toEqual(['fault protocol'])
-  for (const path of ['/a b', '/a\r\nx: y', '/ключ']) expect((await run(upstream, { ...request, path })).events).toEqual(['fault protocol'])
+  for (const path of ['/a b', '/a\r\nx: y', '/ключ'])
+    expect((await run(upstream, { ...request, path })).events).toEqual(['fault protocol'])
   // And the one connection still serves.
   expect((await run(upstream)).events).toEqual(['head 200', 'end'])
 })
 
 test('a cut answer is a fault, not an end', async () => {
-  const origin = await listenRaw((s) => s.once('data', () => s.end('HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf')))
+  const origin = await listenRaw((s) =>
+    s.once('data', () => s.end('HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf')),
+  )
   expect((await run(upstreamFor(origin))).events).toEqual(['head 200', 'fault reset'])
 })
 
@@ -155,5 +184,6 @@ test('after close() a call fails, and not before it is in hand', async () => {
 test.each(['GET', 'DELETE', 'PUT', 'PATCH'])('%s with a body is sent with it', async (method) => {
   const origin = await listen((req, res) => req.pipe(res))
   const upstream = upstreamFor(origin)
-  for (let i = 0; i < 2; i++) expect(await run(upstream, { ...request, method })).toEqual({ events: ['head 200', 'end'], body: '{}' })
+  for (let i = 0; i < 2; i++)
+    expect(await run(upstream, { ...request, method })).toEqual({ events: ['head 200', 'end'], body: '{}' })
 })

@@ -1,7 +1,15 @@
 // The pool alone: the package's front door also loads fetch, caches and WebSockets (45 ms, 8 MB), which nothing here uses.
 import Pool from 'undici/lib/dispatcher/pool.js'
 import type { Dispatcher } from 'undici'
-import type { Call, FaultKind, Upstream, UpstreamFault, UpstreamHeaders, UpstreamRequest, UpstreamSink } from '../contracts/upstream.ts'
+import type {
+  Call,
+  FaultKind,
+  Upstream,
+  UpstreamFault,
+  UpstreamHeaders,
+  UpstreamRequest,
+  UpstreamSink,
+} from '../contracts/upstream.ts'
 
 export interface UndiciUpstreamOptions {
   /** scheme://host:port, no path. */
@@ -25,7 +33,21 @@ function* handOver(holder: { body: Buffer | null }): Generator<Buffer> {
   yield body!
 }
 
-const CONNECT_CODES = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'EADDRNOTAVAIL', 'UND_ERR_CONNECT_TIMEOUT', 'ETIMEDOUT', 'EMFILE', 'ENFILE', 'ENOENT', 'EACCES', 'EINVAL'])
+const CONNECT_CODES = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'EADDRNOTAVAIL',
+  'UND_ERR_CONNECT_TIMEOUT',
+  'ETIMEDOUT',
+  'EMFILE',
+  'ENFILE',
+  'ENOENT',
+  'EACCES',
+  'EINVAL',
+])
 const PROTOCOL = /^(HPE_|UND_ERR_(HEADERS_OVERFLOW|RES_|REQ_|INVALID))/
 const TLS = /^(ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO|EPROTO)/
 
@@ -120,7 +142,15 @@ class DispatchCall implements Call, Dispatcher.DispatchHandler {
 const BAD_PATH = /[^\x21-\xff]/
 const BAD_VALUE = /[^\t\x20-\x7e\x80-\xff]/
 const NAME = /^[!#$%&'*+.^_`|~\w-]+$/
-const OF_THE_CONNECTION = new Set(['connection', 'keep-alive', 'transfer-encoding', 'content-length', 'upgrade', 'expect', 'trailer'])
+const OF_THE_CONNECTION = new Set([
+  'connection',
+  'keep-alive',
+  'transfer-encoding',
+  'content-length',
+  'upgrade',
+  'expect',
+  'trailer',
+])
 
 /** The header that cannot be sent, such as a key with a line break in it; null = all can (RFC 9110 5.5). */
 function unsendable(headers: readonly string[]): string | null {

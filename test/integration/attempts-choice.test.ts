@@ -72,8 +72,24 @@ describe('capabilities', () => {
   test.each([
     ['plain text', {}, 'a'],
     ['tools', { tools: TOOLS }, 'b'],
-    ['an image', user([{ type: 'text', text: 'x' }, { type: 'image_url', image_url: { url: 'data:image/png;base64,iVBORw0KGgo=' } }]), 'b'],
-    ['a JSON Schema', { response_format: { type: 'json_schema', json_schema: { name: 's', schema: { type: 'object', properties: {}, additionalProperties: false } } } }, 'b'],
+    [
+      'an image',
+      user([
+        { type: 'text', text: 'x' },
+        { type: 'image_url', image_url: { url: 'data:image/png;base64,iVBORw0KGgo=' } },
+      ]),
+      'b',
+    ],
+    [
+      'a JSON Schema',
+      {
+        response_format: {
+          type: 'json_schema',
+          json_schema: { name: 's', schema: { type: 'object', properties: {}, additionalProperties: false } },
+        },
+      },
+      'b',
+    ],
     ['a stream', { stream: true }, 'b'],
     ['a long answer', { max_completion_tokens: 101 }, 'b'],
     ['an answer that fits', { max_completion_tokens: 100 }, 'a'],
@@ -91,10 +107,16 @@ describe('capabilities', () => {
   })
 })
 
-const shares = async (model: string, count: number, body: (i: number) => object = () => ({})): Promise<Readonly<Record<string, number>>> => {
+const shares = async (
+  model: string,
+  count: number,
+  body: (i: number) => object = () => ({}),
+): Promise<Readonly<Record<string, number>>> => {
   const counts: Record<string, number> = { a: 0, b: 0, c: 0 }
   for (let i = 0; i < count; i += 20) {
-    const answers = await Promise.all(Array.from({ length: 20 }, (_, j) => chat(gateway.url, model, body(i + j) as Record<string, unknown>)))
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, (_, j) => chat(gateway.url, model, body(i + j) as Record<string, unknown>)),
+    )
     for (const answer of answers) counts[provider(answer.headers)]!++
   }
   return counts
@@ -139,7 +161,10 @@ describe('sticky', () => {
   test('a conversation stays, conversations spread', async () => {
     const homes: string[] = []
     for (let i = 0; i < 24; i++) {
-      const messages: object[] = [{ role: 'system', content: 'You weave.' }, { role: 'user', content: `Conversation ${i}` }]
+      const messages: object[] = [
+        { role: 'system', content: 'You weave.' },
+        { role: 'user', content: `Conversation ${i}` },
+      ]
       const turns: string[] = []
       for (let turn = 0; turn < 3; turn++) {
         const answer = await chat(gateway.url, 'sticky', { messages: [...messages] })
@@ -158,13 +183,16 @@ describe('sticky', () => {
     for (const name of ['ann', 'ben', 'cleo']) {
       const users = await Promise.all(Array.from({ length: 4 }, () => chat(gateway.url, 'by-user', { user: name })))
       expect(new Set(users.map((r) => provider(r.headers))).size).toBe(1)
-      const sessions = await Promise.all(Array.from({ length: 4 }, () => chat(gateway.url, 'by-header', {}, { 'x-session': name })))
+      const sessions = await Promise.all(
+        Array.from({ length: 4 }, () => chat(gateway.url, 'by-header', {}, { 'x-session': name })),
+      )
       expect(new Set(sessions.map((r) => provider(r.headers))).size).toBe(1)
     }
   })
 
   test('is no reason to stay with a target that fails', async () => {
-    for (let i = 0; i < 8; i++) expect(target((await chat(gateway.url, 'sticky-broken', { user: `u${i}` })).headers)).toBe('b/sb')
+    for (let i = 0; i < 8; i++)
+      expect(target((await chat(gateway.url, 'sticky-broken', { user: `u${i}` })).headers)).toBe('b/sb')
   })
 })
 
@@ -184,7 +212,8 @@ describe('strategies', () => {
   })
 
   test('lowest_cost knows what the request will cost', async () => {
-    const cheap = async (extra: object) => provider((await chat(gateway.url, 'cheapest', extra as Record<string, unknown>)).headers)
+    const cheap = async (extra: object) =>
+      provider((await chat(gateway.url, 'cheapest', extra as Record<string, unknown>)).headers)
     expect(await cheap({ ...user('x'.repeat(8000)), max_completion_tokens: 10 })).toBe('b')
     expect(await cheap({ ...user('x'), max_completion_tokens: 1000 })).toBe('a')
   })
@@ -196,7 +225,9 @@ describe('strategies', () => {
   test('conditions over headers, metadata and body', async () => {
     expect(provider((await chat(gateway.url, 'conditional', {}, { 'x-tier': 'paid' })).headers)).toBe('a')
     expect(provider((await chat(gateway.url, 'conditional', { metadata: { team: 'search' } })).headers)).toBe('b')
-    expect(provider((await chat(gateway.url, 'conditional', { metadata: { team: 'search' }, tools: TOOLS })).headers)).toBe('c')
+    expect(
+      provider((await chat(gateway.url, 'conditional', { metadata: { team: 'search' }, tools: TOOLS })).headers),
+    ).toBe('c')
     expect(provider((await chat(gateway.url, 'conditional')).headers)).toBe('c')
   })
 })
@@ -229,6 +260,9 @@ describe('names', () => {
 
   test('an operation that a provider does not serve is not sent to it', async () => {
     const reply = await call(`${gateway.url}/v1/embeddings`, { body: { model: 'aliased', input: 'x' } })
-    expect([reply.status, (reply.json() as { error: { code: string } }).error.code]).toEqual([400, 'unsupported_parameter'])
+    expect([reply.status, (reply.json() as { error: { code: string } }).error.code]).toEqual([
+      400,
+      'unsupported_parameter',
+    ])
   })
 })

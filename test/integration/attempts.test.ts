@@ -25,8 +25,10 @@ const gatewayFor = async (yaml: string): Promise<Gateway> => {
   return started
 }
 
-const provider = (name: string, url: string, key = 'k'): string => `  ${name}: { type: openai_compatible, base_url: "${url}", api_key: "${key}" }`
-const callsOf = (backend: Sim, model: string): number => backend.received.filter((r) => r.model.split('~')[0] === model).length
+const provider = (name: string, url: string, key = 'k'): string =>
+  `  ${name}: { type: openai_compatible, base_url: "${url}", api_key: "${key}" }`
+const callsOf = (backend: Sim, model: string): number =>
+  backend.received.filter((r) => r.model.split('~')[0] === model).length
 const by = (headers: Readonly<Record<string, unknown>>): string => String(headers['x-heddle-target'])
 
 describe('waiting', () => {
@@ -35,14 +37,34 @@ describe('waiting', () => {
     ['x-ms-retry-after-ms', { 'x-ms-retry-after-ms': '60' }, {}, 60],
     ['seconds', { 'retry-after': '0.06' }, {}, 60],
     ['Go duration', { 'retry-after': '60ms' }, {}, 60],
-    ['reset header of the used-up limit', { 'x-ratelimit-remaining-tokens': '0', 'x-ratelimit-reset-tokens': '60ms' }, {}, 60],
-    ['RetryInfo', {}, { error: { code: 429, status: 'RESOURCE_EXHAUSTED', details: [{ '@type': 'type.googleapis.com/google.rpc.RetryInfo', retryDelay: '0.06s' }] } }, 60],
+    [
+      'reset header of the used-up limit',
+      { 'x-ratelimit-remaining-tokens': '0', 'x-ratelimit-reset-tokens': '60ms' },
+      {},
+      60,
+    ],
+    [
+      'RetryInfo',
+      {},
+      {
+        error: {
+          code: 429,
+          status: 'RESOURCE_EXHAUSTED',
+          details: [{ '@type': 'type.googleapis.com/google.rpc.RetryInfo', retryDelay: '0.06s' }],
+        },
+      },
+      60,
+    ],
   ]
 
   test.each(hints)('a 429 is waited out: %s', async (_name, headers, body, ms) => {
-    const backend = await startBackend((res, n) => (n === 0 ? sendJson(res, 429, body, headers) : sendJson(res, 200, CHAT_ANSWER)))
+    const backend = await startBackend((res, n) =>
+      n === 0 ? sendJson(res, 429, body, headers) : sendJson(res, 200, CHAT_ANSWER),
+    )
     cleanups.push(() => backend.close())
-    const g = await gatewayFor(`providers:\n${provider('p', backend.url)}\nmodels:\n  m: { targets: [p/m], retries: { backoff: { base: 0, max: 0 } } }`)
+    const g = await gatewayFor(
+      `providers:\n${provider('p', backend.url)}\nmodels:\n  m: { targets: [p/m], retries: { backoff: { base: 0, max: 0 } } }`,
+    )
     const answer = await chat(g.url, 'm')
     expect([answer.status, answer.text, answer.headers['x-heddle-attempts']]).toEqual([200, 'woven', '2'])
     expect(backend.times[1]! - backend.times[0]!).toBeGreaterThanOrEqual(ms)
@@ -103,7 +125,9 @@ models:
   const attempts = a.received.length + b.received.length
   // A full second of the floor is there at the start; the first ten requests were under way before a failure was known.
   const allowed = requests * 1.2 + 10 * (seconds + 1) + 10
-  process.stdout.write(`retry budget: ${attempts} attempts for ${requests} requests in ${seconds.toFixed(2)} s, allowed ${allowed.toFixed(0)}\n`)
+  process.stdout.write(
+    `retry budget: ${attempts} attempts for ${requests} requests in ${seconds.toFixed(2)} s, allowed ${allowed.toFixed(0)}\n`,
+  )
   expect(attempts).toBeLessThanOrEqual(allowed)
 })
 
@@ -162,7 +186,9 @@ models:
 describe('keys', () => {
   test('a dead key and a busy key are told apart', async () => {
     const a = await sim()
-    const g = await gatewayFor(`providers:\n${provider('a', a.url)}\nmodels:\n  m: ["a/x~auth_401", "a/y~rate_limit", "a/q~insufficient_quota", a/z]\nserver: { log: { level: silent, access: false } }\ndefaults: { retries: { max_attempts: 4 } }`)
+    const g = await gatewayFor(
+      `providers:\n${provider('a', a.url)}\nmodels:\n  m: ["a/x~auth_401", "a/y~rate_limit", "a/q~insufficient_quota", a/z]\nserver: { log: { level: silent, access: false } }\ndefaults: { retries: { max_attempts: 4 } }`,
+    )
     expect(by((await chat(g.url, 'm')).headers)).toBe('a/z')
     const targets = await g.targets()
     expect(targets['a/x~auth_401']).toMatchObject({ busy_ms: 0, ejected_ms: 0 })
@@ -225,7 +251,9 @@ models:
 
   test('what no target can take by its context window is the fallback’s, without an attempt', async () => {
     const { a, g } = await start()
-    expect(by((await chat(g.url, 'small', { messages: [{ role: 'user', content: 'loom '.repeat(100) }] })).headers)).toBe('a/long')
+    expect(
+      by((await chat(g.url, 'small', { messages: [{ role: 'user', content: 'loom '.repeat(100) }] })).headers),
+    ).toBe('a/long')
     expect(callsOf(a, 'x2')).toBe(0)
     expect(by((await chat(g.url, 'small', { messages: [{ role: 'user', content: 'a' }] })).headers)).toBe('a/x2')
   })

@@ -44,10 +44,13 @@ afterAll(async () => {
   await gateway.stop()
   await Promise.all([a.close(), b.close()])
   const sorted = measured.toSorted((x, y) => x - y)
-  process.stdout.write(`client gone to backend's socket closed, ${sorted.length} times: median ${sorted[sorted.length >> 1]?.toFixed(1)} ms, worst ${sorted.at(-1)?.toFixed(1)} ms\n`)
+  process.stdout.write(
+    `client gone to backend's socket closed, ${sorted.length} times: median ${sorted[sorted.length >> 1]?.toFixed(1)} ms, worst ${sorted.at(-1)?.toFixed(1)} ms\n`,
+  )
 })
 
-const isOpen = (sim: Sim, model: string): boolean => sim.received.some((r) => r.model.startsWith(`${model}~`)) && sim.stats().inFlight > 0
+const isOpen = (sim: Sim, model: string): boolean =>
+  sim.received.some((r) => r.model.startsWith(`${model}~`)) && sim.stats().inFlight > 0
 
 /** Leaves. Resolves with the ms until the backend saw its socket close. */
 const leave = async (sim: Sim, model: string, req: ClientRequest): Promise<number> => {
@@ -62,7 +65,15 @@ const leave = async (sim: Sim, model: string, req: ClientRequest): Promise<numbe
 }
 
 const start = (model: string, stream: boolean, path = '/v1/chat/completions'): ClientRequest => {
-  const req = open(`${gateway.url}${path}`, { body: { model, messages: [{ role: 'user', content: 'Say something long about looms.' }], input: 'x', prompt: 'x', stream } })
+  const req = open(`${gateway.url}${path}`, {
+    body: {
+      model,
+      messages: [{ role: 'user', content: 'Say something long about looms.' }],
+      input: 'x',
+      prompt: 'x',
+      stream,
+    },
+  })
   // A request that is given up ends with an error of its own.
   req.on('error', () => {})
   return req
@@ -115,7 +126,9 @@ describe('a client that leaves', () => {
     const req = start('waits', true)
     await until(async () => (await gateway.metric('heddle_attempts_total', { target: 'b/waits~rate_limit' })) === 1)
     req.destroy()
-    await until(async () => (await gateway.metric('heddle_requests_total', { model: 'waits', outcome: 'client_closed' })) === 1)
+    await until(
+      async () => (await gateway.metric('heddle_requests_total', { model: 'waits', outcome: 'client_closed' })) === 1,
+    )
     expect(await gateway.metric('heddle_inflight_requests')).toBe(0)
   })
 
@@ -130,7 +143,8 @@ describe('a client that leaves', () => {
 
   test('is no failure of its target', async () => {
     const targets = await gateway.targets()
-    for (const name of ['a/stalls~stall', 'a/drips~interval=30', 'a/hedged~stall']) expect(targets[name]).toMatchObject({ consecutive_failures: 0, ejections: 0, inflight: 0 })
+    for (const name of ['a/stalls~stall', 'a/drips~interval=30', 'a/hedged~stall'])
+      expect(targets[name]).toMatchObject({ consecutive_failures: 0, ejections: 0, inflight: 0 })
     expect(await gateway.metric('heddle_requests_total', { outcome: 'client_closed' })).toBeGreaterThan(10)
   })
 })
@@ -141,7 +155,12 @@ describe('hedging', () => {
   test.each([false, true])('the faster answers, the other’s socket closes, stream %s', async (stream) => {
     const before = a.closed.length
     const answer = await chat(gateway.url, 'hedge-wins', { stream })
-    expect([answer.status, target(answer), answer.headers['x-heddle-attempts'], answer.text !== '']).toEqual([200, 'b/hedge-wins', '2', true])
+    expect([answer.status, target(answer), answer.headers['x-heddle-attempts'], answer.text !== '']).toEqual([
+      200,
+      'b/hedge-wins',
+      '2',
+      true,
+    ])
     await until(() => a.closed.length > before)
     expect(a.closed.at(-1)!.model).toBe('hedge-wins~stall')
   })
@@ -156,7 +175,11 @@ describe('hedging', () => {
 
   test('when the first fails, the hedge is the next attempt', async () => {
     const answer = await chat(gateway.url, 'hedge-broken', { stream: true })
-    expect([answer.status, target(answer), answer.headers['x-heddle-attempts']]).toEqual([200, 'b/hedge-broken~delay_headers=300', '2'])
+    expect([answer.status, target(answer), answer.headers['x-heddle-attempts']]).toEqual([
+      200,
+      'b/hedge-broken~delay_headers=300',
+      '2',
+    ])
   })
 
   test('no more than the share of requests', async () => {

@@ -29,7 +29,13 @@ const served: Outcome = { status: 200, code: null, by: 'first', attempts: 1, con
 const moved: Outcome = { status: 200, code: null, by: 'second', attempts: 2, content: true }
 const repeated: Outcome = { ...served, attempts: 2 }
 const broken: Outcome = { status: 200, code: 'stream_interrupted', by: 'first', attempts: 1, content: true }
-const refused = (status: number, code: string, attempts = MAX_ATTEMPTS): Outcome => ({ status, code, by: null, attempts, content: false })
+const refused = (status: number, code: string, attempts = MAX_ATTEMPTS): Outcome => ({
+  status,
+  code,
+  by: null,
+  attempts,
+  content: false,
+})
 
 const both = (fault: string, one: Outcome, two: Outcome): Row => ({ fault, json: [one, two], stream: [one, two] })
 /** The answer is odd, but whole. */
@@ -39,11 +45,20 @@ const failed = (fault: string, status: number, code: string): Row => both(fault,
 /** Asking the same backend again is of no use, another may serve. */
 const elsewhere = (fault: string, status: number, code: string): Row => both(fault, refused(status, code, 1), moved)
 /** The request's own fault: nobody else is asked. */
-const rejected = (fault: string, status: number, code: string): Row => both(fault, refused(status, code, 1), refused(status, code, 1))
+const rejected = (fault: string, status: number, code: string): Row =>
+  both(fault, refused(status, code, 1), refused(status, code, 1))
 /** Breaks only streams, after text. Spaced out, so that the text is with the client before the break. */
-const cut = (fault: string): Row => ({ fault: `${fault}~interval=40`, json: [served, served], stream: [broken, broken] })
+const cut = (fault: string): Row => ({
+  fault: `${fault}~interval=40`,
+  json: [served, served],
+  stream: [broken, broken],
+})
 /** Fails only streams, before any text. */
-const streamOnly = (fault: string, status: number, code: string): Row => ({ fault, json: [served, served], stream: [refused(status, code), moved] })
+const streamOnly = (fault: string, status: number, code: string): Row => ({
+  fault,
+  json: [served, served],
+  stream: [refused(status, code), moved],
+})
 
 const limited = (hint: string, seconds: number): Row => {
   const told: Outcome = { ...refused(429, 'rate_limit_exceeded', 1), retryAfter: seconds }
@@ -93,7 +108,9 @@ export const MATRIX: readonly Row[] = [
   failed('rate_limit=none', 429, 'rate_limit_exceeded'),
   // Overload, in a body with status 200 as well.
   ...['200', '503'].flatMap((status) =>
-    ['openai', 'azure', 'anthropic', 'google'].map((provider) => failed(`overloaded_body=${status}-${provider}`, 503, 'upstream_unavailable')),
+    ['openai', 'azure', 'anthropic', 'google'].map((provider) =>
+      failed(`overloaded_body=${status}-${provider}`, 503, 'upstream_unavailable'),
+    ),
   ),
   // A good status with something that is not an answer.
   failed('html', 502, INVALID),
@@ -141,7 +158,8 @@ export const MATRIX: readonly Row[] = [
 
 const cell = (outcome: Outcome, streamed: boolean): string => {
   const { status, code, by, attempts, content, retryAfter } = outcome
-  if (code === null) return by === 'second' ? '200 from the second target' : attempts === 1 ? '200' : `200 at attempt ${attempts}`
+  if (code === null)
+    return by === 'second' ? '200 from the second target' : attempts === 1 ? '200' : `200 at attempt ${attempts}`
   if (content && streamed) return `200, text, then error event \`${code}\``
   const hint = retryAfter === undefined ? '' : ', with `retry-after`'
   return `${status} \`${code}\`${attempts === 1 ? '' : `, after ${attempts} attempts`}${hint}`

@@ -21,7 +21,12 @@ interface Case {
 }
 
 const CASES: readonly Case[] = MATRIX.flatMap(({ fault, json, stream }, row) =>
-  ([[json, false], [stream, true]] as const).flatMap(([outcomes, streamed]) =>
+  (
+    [
+      [json, false],
+      [stream, true],
+    ] as const
+  ).flatMap(([outcomes, streamed]) =>
     outcomes.map((outcome, i) => ({
       name: `${fault}, ${streamed ? 'stream' : 'JSON'}, ${i === 0 ? 'one target' : 'two targets'}`,
       // A name of its own for each case: targets of one name share their health.
@@ -77,7 +82,17 @@ test('docs/reference/failover-matrix.md says the same: update with vitest -u', a
 })
 
 const SECRETS = [KEY, OTHER_KEY, 'backend-secret', 'redirected.invalid', 'node-7', '127.0.0.1']
-const FORBIDDEN = ['set-cookie', 'server', 'x-evil', 'x-api-key', 'location', 'www-authenticate', 'openai-organization', 'content-encoding', 'link']
+const FORBIDDEN = [
+  'set-cookie',
+  'server',
+  'x-evil',
+  'x-api-key',
+  'location',
+  'www-authenticate',
+  'openai-organization',
+  'content-encoding',
+  'link',
+]
 
 /** Holds for every answer, whatever happened. */
 const checkAlways = (answer: Answer, stream: boolean): void => {
@@ -94,7 +109,9 @@ const checkAlways = (answer: Answer, stream: boolean): void => {
   expect([answer.done, answer.error !== undefined].filter(Boolean)).toHaveLength(1)
   expect(answer.afterEnd).toBe(0)
   // Text of one backend only: two ids in one stream would be two answers.
-  expect(new Set(answer.chunks.filter((c) => (c.choices ?? []).length > 0).map((c) => c.id)).size).toBeLessThanOrEqual(1)
+  expect(new Set(answer.chunks.filter((c) => (c.choices ?? []).length > 0).map((c) => c.id)).size).toBeLessThanOrEqual(
+    1,
+  )
 }
 
 describe.concurrent('matrix', () => {
@@ -108,7 +125,13 @@ describe.concurrent('matrix', () => {
       by: by === undefined ? null : String(by).split('/')[0],
       attempts: calls[0]! + calls[1]!,
       content: answer.text !== '',
-    }).toEqual({ status: outcome.status, code: outcome.code, by: outcome.by, attempts: outcome.attempts, content: outcome.content })
+    }).toEqual({
+      status: outcome.status,
+      code: outcome.code,
+      by: outcome.by,
+      attempts: outcome.attempts,
+      content: outcome.content,
+    })
     const hint = Number(answer.headers['retry-after'] ?? 0)
     expect(hint >= (outcome.retryAfter ?? 0) && (outcome.retryAfter !== undefined || hint === 0)).toBe(true)
     if (outcome.retryAfter !== undefined) expect(Number(answer.headers['retry-after-ms'])).toBeGreaterThan(0)

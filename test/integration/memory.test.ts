@@ -21,17 +21,29 @@ test('open streams let go of their prompts once they are sent', async () => {
   })
   await new Promise<void>((resolve) => backend.listen(0, '127.0.0.1', resolve))
   const { port } = backend.address() as AddressInfo
-  const gateway = await startGateway(`providers: { b: { type: openai_compatible, base_url: "http://127.0.0.1:${port}/v1" } }\nmodels: { m: b/other }\n`)
-  const body = Buffer.from(JSON.stringify({ model: 'm', stream: true, messages: [{ role: 'user', content: 'x'.repeat(PROMPT_BYTES) }] }))
+  const gateway = await startGateway(
+    `providers: { b: { type: openai_compatible, base_url: "http://127.0.0.1:${port}/v1" } }\nmodels: { m: b/other }\n`,
+  )
+  const body = Buffer.from(
+    JSON.stringify({ model: 'm', stream: true, messages: [{ role: 'user', content: 'x'.repeat(PROMPT_BYTES) }] }),
+  )
   const opened: Promise<void>[] = []
   const requests: ReturnType<typeof request>[] = []
   for (let i = 0; i < STREAMS; i++) {
     opened.push(
       new Promise((resolve, reject) => {
-        const r = request(`${gateway.url}/v1/chat/completions`, { method: 'POST', agent: false, headers: { 'content-type': 'application/json', 'content-length': body.length } }, (res) => {
-          res.once('data', () => resolve())
-          res.on('error', () => {})
-        })
+        const r = request(
+          `${gateway.url}/v1/chat/completions`,
+          {
+            method: 'POST',
+            agent: false,
+            headers: { 'content-type': 'application/json', 'content-length': body.length },
+          },
+          (res) => {
+            res.once('data', () => resolve())
+            res.on('error', () => {})
+          },
+        )
         r.on('error', reject)
         requests.push(r)
         r.end(body)

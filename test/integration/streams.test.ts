@@ -74,16 +74,23 @@ afterAll(async () => {
 })
 
 const target = (headers: Readonly<Record<string, unknown>>): string => String(headers['x-heddle-target'])
-const handovers = (answer: Awaited<ReturnType<typeof chat>>) => answer.chunks.flatMap((c) => (c.heddle?.continuation === undefined ? [] : [c.heddle.continuation]))
+const handovers = (answer: Awaited<ReturnType<typeof chat>>) =>
+  answer.chunks.flatMap((c) => (c.heddle?.continuation === undefined ? [] : [c.heddle.continuation]))
 
 describe('continuation', () => {
   test('another target goes on where the stream broke', async () => {
     const answer = await chat(gateway.url, 'goes-on', { stream: true })
     expect(answer.headers['x-heddle-continuation']).toBe('possible')
-    expect({ done: answer.done, error: answer.error, afterEnd: answer.afterEnd }).toEqual({ done: true, error: undefined, afterEnd: 0 })
+    expect({ done: answer.done, error: answer.error, afterEnd: answer.afterEnd }).toEqual({
+      done: true,
+      error: undefined,
+      afterEnd: 0,
+    })
     expect(handovers(answer)).toEqual([{ from: 'a/g~error_after=3~interval=30', to: 'b/g' }])
     // The second was told what the first had said, and all that both said arrived.
-    const sent = JSON.parse(b.received.findLast((r) => r.model === 'g')!.body.toString()) as { messages: { role: string; content: string }[] }
+    const sent = JSON.parse(b.received.findLast((r) => r.model === 'g')!.body.toString()) as {
+      messages: { role: string; content: string }[]
+    }
     const [question, soFar, instruction] = sent.messages
     expect([question?.role, soFar?.role, instruction?.role]).toEqual(['user', 'assistant', 'user'])
     expect(soFar!.content.length).toBeGreaterThan(0)
@@ -96,18 +103,30 @@ describe('continuation', () => {
     const answer = await chat(gateway.url, 'refused-next', { stream: true })
     expect({ done: answer.done, error: answer.error }).toEqual({ done: true, error: undefined })
     expect(handovers(answer).map((h) => h.to)).toEqual(['b/r~status=500', 'b/second'])
-    const sent = JSON.parse(b.received.findLast((r) => r.model === 'second')!.body.toString()) as { messages: { content: string }[] }
+    const sent = JSON.parse(b.received.findLast((r) => r.model === 'second')!.body.toString()) as {
+      messages: { content: string }[]
+    }
     expect(sent.messages).toHaveLength(3)
     expect(answer.text.startsWith(sent.messages[1]!.content)).toBe(true)
   })
 
   test.each(['two-breaks', 'all-refuse', 'alone'])('%s: what cannot go on ends with the error', async (model) => {
     const answer = await chat(gateway.url, model, { stream: true })
-    expect({ code: answer.error?.code, done: answer.done, afterEnd: answer.afterEnd }).toEqual({ code: 'stream_interrupted', done: false, afterEnd: 0 })
+    expect({ code: answer.error?.code, done: answer.done, afterEnd: answer.afterEnd }).toEqual({
+      code: 'stream_interrupted',
+      done: false,
+      afterEnd: 0,
+    })
   })
 
   test.each([
-    ['tools', { tools: [{ type: 'function', function: { name: 'f', parameters: { type: 'object', properties: {} } } }], tool_choice: 'none' }],
+    [
+      'tools',
+      {
+        tools: [{ type: 'function', function: { name: 'f', parameters: { type: 'object', properties: {} } } }],
+        tool_choice: 'none',
+      },
+    ],
     ['goes-on', { n: 2 }],
   ])('what cannot be continued is not: %s', async (model, extra) => {
     const answer = await chat(gateway.url, model, { stream: true, ...extra })
@@ -119,7 +138,11 @@ describe('usage', () => {
   test('who did not ask gets no usage, and it is counted all the same', async () => {
     const before = await gateway.metric('heddle_tokens_total', { model: 'usage' })
     const silent = await chat(gateway.url, 'usage', { stream: true })
-    expect([silent.done, silent.usage, silent.chunks.every((c) => c.choices?.length !== 0)]).toEqual([true, undefined, true])
+    expect([silent.done, silent.usage, silent.chunks.every((c) => c.choices?.length !== 0)]).toEqual([
+      true,
+      undefined,
+      true,
+    ])
     const counted = (await gateway.metric('heddle_tokens_total', { model: 'usage' })) - before
     const asked = await chat(gateway.url, 'usage', { stream: true, stream_options: { include_usage: true } })
     expect(asked.usage?.completion_tokens).toBeGreaterThan(0)
@@ -135,7 +158,8 @@ describe('usage', () => {
   })
 
   test('bodies reach the backend byte for byte but for what must change', async () => {
-    const odd = '{ "messages" : [ {"role":"user","content":"\\u00fc ü 😀 \\/"} ] ,\n\t"temperature":1.0e0, "model":"exact","zebra":[1 , 2],"big":12345678901234567890 }'
+    const odd =
+      '{ "messages" : [ {"role":"user","content":"\\u00fc ü 😀 \\/"} ] ,\n\t"temperature":1.0e0, "model":"exact","zebra":[1 , 2],"big":12345678901234567890 }'
     await call(`${gateway.url}/v1/chat/completions`, { body: odd })
     expect(a.received.at(-1)!.body.toString()).toBe(odd)
     const streamed = odd.replace('"zebra"', '"stream":true,"zebra"')
@@ -150,11 +174,19 @@ describe('usage', () => {
 describe('commit', () => {
   test('a role is held back: another target takes over unseen', async () => {
     const answer = await chat(gateway.url, 'held', { stream: true })
-    expect([target(answer.headers), answer.done, answer.chunks.some((c) => c.id === 'x')]).toEqual(['b/held', true, false])
+    expect([target(answer.headers), answer.done, answer.chunks.some((c) => c.id === 'x')]).toEqual([
+      'b/held',
+      true,
+      false,
+    ])
   })
 
   test('no longer than configured', async () => {
-    const res = await headOf(open(`${gateway.url}/v1/chat/completions`, { body: { model: 'commit', messages: [{ role: 'user', content: 'x' }], stream: true } }))
+    const res = await headOf(
+      open(`${gateway.url}/v1/chat/completions`, {
+        body: { model: 'commit', messages: [{ role: 'user', content: 'x' }], stream: true },
+      }),
+    )
     expect([res.statusCode, target(res.headers)]).toEqual([200, 'odd/role'])
     const text = await new Promise<string>((resolve) => {
       let all = ''
@@ -182,7 +214,10 @@ describe('timers', () => {
   })
 
   test('an attempt that only trickles is cut, a stream that goes on is not', async () => {
-    const [trickle, dripping] = await Promise.all([chat(gateway.url, 'trickle'), chat(gateway.url, 'dripping', { stream: true, max_completion_tokens: 10 })])
+    const [trickle, dripping] = await Promise.all([
+      chat(gateway.url, 'trickle'),
+      chat(gateway.url, 'dripping', { stream: true, max_completion_tokens: 10 }),
+    ])
     expect([trickle.status, trickle.error?.code]).toEqual([504, 'upstream_timeout'])
     expect([dripping.status, dripping.done]).toEqual([200, true])
   })
@@ -190,17 +225,23 @@ describe('timers', () => {
 
 describe('a client that does not read', () => {
   test('stops its backend, is dropped in the end, and costs bounded memory meanwhile', async () => {
-    const req = open(`${gateway.url}/v1/chat/completions`, { body: { model: 'flood', messages: [{ role: 'user', content: 'x' }], stream: true } })
+    const req = open(`${gateway.url}/v1/chat/completions`, {
+      body: { model: 'flood', messages: [{ role: 'user', content: 'x' }], stream: true },
+    })
     const res = await headOf(req)
     res.pause()
     res.on('error', () => {})
-    await until(async () => (await gateway.metric('heddle_requests_total', { model: 'flood', outcome: 'client_closed' })) === 1)
+    await until(
+      async () => (await gateway.metric('heddle_requests_total', { model: 'flood', outcome: 'client_closed' })) === 1,
+    )
     expect(await gateway.metric('heddle_inflight_requests')).toBe(0)
     req.destroy()
   })
 
   test('one that pauses for less than the limit gets all of it', async () => {
-    const req = open(`${gateway.url}/v1/chat/completions`, { body: { model: 'flood', messages: [{ role: 'user', content: 'x' }], stream: true } })
+    const req = open(`${gateway.url}/v1/chat/completions`, {
+      body: { model: 'flood', messages: [{ role: 'user', content: 'x' }], stream: true },
+    })
     const res = await headOf(req)
     let bytes = 0
     res.on('data', (d: Buffer) => {
@@ -217,6 +258,8 @@ describe('a client that does not read', () => {
 })
 
 test('raw answers of /v1/completions look the same as chat’s to a reader', async () => {
-  const answer = readAnswer(await call(`${gateway.url}/v1/completions`, { body: { model: 'usage', prompt: 'Looms', stream: true } }))
+  const answer = readAnswer(
+    await call(`${gateway.url}/v1/completions`, { body: { model: 'usage', prompt: 'Looms', stream: true } }),
+  )
   expect([answer.done, answer.text !== '', answer.usage]).toEqual([true, true, undefined])
 })

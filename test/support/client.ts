@@ -29,9 +29,17 @@ const bytesOf = (body: CallOptions['body']): Buffer | undefined => {
 export const open = (url: string, options: CallOptions = {}): ClientRequest => {
   const body = bytesOf(options.body)
   const type: Record<string, string> = body === undefined ? {} : { 'content-type': 'application/json' }
-  const headers = { ...type, ...(body === undefined ? {} : { 'content-length': String(body.length) }), ...options.headers }
+  const headers = {
+    ...type,
+    ...(body === undefined ? {} : { 'content-length': String(body.length) }),
+    ...options.headers,
+  }
   const { agent } = options
-  const req = request(url, { method: options.method ?? (body === undefined ? 'GET' : 'POST'), headers, ...(agent === undefined ? {} : { agent }) })
+  const req = request(url, {
+    method: options.method ?? (body === undefined ? 'GET' : 'POST'),
+    headers,
+    ...(agent === undefined ? {} : { agent }),
+  })
   req.end(body)
   return req
 }
@@ -54,7 +62,14 @@ export const call = async (url: string, options: CallOptions = {}): Promise<Repl
   const res = await headOf(open(url, options))
   const { bytes, complete } = await bodyOf(res)
   const text = bytes.toString()
-  return { status: res.statusCode ?? 0, headers: res.headers, bytes, text, complete, json: () => JSON.parse(text) as unknown }
+  return {
+    status: res.statusCode ?? 0,
+    headers: res.headers,
+    bytes,
+    text,
+    complete,
+    json: () => JSON.parse(text) as unknown,
+  }
 }
 
 interface ErrorBody {

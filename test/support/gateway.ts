@@ -47,7 +47,8 @@ const QUIET = 'log: { level: silent, access: false }'
 export async function startGateway(yaml: string | null, options: ServeOptions = {}): Promise<Gateway> {
   const folder = mkdtempSync(join(tmpdir(), 'heddle-gateway-'))
   const file = join(folder, 'heddle.yaml')
-  const put = (text: string): void => writeFileSync(file, /^server:/m.test(text) ? text : `server: { ${QUIET} }\n${text}`)
+  const put = (text: string): void =>
+    writeFileSync(file, /^server:/m.test(text) ? text : `server: { ${QUIET} }\n${text}`)
   if (yaml !== null) put(yaml)
   const given = { ...(yaml === null ? {} : { config: file }), port: 0, adminPort: 0, ...options }
   const { config: source = null, ...overrides } = given

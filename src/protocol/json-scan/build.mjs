@@ -9,7 +9,20 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url))
 export async function compile() {
   const files = new Map()
   const { error, stderr } = await asc.main(
-    ['assembly/index.ts', '-o', 'out.wasm', '-O3', '--converge', '--runtime', 'stub', '--enable', 'simd', '--noAssert', '--initialMemory', '80'],
+    [
+      'assembly/index.ts',
+      '-o',
+      'out.wasm',
+      '-O3',
+      '--converge',
+      '--runtime',
+      'stub',
+      '--enable',
+      'simd',
+      '--noAssert',
+      '--initialMemory',
+      '80',
+    ],
     {
       readFile: async (name, base) => {
         const { readFile } = await import('node:fs/promises')

@@ -1,6 +1,15 @@
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { EVENT_BAD_UTF8, EVENT_DONE, EVENT_EMPTY, EVENT_INVALID, EVENT_JSON, EVENT_MULTILINE, JsonScanner, SCAN_ERRORS } from './scanner.ts'
+import {
+  EVENT_BAD_UTF8,
+  EVENT_DONE,
+  EVENT_EMPTY,
+  EVENT_INVALID,
+  EVENT_JSON,
+  EVENT_MULTILINE,
+  JsonScanner,
+  SCAN_ERRORS,
+} from './scanner.ts'
 import { WASM_BASE64 } from './wasm.ts'
 
 const NAMES = ['model', 'stream', 'messages', 'é']
@@ -23,17 +32,56 @@ test('finds the places of named top-level values and of no others', () => {
 })
 
 test('accepts exactly what JSON.parse accepts', () => {
-  const pieces = ['{', '}', '[', ']', ',', ':', '"a"', '"b\\n"', '"\\u00e9"', '"\\x"', '1', '-0', '01', '1.', '1e5', '.5', 'true', 'nul', 'null', ' ', '\n', '\t', '\u0001', '"', '\\', '{"a":1}', '[]', '"é"', '-', '2E+1', 'false']
+  const pieces = [
+    '{',
+    '}',
+    '[',
+    ']',
+    ',',
+    ':',
+    '"a"',
+    '"b\\n"',
+    '"\\u00e9"',
+    '"\\x"',
+    '1',
+    '-0',
+    '01',
+    '1.',
+    '1e5',
+    '.5',
+    'true',
+    'nul',
+    'null',
+    ' ',
+    '\n',
+    '\t',
+    '\u0001',
+    '"',
+    '\\',
+    '{"a":1}',
+    '[]',
+    '"é"',
+    '-',
+    '2E+1',
+    'false',
+  ]
   fc.assert(
-    fc.property(fc.oneof(fc.array(fc.constantFrom(...pieces), { maxLength: 12 }).map((p) => p.join('')), fc.json(), fc.string()), (text) => {
-      let good = true
-      try {
-        JSON.parse(text)
-      } catch {
-        good = false
-      }
-      expect(scan(text, false) === 'ok').toBe(good)
-    }),
+    fc.property(
+      fc.oneof(
+        fc.array(fc.constantFrom(...pieces), { maxLength: 12 }).map((p) => p.join('')),
+        fc.json(),
+        fc.string(),
+      ),
+      (text) => {
+        let good = true
+        try {
+          JSON.parse(text)
+        } catch {
+          good = false
+        }
+        expect(scan(text, false) === 'ok').toBe(good)
+      },
+    ),
     { numRuns: 3000 },
   )
 })
@@ -57,17 +105,21 @@ test('mutated valid JSON: same verdict as JSON.parse, never a throw', () => {
 
 test('the places hold the values that JSON.parse reads, whatever stands around them', () => {
   fc.assert(
-    fc.property(fc.dictionary(fc.oneof(fc.constantFrom(...NAMES), fc.string()), fc.jsonValue(), { maxKeys: 40 }), fc.constantFrom(0, 1, 2), (object, indent) => {
-      const text = JSON.stringify(object, null, indent)
-      // Refused at every level; tested below.
-      if (text.includes('"__proto__"')) return
-      expect(scan(text)).toBe('ok')
-      NAMES.forEach((name, i) => {
-        const found = value(text, i)
-        if (Object.hasOwn(object, name)) expect(JSON.parse(found!)).toEqual(JSON.parse(JSON.stringify(object[name])))
-        else expect(found).toBeUndefined()
-      })
-    }),
+    fc.property(
+      fc.dictionary(fc.oneof(fc.constantFrom(...NAMES), fc.string()), fc.jsonValue(), { maxKeys: 40 }),
+      fc.constantFrom(0, 1, 2),
+      (object, indent) => {
+        const text = JSON.stringify(object, null, indent)
+        // Refused at every level; tested below.
+        if (text.includes('"__proto__"')) return
+        expect(scan(text)).toBe('ok')
+        NAMES.forEach((name, i) => {
+          const found = value(text, i)
+          if (Object.hasOwn(object, name)) expect(JSON.parse(found!)).toEqual(JSON.parse(JSON.stringify(object[name])))
+          else expect(found).toBeUndefined()
+        })
+      },
+    ),
     { numRuns: 500 },
   )
 })
@@ -87,7 +139,9 @@ test('refuses duplicate keys at any level and in any spelling, in small and big 
   fc.assert(
     fc.property(fc.array(fc.string({ maxLength: 3 }), { maxLength: 60 }), (keys) => {
       const text = `{${keys.map((k) => `${JSON.stringify(k)}:0`).join(',')}}`
-      expect(scan(text)).toBe(keys.includes('__proto__') ? 'proto' : new Set(keys).size === keys.length ? 'ok' : 'duplicate')
+      expect(scan(text)).toBe(
+        keys.includes('__proto__') ? 'proto' : new Set(keys).size === keys.length ? 'ok' : 'duplicate',
+      )
     }),
   )
 })
@@ -122,7 +176,7 @@ test('big inputs grow the memory, and small ones afterwards still work', () => {
 const events = (bytes: Buffer): [kind: number, data: string][] => {
   const found: [number, string][] = []
   scanner.load(bytes)
-  for (let at = 0; ; ) {
+  for (let at = 0; ;) {
     const next = scanner.nextEvent(at, bytes.length)
     if (next === 0) return found
     const kind = scanner.eventKind
@@ -132,7 +186,13 @@ const events = (bytes: Buffer): [kind: number, data: string][] => {
 }
 
 test('reads SSE events of every form', () => {
-  expect(events(Buffer.from('data: {"a":1}\n\ndata:[DONE]\r\n\r\n: ping\n\ndata: {"a":\n\nevent: x\ndata: 1\n\ndata: a\ndata: b\n\ndata: {"incomplete":1}\n'))).toEqual([
+  expect(
+    events(
+      Buffer.from(
+        'data: {"a":1}\n\ndata:[DONE]\r\n\r\n: ping\n\ndata: {"a":\n\nevent: x\ndata: 1\n\ndata: a\ndata: b\n\ndata: {"incomplete":1}\n',
+      ),
+    ),
+  ).toEqual([
     [EVENT_JSON, '{"a":1}'],
     [EVENT_DONE, '[DONE]'],
     [EVENT_EMPTY, ''],
@@ -140,7 +200,9 @@ test('reads SSE events of every form', () => {
     [EVENT_JSON, '1'],
     [EVENT_MULTILINE, 'b'],
   ])
-  expect(events(Buffer.from([...Buffer.from('data: {"a":"'), 0xe4, 0xb8, ...Buffer.from('"}\n\n')])).map((e) => e[0])).toEqual([EVENT_BAD_UTF8])
+  expect(
+    events(Buffer.from([...Buffer.from('data: {"a":"'), 0xe4, 0xb8, ...Buffer.from('"}\n\n')])).map((e) => e[0]),
+  ).toEqual([EVENT_BAD_UTF8])
   expect(events(Buffer.from('data: {"a":"世界😀"}\n\n')).map((e) => e[0])).toEqual([EVENT_JSON])
   expect(events(Buffer.from('id: 1\nretry: 5\ndata\n\n')).map((e) => e[0])).toEqual([EVENT_INVALID])
 })

@@ -10,7 +10,7 @@ import { WASM_BASE64 } from './wasm.ts'
 export const SCAN_OK = 0
 /** What a scan refuses; the numbers are the module's. */
 export const SCAN_ERRORS = ['ok', 'syntax', 'depth', 'keys', 'duplicate', 'proto', 'end'] as const
-export type ScanError = (typeof SCAN_ERRORS)[number]
+type ScanError = (typeof SCAN_ERRORS)[number]
 
 export const EVENT_EMPTY = 0
 export const EVENT_JSON = 1
@@ -84,7 +84,10 @@ export class JsonScanner {
     this.#input = wasm.inputAt()
     this.#out = wasm.outAt() >> 2
     this.#slots = wasm.slotsAt() >> 2
-    for (const [list, deep] of [[this.#names, 0], [this.#deepNames, 1]] as const) {
+    for (const [list, deep] of [
+      [this.#names, 0],
+      [this.#deepNames, 1],
+    ] as const) {
       for (const name of list) {
         const bytes = Buffer.from(name)
         this.#bytes.set(bytes, wasm.namesAt())

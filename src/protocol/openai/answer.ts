@@ -17,13 +17,23 @@ const LETTER_F = 102
 const ZERO = 48
 
 const NAMES = ['choices', 'usage', 'error', 'data', 'output', 'type', 'response', 'delta', 'item', 'object'] as const
-const [CHOICES, USAGE, ERROR, DATA, OUTPUT, TYPE, RESPONSE] = NAMES.keys() as unknown as number[] as [number, number, number, number, number, number, number]
+const [CHOICES, USAGE, ERROR, DATA, OUTPUT, TYPE, RESPONSE] = NAMES.keys() as unknown as number[] as [
+  number,
+  number,
+  number,
+  number,
+  number,
+  number,
+  number,
+]
 
 /** Shared by all streams of a thread: each call of read() is complete before the next begins. */
 export const answerScanner = new JsonScanner(NAMES)
 
-const number = (value: unknown): number => (typeof value === 'number' && Number.isFinite(value) && value > 0 ? value : 0)
-const record = (value: unknown): Record<string, unknown> => (typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {})
+const number = (value: unknown): number =>
+  typeof value === 'number' && Number.isFinite(value) && value > 0 ? value : 0
+const record = (value: unknown): Record<string, unknown> =>
+  typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
 
 /** Reads a usage object of chat, completions, embeddings or responses. Null when it holds no counts. */
 export function readUsage(value: unknown): Usage | null {
@@ -59,7 +69,11 @@ export function judgeAnswer(operation: Operation, body: Buffer): AnswerVerdict {
   const list = operation === 'embeddings' ? DATA : operation === 'responses' ? OUTPUT : CHOICES
   if (answerScanner.kind(list) !== OPEN_BRACKET) return 'invalid'
   // `"choices": []` is no answer; an empty `data` or `output` can be one.
-  if (list === CHOICES && body.toString('utf8', answerScanner.start(CHOICES) + 1, answerScanner.end(CHOICES) - 1).trim() === '') return 'invalid'
+  if (
+    list === CHOICES &&
+    body.toString('utf8', answerScanner.start(CHOICES) + 1, answerScanner.end(CHOICES) - 1).trim() === ''
+  )
+    return 'invalid'
   return 'ok'
 }
 
@@ -88,9 +102,22 @@ export interface StreamDialect {
 }
 
 const nonEmpty = (value: unknown): boolean =>
-  (typeof value === 'string' && value !== '') || (Array.isArray(value) && value.length > 0) || (typeof value === 'object' && value !== null && Object.keys(value).length > 0)
+  (typeof value === 'string' && value !== '') ||
+  (Array.isArray(value) && value.length > 0) ||
+  (typeof value === 'object' && value !== null && Object.keys(value).length > 0)
 
-const CONTENT_FIELDS = ['content', 'tool_calls', 'function_call', 'refusal', 'reasoning_content', 'reasoning', 'reasoning_details', 'thinking', 'audio', 'images']
+const CONTENT_FIELDS = [
+  'content',
+  'tool_calls',
+  'function_call',
+  'refusal',
+  'reasoning_content',
+  'reasoning',
+  'reasoning_details',
+  'thinking',
+  'audio',
+  'images',
+]
 
 function choiceHasContent(choice: unknown): boolean {
   const c = record(choice)
@@ -121,7 +148,11 @@ export const chatStream: StreamDialect = {
   },
   finished(bytes) {
     const choices = record(eventData(bytes))['choices']
-    return Array.isArray(choices) && choices.length > 0 && choices.every((c) => typeof record(c)['finish_reason'] === 'string')
+    return (
+      Array.isArray(choices) &&
+      choices.length > 0 &&
+      choices.every((c) => typeof record(c)['finish_reason'] === 'string')
+    )
   },
 }
 
@@ -130,11 +161,16 @@ const CALL_ITEMS = /call$/
 
 /** `event: error` without an `error` field: some servers put the message straight into the data. */
 function isErrorEvent(bytes: Buffer): boolean {
-  return answerScanner.nameLength === 5 && bytes.toString('latin1', answerScanner.nameStart, answerScanner.nameStart + 5) === 'error'
+  return (
+    answerScanner.nameLength === 5 &&
+    bytes.toString('latin1', answerScanner.nameStart, answerScanner.nameStart + 5) === 'error'
+  )
 }
 
 function eventType(bytes: Buffer): string {
-  return answerScanner.kind(TYPE) === QUOTE ? bytes.toString('latin1', answerScanner.start(TYPE) + 1, answerScanner.end(TYPE) - 1) : ''
+  return answerScanner.kind(TYPE) === QUOTE
+    ? bytes.toString('latin1', answerScanner.start(TYPE) + 1, answerScanner.end(TYPE) - 1)
+    : ''
 }
 
 /** Responses API (openai-openapi `ResponseStreamEvent`). */
@@ -148,7 +184,8 @@ export const responsesStream: StreamDialect = {
     if (committed) return 'content'
     const data = record(eventData(bytes))
     if (type.endsWith('.delta')) return nonEmpty(data['delta']) ? 'content' : 'start'
-    if (type === 'response.output_item.added') return CALL_ITEMS.test(String(record(data['item'])['type'])) ? 'content' : 'start'
+    if (type === 'response.output_item.added')
+      return CALL_ITEMS.test(String(record(data['item'])['type'])) ? 'content' : 'start'
     return 'start'
   },
   usage(bytes) {
@@ -168,17 +205,30 @@ export function continuableText(bytes: Buffer): string | null {
   if (choices.length === 0) return ''
   const choice = record(choices[0])
   const delta = record(choice['delta'])
-  if (number(choice['index']) > 0 || nonEmpty(delta['tool_calls']) || nonEmpty(delta['function_call']) || nonEmpty(delta['audio'])) return null
+  if (
+    number(choice['index']) > 0 ||
+    nonEmpty(delta['tool_calls']) ||
+    nonEmpty(delta['function_call']) ||
+    nonEmpty(delta['audio'])
+  )
+    return null
   return typeof delta['content'] === 'string' ? delta['content'] : ''
 }
 
 /** The error object of an error event or an error body, for classification. */
-export function errorOf(data: unknown): { readonly code: string; readonly type: string; readonly message: string; readonly param: string | null; readonly status: number } {
+export function errorOf(data: unknown): {
+  readonly code: string
+  readonly type: string
+  readonly message: string
+  readonly param: string | null
+  readonly status: number
+} {
   const root = record(Array.isArray(data) ? data[0] : data)
   const response = record(root['response'])
   const error = root['error'] ?? response['error'] ?? root
   const e = record(error)
-  const text = (value: unknown): string => (typeof value === 'string' ? value : typeof value === 'number' ? String(value) : '')
+  const text = (value: unknown): string =>
+    typeof value === 'string' ? value : typeof value === 'number' ? String(value) : ''
   return {
     code: text(e['code']),
     type: text(e['type']) || text(e['status']),

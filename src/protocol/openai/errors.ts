@@ -40,9 +40,15 @@ export function errorHeaders(error: GatewayError): string[] {
   const headers: string[] = []
   const { retryAfterMs } = error
   if (retryAfterMs !== undefined) {
-    headers.push('retry-after', String(Math.max(1, Math.ceil(retryAfterMs / 1000))), 'retry-after-ms', String(Math.ceil(retryAfterMs)))
+    headers.push(
+      'retry-after',
+      String(Math.max(1, Math.ceil(retryAfterMs / 1000))),
+      'retry-after-ms',
+      String(Math.ceil(retryAfterMs)),
+    )
   }
   const retryStatus = error.status === 408 || error.status === 409 || error.status === 429 || error.status >= 500
-  if (retryStatus && (!ERROR_CODES[error.code].retryable || (retryAfterMs ?? 0) > SDK_MAX_WAIT_MS)) headers.push('x-should-retry', 'false')
+  if (retryStatus && (!ERROR_CODES[error.code].retryable || (retryAfterMs ?? 0) > SDK_MAX_WAIT_MS))
+    headers.push('x-should-retry', 'false')
   return headers
 }

@@ -4,8 +4,35 @@ import type { RequestNeeds } from '../../contracts/routing.ts'
 import { GatewayError } from '../../core/errors.ts'
 import { JsonScanner, SCAN_ERRORS, SCAN_OK } from '../json-scan/scanner.ts'
 
-const NAMES = ['model', 'stream', 'stream_options', 'messages', 'prompt', 'input', 'tools', 'functions', 'response_format', 'text', 'max_tokens', 'max_completion_tokens', 'max_output_tokens'] as const
-const [MODEL, STREAM, STREAM_OPTIONS, MESSAGES, PROMPT, INPUT, TOOLS, FUNCTIONS, RESPONSE_FORMAT, TEXT, MAX_TOKENS] = NAMES.keys() as unknown as number[] as [number, number, number, number, number, number, number, number, number, number, number]
+const NAMES = [
+  'model',
+  'stream',
+  'stream_options',
+  'messages',
+  'prompt',
+  'input',
+  'tools',
+  'functions',
+  'response_format',
+  'text',
+  'max_tokens',
+  'max_completion_tokens',
+  'max_output_tokens',
+] as const
+const [MODEL, STREAM, STREAM_OPTIONS, MESSAGES, PROMPT, INPUT, TOOLS, FUNCTIONS, RESPONSE_FORMAT, TEXT, MAX_TOKENS] =
+  NAMES.keys() as unknown as number[] as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ]
 const DEEP_VISION = 1
 const DEEP_AUDIO = 2
 
@@ -142,7 +169,10 @@ const STREAM_RULES: readonly FieldRule[] = [
 ]
 const RULES: Readonly<Record<Operation, readonly FieldRule[]>> = {
   chat: [...STREAM_RULES, { slot: MESSAGES, name: 'messages', kinds: [OPEN_BRACKET], what: 'a list of messages' }],
-  completions: [...STREAM_RULES, { slot: PROMPT, name: 'prompt', kinds: [0, LETTER_N, ...LIST_OR_TEXT], what: 'a string or a list' }],
+  completions: [
+    ...STREAM_RULES,
+    { slot: PROMPT, name: 'prompt', kinds: [0, LETTER_N, ...LIST_OR_TEXT], what: 'a string or a list' },
+  ],
   embeddings: [...STREAM_RULES, { slot: INPUT, name: 'input', kinds: LIST_OR_TEXT, what: 'a string or a list' }],
   responses: [...STREAM_RULES, { slot: INPUT, name: 'input', kinds: [0, ...LIST_OR_TEXT], what: 'a string or a list' }],
   passthrough: [],
@@ -153,7 +183,8 @@ function checkTypes(operation: Operation): void {
   const length = scanner.end(MODEL) - scanner.start(MODEL)
   if (model !== 0 && (model !== QUOTE || length < 3)) throw missing('model', 'a string, the name of a model')
   if (length > MAX_MODEL_BYTES) throw missing('model', `at most ${MAX_MODEL_BYTES} bytes long`)
-  for (const { slot, name, kinds, what } of RULES[operation]) if (!kinds.includes(scanner.kind(slot))) throw missing(name, what)
+  for (const { slot, name, kinds, what } of RULES[operation])
+    if (!kinds.includes(scanner.kind(slot))) throw missing(name, what)
 }
 
 function jsonError(body: Buffer, code: number, limits: JsonLimits): GatewayError {
@@ -166,7 +197,9 @@ function jsonError(body: Buffer, code: number, limits: JsonLimits): GatewayError
     case 'duplicate': {
       const [start, end] = scanner.duplicateKey
       const key = body.toString('utf8', start, Math.min(end, start + 64))
-      return new GatewayError('invalid_json', `The key '${key}' stands twice in one object (at byte ${start - 1}).`, { param: key })
+      return new GatewayError('invalid_json', `The key '${key}' stands twice in one object (at byte ${start - 1}).`, {
+        param: key,
+      })
     }
     case 'proto':
       return new GatewayError('invalid_json', `The key '__proto__' is not accepted (at byte ${at}).`)
@@ -189,7 +222,9 @@ export interface RewriteOptions {
 /** True when the client itself asked for the usage chunk. */
 export function asksForUsage(fields: RequestFields): boolean {
   if (fields.streamOptionsStart < 0) return false
-  const options = JSON.parse(fields.body.toString('utf8', fields.streamOptionsStart, fields.streamOptionsEnd)) as { include_usage?: unknown }
+  const options = JSON.parse(fields.body.toString('utf8', fields.streamOptionsStart, fields.streamOptionsEnd)) as {
+    include_usage?: unknown
+  }
   return options.include_usage === true
 }
 
@@ -198,7 +233,11 @@ export function rewriteRequest(fields: RequestFields, options: RewriteOptions): 
   const { body } = fields
   const { modelJson, includeUsage } = options
   const splices: [from: number, to: number, bytes: Buffer][] = []
-  if (modelJson !== null && fields.modelStart >= 0 && body.compare(modelJson, 0, modelJson.length, fields.modelStart, fields.modelEnd) !== 0) {
+  if (
+    modelJson !== null &&
+    fields.modelStart >= 0 &&
+    body.compare(modelJson, 0, modelJson.length, fields.modelStart, fields.modelEnd) !== 0
+  ) {
     splices.push([fields.modelStart, fields.modelEnd, modelJson])
   }
   if (includeUsage) splices.push(usageSplice(fields))
