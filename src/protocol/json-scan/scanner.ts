@@ -10,7 +10,6 @@ import { WASM_BASE64 } from './wasm.ts'
 export const SCAN_OK = 0
 /** What a scan refuses; the numbers are the module's. */
 export const SCAN_ERRORS = ['ok', 'syntax', 'depth', 'keys', 'duplicate', 'proto', 'end'] as const
-type ScanError = (typeof SCAN_ERRORS)[number]
 
 export const EVENT_EMPTY = 0
 export const EVENT_JSON = 1
