@@ -65,7 +65,8 @@ const version = (JSON.parse(readFileSync(new URL('../package.json', import.meta.
 class Server implements RunningServer, AdminState {
   readonly #options: ServeOptions
   #loaded: LoadedConfig
-  readonly #health = new HealthTable(HEALTH_SLOTS)
+  readonly #workers: number
+  readonly #health: HealthTable
   readonly #slots: Record<string, number> = {}
   readonly #metrics = new MetricRegistry()
   /** Both from the start of start() on. */
@@ -84,6 +85,10 @@ class Server implements RunningServer, AdminState {
   constructor(options: ServeOptions, loaded: LoadedConfig) {
     this.#options = options
     this.#loaded = loaded
+    const { workers } = loaded.config.server
+    this.#workers = workers === 'auto' ? availableParallelism() : workers
+    // This thread begins no attempt: it only reads, all rows.
+    this.#health = new HealthTable(HEALTH_SLOTS, systemClock.monotonic, { worker: 0, workers: this.#workers })
   }
 
   get #config(): HeddleConfig {
@@ -127,7 +132,7 @@ class Server implements RunningServer, AdminState {
       this.#sim = await startSim()
     }
     this.#assignSlots(this.#config)
-    const workers = server.workers === 'auto' ? availableParallelism() : server.workers
+    const workers = this.#workers
     if (workers > 1) await expectFree(server.port, server.host)
     this.#fleet = new Fleet(
       {
@@ -140,7 +145,10 @@ class Server implements RunningServer, AdminState {
         reusePort: workers > 1,
       },
       workers,
-      (error) => this.#log('error', { error: error.message }, 'worker lost, another takes its place'),
+      (error, worker) => {
+        this.#health.forget(worker)
+        this.#log('error', { error: error.message }, 'worker lost, another takes its place')
+      },
     )
     this.#port = await this.#fleet.listen(server.port)
     this.#registerMetrics()

@@ -3,13 +3,12 @@ import type { BreakerConfig } from '../contracts/config.ts'
 import { systemClock } from '../core/clock.ts'
 
 // Int32 fields of a slot.
-const INFLIGHT = 0
-const CONSECUTIVE = 1
-const EJECTIONS = 2
-const PROBING = 3
-const WINDOW_OK = 4
-const WINDOW_FAILED = 5
-const INTS = 8
+const CONSECUTIVE = 0
+const EJECTIONS = 1
+const PROBING = 2
+const WINDOW_OK = 3
+const WINDOW_FAILED = 4
+const INTS = 5
 // Float64 fields. Plain loads and stores: a lost race costs one sample of an average, nothing else.
 const LATENCY = 0
 const LATENCY_AT = 1
@@ -31,24 +30,47 @@ const PROBE_PATIENCE_MS = 60_000
 /** Retry tokens a target can save up. */
 const BUDGET_CAP = 50
 
+/** Which of the workers that share a table this one is: worker from 0, below workers. */
+export interface WorkerPlace {
+  readonly worker: number
+  readonly workers: number
+}
+
+const ALONE: WorkerPlace = { worker: 0, workers: 1 }
+
 /**
  * Health of all targets in memory that all workers of the process share, so that a breaker is one breaker.
- * Slots belong to targets by name and outlive configuration reloads.
+ * Slots belong to targets by name and outlive configuration reloads. What is in flight each worker counts in a row of
+ * its own, or what a worker that dies had begun would stay counted for ever.
  */
 export class HealthTable {
   readonly buffer: SharedArrayBuffer
   readonly #ints: Int32Array
   readonly #floats: Float64Array
+  /** Row after row, one for each worker: workers do not write to each other's cache lines. */
+  readonly #inflight: Int32Array
   readonly #capacity: number
+  readonly #worker: number
   readonly #now: () => number
 
-  /** now: monotonic ms, the same origin in all threads. */
-  constructor(shared: SharedArrayBuffer | number, now: () => number = systemClock.monotonic) {
+  /**
+   * shared: another table's buffer, or the number of slots for a new one; `place.workers` is the same in all tables on one
+   * buffer. now: monotonic ms, the same origin in all threads.
+   */
+  constructor(
+    shared: SharedArrayBuffer | number,
+    now: () => number = systemClock.monotonic,
+    { worker, workers }: WorkerPlace = ALONE,
+  ) {
+    const slotBytes = SLOT_BYTES + workers * 4
     this.#now = now
-    this.buffer = typeof shared === 'number' ? new SharedArrayBuffer(shared * SLOT_BYTES) : shared
-    this.#capacity = Math.floor(this.buffer.byteLength / SLOT_BYTES)
-    this.#floats = new Float64Array(this.buffer, 0, this.#capacity * FLOATS)
-    this.#ints = new Int32Array(this.buffer, this.#capacity * FLOATS * 8, this.#capacity * INTS)
+    this.#worker = worker
+    this.buffer = typeof shared === 'number' ? new SharedArrayBuffer(shared * slotBytes) : shared
+    const capacity = Math.floor(this.buffer.byteLength / slotBytes)
+    this.#capacity = capacity
+    this.#floats = new Float64Array(this.buffer, 0, capacity * FLOATS)
+    this.#ints = new Int32Array(this.buffer, capacity * FLOATS * 8, capacity * INTS)
+    this.#inflight = new Int32Array(this.buffer, capacity * SLOT_BYTES, capacity * workers)
   }
 
   get capacity(): number {
@@ -59,28 +81,58 @@ export class HealthTable {
     return new TargetHealth(
       this.#ints.subarray(index * INTS, (index + 1) * INTS),
       this.#floats.subarray(index * FLOATS, (index + 1) * FLOATS),
+      { counts: this.#inflight, slot: index, own: this.#worker * this.#capacity + index, step: this.#capacity },
       breaker,
       this.#now,
     )
   }
+
+  /** A worker's thread has ended: what it had in flight ended with it. */
+  forget(worker: number): void {
+    this.#inflight.fill(0, worker * this.#capacity, (worker + 1) * this.#capacity)
+  }
+}
+
+/** Where the counts of one target are: at slot, slot + step, ... one for each worker; `own` is the one to write. */
+interface InflightCounts {
+  readonly counts: Int32Array
+  readonly slot: number
+  readonly own: number
+  readonly step: number
 }
 
 /** One target's slot, as seen by one worker. */
 export class TargetHealth implements Health {
   readonly #ints: Int32Array
   readonly #floats: Float64Array
+  readonly #inflight: Int32Array
+  readonly #slot: number
+  readonly #own: number
+  readonly #step: number
   readonly #breaker: BreakerConfig
   readonly #now: () => number
 
-  constructor(ints: Int32Array, floats: Float64Array, breaker: BreakerConfig, now: () => number) {
+  constructor(
+    ints: Int32Array,
+    floats: Float64Array,
+    inflight: InflightCounts,
+    breaker: BreakerConfig,
+    now: () => number,
+  ) {
     this.#now = now
     this.#ints = ints
     this.#floats = floats
+    this.#inflight = inflight.counts
+    this.#slot = inflight.slot
+    this.#own = inflight.own
+    this.#step = inflight.step
     this.#breaker = breaker
   }
 
   get inflight(): number {
-    return Atomics.load(this.#ints, INFLIGHT)
+    let sum = 0
+    for (let at = this.#slot; at < this.#inflight.length; at += this.#step) sum += Atomics.load(this.#inflight, at)
+    return sum
   }
   /** Fades while the target is not asked, or one that was slow once would never be asked again. */
   get latencyMs(): number {
@@ -107,11 +159,11 @@ export class TargetHealth implements Health {
   }
 
   begin(): void {
-    Atomics.add(this.#ints, INFLIGHT, 1)
+    Atomics.add(this.#inflight, this.#own, 1)
   }
 
   end(outcome: AttemptOutcome, firstTokenMs: number, now: number): void {
-    Atomics.sub(this.#ints, INFLIGHT, 1)
+    Atomics.sub(this.#inflight, this.#own, 1)
     if (outcome === 'neutral') {
       Atomics.store(this.#ints, PROBING, 0)
       return

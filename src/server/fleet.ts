@@ -88,33 +88,42 @@ const STUCK_MS = 3000
 /** A worker that dies this young would die again at once. */
 const YOUNG_MS = 1000
 
+/** What all workers begin with; which one it is, each learns from the fleet. */
+export type FleetInit = Omit<WorkerInit, 'place'>
+
 /** All workers of the process behind one port. */
 export class Fleet {
-  readonly #init: WorkerInit
+  readonly #init: FleetInit
   readonly #handles: Handle[] = []
-  readonly #onLost: (error: Error) => void
+  readonly #count: number
+  readonly #onLost: (error: Error, worker: number) => void
   #stopping = false
   #port = 0
   #update: ConfigUpdate
 
-  /** onLost: a worker thread died by itself; another takes its place. */
-  constructor(init: WorkerInit, count: number, onLost: (error: Error) => void) {
+  /** onLost: a worker thread died by itself; another takes its place, under the same number. */
+  constructor(init: FleetInit, count: number, onLost: (error: Error, worker: number) => void) {
     this.#init = init
     this.#update = init
+    this.#count = count
     this.#onLost = onLost
-    for (let i = 0; i < count; i++) this.#handles.push(count === 1 ? new LocalHandle(init) : this.#spawn())
+    for (let i = 0; i < count; i++) this.#handles.push(count === 1 ? new LocalHandle(this.#initOf(0)) : this.#spawn(i))
+  }
+
+  #initOf(worker: number): WorkerInit {
+    return { ...this.#init, ...this.#update, place: { worker, workers: this.#count } }
   }
 
   get size(): number {
     return this.#handles.length
   }
 
-  #spawn(): Handle {
+  #spawn(worker: number): Handle {
     const born = systemClock.monotonic()
-    const handle: Handle = new ThreadHandle({ ...this.#init, ...this.#update }, (error) => {
+    const handle: Handle = new ThreadHandle(this.#initOf(worker), (error) => {
       // Before the first listen() the start fails as a whole.
       if (this.#stopping || this.#port === 0) return
-      this.#onLost(error)
+      this.#onLost(error, worker)
       void this.#replace(handle, systemClock.monotonic() - born < YOUNG_MS ? YOUNG_MS : 0)
     })
     return handle
@@ -124,7 +133,7 @@ export class Fleet {
     await sleep(waitMs)
     const at = this.#handles.indexOf(lost)
     if (at < 0 || this.#stopping) return
-    const next = this.#spawn()
+    const next = this.#spawn(at)
     this.#handles[at] = next
     // When it fails by dying, its own end says so.
     next.call({ name: 'listen', port: this.#port }).catch(() => {})

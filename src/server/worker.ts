@@ -14,7 +14,7 @@ import { TimerWheel } from '../core/wheel.ts'
 import { DataListener } from '../http/data-listener.ts'
 import { RequestHandler } from '../http/request-handler.ts'
 import { RequestTelemetry } from '../pipeline/telemetry.ts'
-import { HealthTable } from '../routing/health.ts'
+import { HealthTable, type WorkerPlace } from '../routing/health.ts'
 import { MetricRegistry } from '../telemetry/metrics.ts'
 import { compileSnapshot } from './compile.ts'
 import { logLine } from './log.ts'
@@ -24,6 +24,7 @@ export interface WorkerInit {
   readonly config: HeddleConfig
   readonly slots: Readonly<Record<string, number>>
   readonly health: SharedArrayBuffer
+  readonly place: WorkerPlace
   readonly simUrl: string | null
   readonly version: string
   readonly port: number
@@ -62,7 +63,7 @@ export class Worker implements Gate {
     this.#init = init
     const { server } = init.config
     this.#log = logWriter(init.reusePort)
-    this.#health = new HealthTable(init.health)
+    this.#health = new HealthTable(init.health, systemClock.monotonic, init.place)
     this.#snapshot = this.#compile(init)
     this.#telemetry = new RequestTelemetry(this.#metrics, server.log.access ? this.#log : null, systemClock.now)
     const current = (): Snapshot => this.#snapshot

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Sim } from '../../src/sim/index.ts'
 import type { Gateway } from '../support/gateway.ts'
 import { startSim } from '../../src/sim/index.ts'
-import { call, chat, until } from '../support/client.ts'
+import { call, chat, headOf, open, until } from '../support/client.ts'
 import { startGateway } from '../support/gateway.ts'
 
 let sim: Sim
@@ -115,4 +115,28 @@ test('a reload right after a death counts for the replacement as well', async ()
   expect(await gateway.reload(config(', later: a/sim-later'))).toBe(true)
   await until(() => threads.length >= 5, 5000)
   await until(async () => (await many(16, 'later')).every((a) => a.status === 200), 5000)
+})
+
+test('what a lost worker had in flight is not counted any longer', async () => {
+  const target = 'a/held~stall_after=1'
+  const inflight = async (): Promise<number> => (await gateway.targets())[target]?.inflight ?? -1
+  expect(await gateway.reload(config(`, held: "${target}"`))).toBe(true)
+  const streams = Array.from({ length: 16 }, () =>
+    open(`${gateway.url}/v1/chat/completions`, {
+      body: { model: 'held', stream: true, messages: [{ role: 'user', content: 'x' }] },
+      headers: { connection: 'close' },
+    }),
+  )
+  let alive = 0
+  for (const res of await Promise.all(streams.map(headOf))) {
+    alive++
+    res.on('error', () => {}).on('close', () => alive--)
+    res.resume()
+  }
+  expect(await inflight()).toBe(16)
+  await threads.at(-1)!.terminate()
+  // The kernel spread them: some broke, the others are still open and still counted.
+  await until(async () => alive < 16 && (await inflight()) === alive, 5000)
+  for (const req of streams) req.destroy()
+  await until(async () => (await inflight()) === 0, 5000)
 })
