@@ -18,7 +18,7 @@ import { streamInterrupted } from '../routing/failure.ts'
 import { AttemptLoop } from './attempt-loop.ts'
 import { answerHeaders, rawAnswerHeaders } from './headers.ts'
 import { modelsAnswer } from './models.ts'
-import { endpointOf } from './operation.ts'
+import { endpointOf, methodsOf } from './operation.ts'
 import { prepare } from './prepare.ts'
 
 const NO_NEEDS: RequestNeeds = {
@@ -139,7 +139,7 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
       const body = errorJson(error, this.id)
       this.status = error.status
       const headers: HeaderList = ['content-type', JSON_TYPE, 'x-request-id', this.id, ...errorHeaders(error)]
-      if (error.code === 'method_not_allowed') headers.push('allow', 'GET, POST, DELETE')
+      if (error.code === 'method_not_allowed') headers.push('allow', methodsOf(this.received.path).join(', '))
       this.#addExplain(headers)
       this.#noteFirstByte()
       this.bytesOut = body.length

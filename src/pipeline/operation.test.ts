@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { endpointOf } from './operation.ts'
+import { endpointOf, methodsOf } from './operation.ts'
 
 test.each([
   ['POST', '/v1/chat/completions', 'chat', '/chat/completions'],
@@ -8,14 +8,29 @@ test.each([
   ['POST', '/v1/v1/responses', 'responses', '/responses'],
   ['POST', '/v1/embeddings', 'embeddings', '/embeddings'],
   ['POST', '/v1/completions', 'completions', '/completions'],
-  ['GET', '/v1/chat/completions', 'passthrough', '/chat/completions'],
+  ['GET', '/v1/chat/completions', 'chat', '/chat/completions'],
+  ['GET', '/v1/responses/resp_1', 'passthrough', '/responses/resp_1'],
+  ['DELETE', '/v1/responses/resp_1', 'passthrough', '/responses/resp_1'],
+  ['DELETE', '/v1/models/ft', 'passthrough', '/models/ft'],
   ['DELETE', '/v1/files/file-1', 'passthrough', '/files/file-1'],
   ['POST', '/v1/a.b/..c/c..', 'passthrough', '/a.b/..c/c..'],
 ])('%s %s', (method, path, operation, upstreamPath) => {
   expect(endpointOf(method, path)).toEqual({ kind: 'call', operation, upstreamPath })
 })
 
+test.each([
+  ['/v1/chat/completions', ['POST']],
+  ['/completions', ['POST']],
+  ['/v1/v1/embeddings', ['POST']],
+  ['/v1/responses/', ['POST']],
+  ['/v1/responses/resp_1', ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']],
+  ['/v1/models', ['GET', 'HEAD']],
+])('methods of %s', (path, methods) => {
+  expect(methodsOf(path)).toEqual(methods)
+})
+
 test('models', () => {
+  expect(endpointOf('HEAD', '/v1/models/a')).toEqual({ kind: 'models', id: 'a' })
   expect(endpointOf('GET', '/v1/models')).toEqual({ kind: 'models', id: null })
   expect(endpointOf('GET', '/v1/models/a%2Fb')).toEqual({ kind: 'models', id: 'a/b' })
   expect(endpointOf('GET', '/v1/models/%zz')).toEqual({ kind: 'models', id: '%zz' })

@@ -20,6 +20,17 @@ const CALLS: ReadonlyMap<string, Endpoint> = new Map(
   }),
 )
 
+const MODELS: ReadonlySet<string> = new Set(['/v1/models', '/models'])
+
+/** Methods that pass through to a backend. */
+const PASSED = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
+
+/** The methods that a path takes, for the `allow` header (RFC 9110 10.2.1). */
+export function methodsOf(path: string): readonly string[] {
+  if (CALLS.has(path)) return ['POST']
+  return MODELS.has(path) ? ['GET', 'HEAD'] : PASSED
+}
+
 const SAFE_PATH = /^(?:\/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)+\/?$/
 // However often encoded, and with path parameters (RFC 3986 3.3), which some servers drop before they resolve dots.
 const DOTS = /(?:^|\/)(?:\.|%(?:25)*2e){1,2}(?:(?:;|%(?:25)*3b)[^/]*)?(?:\/|$)/i
@@ -31,9 +42,10 @@ const ENCODED_SLASH = /%(?:25)*(?:2f|5c|00)/i
  */
 export function endpointOf(method: string, path: string): Endpoint | null {
   const call = CALLS.get(path)
-  if (call !== undefined && method === 'POST') return call
-  if (path === '/v1/models' || path === '/models') return { kind: 'models', id: null }
-  if (path.startsWith('/v1/models/') && method === 'GET')
+  // With any method: what another one than POST means there no backend is asked.
+  if (call !== undefined) return call
+  if (MODELS.has(path)) return { kind: 'models', id: null }
+  if (path.startsWith('/v1/models/') && (method === 'GET' || method === 'HEAD'))
     return { kind: 'models', id: decodeId(path.slice('/v1/models/'.length)) }
   if (
     !path.startsWith('/v1/') ||

@@ -4,16 +4,18 @@ import type { Exchange } from './exchange.ts'
 import { GatewayError } from '../core/errors.ts'
 import { readRequest } from '../protocol/openai/request.ts'
 import { formField } from '../protocol/multipart.ts'
-
-const METHODS = new Set(['GET', 'POST', 'DELETE', 'PUT', 'PATCH'])
+import { methodsOf } from './operation.ts'
 
 /** Reads what the request says of itself and finds its route. Throws GatewayError. */
 export function prepare(x: Exchange, operation: Operation, upstreamPath: string): void {
   const { received, services } = x
   x.operation = operation
   x.upstreamPath = upstreamPath
-  if (!METHODS.has(received.method))
-    throw new GatewayError('method_not_allowed', `The method ${received.method} is not used here.`)
+  if (received.method !== 'POST' && !methodsOf(received.path).includes(received.method))
+    throw new GatewayError(
+      'method_not_allowed',
+      `The method ${received.method} is not used at ${received.path.slice(0, 200)}.`,
+    )
   const type = received.header('content-type') ?? ''
   if (operation !== 'passthrough') {
     // Clients that send no type at all still mean JSON: there is nothing else it could be.

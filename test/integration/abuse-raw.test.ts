@@ -189,18 +189,34 @@ describe('exactly one request', () => {
   })
 })
 
-const METHODS = [
-  ['TRACE', 405],
-  ['OPTIONS', 405],
-  ['HEAD', 405],
+const PASSED = 'GET, POST, PUT, PATCH, DELETE'
+const WRONG_METHODS = [
+  ...['GET', 'PUT', 'PATCH', 'DELETE', 'TRACE', 'OPTIONS', 'HEAD'].map((method) => [method, CHAT, 'POST'] as const),
+  ...['completions', 'embeddings', 'responses'].map((path) => ['GET', `/v1/${path}`, 'POST'] as const),
+  ['DELETE', '/chat/completions/', 'POST'],
+  ['POST', '/v1/models', 'GET, HEAD'],
+  ['OPTIONS', '/v1/files', PASSED],
 ] as const
 
-test.each(METHODS)('%s is not used', async (method, status) => {
-  const { answers, text } = await raw(port, `${method} ${CHAT} HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n`, {
+test.each(WRONG_METHODS)('%s %s is not used: no backend is asked', async (method, path, allow) => {
+  const before = sim.received.length
+  const { answers, text } = await raw(port, `${method} ${path} HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n`, {
     untilClose: true,
   })
   if (method === 'HEAD') expect(text).toMatch(/^HTTP\/1.1 405 [\s\S]*\r\n\r\n$/)
-  else expectEnvelope(answers[0], status, 'method_not_allowed')
+  else expectEnvelope(answers[0], 405, 'method_not_allowed')
+  expect(text).toMatch(new RegExp(`^allow: ${allow}\r$`, 'im'))
+  expect(sim.received).toHaveLength(before)
+})
+
+test.each(['GET', 'DELETE'])('%s of a stored response passes through', async (method) => {
+  const { answers } = await raw(
+    port,
+    `${method} /v1/responses/resp_1 HTTP/1.1\r\nhost: t\r\nx-heddle-provider: a\r\nconnection: close\r\n\r\n`,
+    { untilClose: true },
+  )
+  expect(answers).toHaveLength(1)
+  expect(sim.received.at(-1)).toMatchObject({ method, path: '/v1/responses/resp_1' })
 })
 
 describe('pipelining', () => {
