@@ -1,5 +1,5 @@
 import * as fc from 'fast-check'
-import { expect, test } from 'vitest'
+import { afterEach, expect, test, vi } from 'vitest'
 import { TimerWheel, WheelTimer } from './wheel.ts'
 
 class Probe extends WheelTimer {
@@ -13,6 +13,10 @@ class Probe extends WheelTimer {
     this.fired.push(this.#log())
   }
 }
+
+afterEach(() => {
+  vi.useRealTimers()
+})
 
 test('timers fire once, never early and at most 30 ms late, whatever the order of arming', () => {
   fc.assert(
@@ -61,4 +65,25 @@ test('a disarmed timer stays silent, a moved one fires at its new time only, and
   expect(a.fired).toHaveLength(1)
   expect(a.fired[0]).toBeGreaterThanOrEqual(500)
   expect(b.fired).toEqual([])
+})
+
+test('after a stall of the event loop, what waited in sockets is read before timers are judged', () => {
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'setImmediate'] })
+  let now = 0
+  const wheel = new TimerWheel(() => now)
+  const answered = new Probe(() => now)
+  const silent = new Probe(() => now)
+  wheel.arm(answered, 100)
+  wheel.arm(silent, 100)
+  now = 600
+  // The interval's turn: nothing yet, but whoever reads now reads at the right time.
+  vi.advanceTimersToNextTimer()
+  expect([answered.fired, silent.fired, wheel.coarseNow]).toEqual([[], [], 600])
+  wheel.arm(answered, 100)
+  vi.advanceTimersToNextTimer()
+  expect([answered.fired, silent.fired]).toEqual([[], [600]])
+  // On time it needs no detour.
+  for (now = 610; now <= 720; now += 10) vi.advanceTimersByTime(10)
+  expect(answered.fired).toEqual([700])
+  expect([silent.fired, wheel.armed, vi.getTimerCount()]).toEqual([[600], 0, 0])
 })

@@ -6,6 +6,8 @@
 
 const TICK_MS = 10
 const SLOTS = 1024
+/** A tick this late says that the event loop stood still: what came meanwhile waits in sockets, still unread. */
+const STALL_TICKS = 5
 
 export abstract class WheelTimer {
   /** Tick at which to look at this entry again; -1 = not armed. */
@@ -41,6 +43,9 @@ export class TimerWheel {
   readonly #slots: readonly Slot[] = Array.from({ length: SLOTS }, () => new Slot())
   readonly #now: () => number
   #tick = 0
+  /** Tick of `coarseNow`: ahead of #tick while a stalled loop catches up. */
+  #seen = 0
+  #catchingUp = false
   #armed = 0
   #startedAt: number
   readonly #manual: boolean
@@ -55,7 +60,7 @@ export class TimerWheel {
 
   /** Ms since the wheel's start, as of the last tick: good enough for idle checks and free to read. */
   get coarseNow(): number {
-    return this.#tick * TICK_MS
+    return this.#seen * TICK_MS
   }
 
   get armed(): number {
@@ -93,14 +98,36 @@ export class TimerWheel {
 
   #start(): void {
     // While nothing was armed the interval stood still: catch the tick up, there is nothing to fire.
-    this.#tick = Math.floor((this.#now() - this.#startedAt) / TICK_MS)
-    this.#interval = setInterval(() => this.advance(), TICK_MS)
+    this.#tick = this.#look()
+    this.#interval = setInterval(() => this.#wake(), TICK_MS)
     this.#interval.unref()
+  }
+
+  #look(): number {
+    this.#seen = Math.floor((this.#now() - this.#startedAt) / TICK_MS)
+    return this.#seen
+  }
+
+  /**
+   * Timers come before sockets in a turn of the event loop. After a stall that would blame backends and clients for our
+   * own pause, so what they have sent is read first: that disarms or moves their timers.
+   */
+  #wake(): void {
+    if (this.#catchingUp) return
+    if (this.#look() - this.#tick < STALL_TICKS) {
+      this.advance()
+      return
+    }
+    this.#catchingUp = true
+    setImmediate(() => {
+      this.#catchingUp = false
+      this.advance()
+    })
   }
 
   /** Fires what is due. Called by the interval. */
   advance(): void {
-    const target = Math.floor((this.#now() - this.#startedAt) / TICK_MS)
+    const target = this.#look()
     while (this.#tick < target) {
       this.#tick++
       const slot = this.#slots[this.#tick % SLOTS]!
