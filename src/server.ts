@@ -226,12 +226,15 @@ class Server implements RunningServer, AdminState {
     const outcome = (result: string): void =>
       void this.#metrics.counter('heddle_config_reloads_total', 'Reloads of the configuration by result.', { result })
         .value++
+    // The watcher would find the same change again a second later.
+    const read = await this.#watcher?.note()
     let loaded: LoadedConfig
     try {
       loaded = await loadFor(this.#options)
       this.#assignSlots(loaded.config)
       await this.#fleet.apply({ config: loaded.config, slots: this.#slots })
     } catch (error) {
+      if (error instanceof ConfigError) read?.()
       this.#lastError = error instanceof ConfigError ? error.problems.map(formatProblem).join('\n') : String(error)
       this.#log(
         'error',
@@ -248,6 +251,7 @@ class Server implements RunningServer, AdminState {
     this.#loaded = loaded
     this.#loadedAt = systemClock.now()
     this.#lastError = null
+    read?.()
     await this.#watcher?.setFiles(loaded.files)
     this.#log('info', { config: loaded.config.hash, before }, 'configuration loaded')
     outcome('loaded')

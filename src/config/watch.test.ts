@@ -148,6 +148,37 @@ test('secret files are watched too, and may change with the configuration', asyn
   expect(changes).toBe(2)
 })
 
+test('what a reload has read already is not reported again, half-seen or not', async () => {
+  writeFileSync(path('heddle.yaml'), 'a: 1')
+  writeFileSync(path('key'), 'k1')
+  const watching = await watch({ files: [path('heddle.yaml'), path('key')] })
+  writeFileSync(path('heddle.yaml'), 'a: 2')
+  writeFileSync(path('key'), 'k2')
+  await watching.check()
+  const read = await watching.note()
+  read()
+  await settle(watching)
+  expect(changes).toBe(0)
+  writeFileSync(path('key'), 'k1')
+  await settle(watching)
+  expect(changes).toBe(1)
+})
+
+test('what changes while a reload reads is still reported, and a reload that failed has read nothing', async () => {
+  writeFileSync(path('heddle.yaml'), 'a: 1')
+  const watching = await watch()
+  writeFileSync(path('heddle.yaml'), 'a: 2')
+  const read = await watching.note()
+  writeFileSync(path('heddle.yaml'), 'a: 3')
+  read()
+  await settle(watching)
+  expect(changes).toBe(1)
+  writeFileSync(path('heddle.yaml'), 'a: 4')
+  await watching.note()
+  await settle(watching)
+  expect(changes).toBe(2)
+})
+
 test('a change that arrives while the set of files changes is not lost', async () => {
   writeFileSync(path('heddle.yaml'), 'a: 1')
   writeFileSync(path('key'), 'k')

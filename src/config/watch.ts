@@ -22,6 +22,11 @@ export interface ConfigWatcher {
   readonly check: () => Promise<void>
   /** After a reload: the files that the new configuration uses. `onChange` may await it. */
   readonly setFiles: (files: readonly string[]) => Promise<void>
+  /**
+   * Before a reload that nobody's look asked for: notes what is there now. Call the result when that has been read, and
+   * no look reports it again; what changes in between is still reported.
+   */
+  readonly note: () => Promise<() => void>
   readonly close: () => void
 }
 
@@ -87,6 +92,12 @@ export const watchConfig = async (options: WatchOptions): Promise<ConfigWatcher>
   let others = await hashes(options.files ?? [])
   let pending: ReadonlyMap<string, string> | undefined
 
+  const settleOn = (now: ReadonlyMap<string, string>, nowOthers: ReadonlyMap<string, string>): void => {
+    source = now
+    for (const [path, hash] of nowOthers) if (others.has(path)) others.set(path, hash)
+    pending = undefined
+  }
+
   const run = async (): Promise<void> => {
     if (closed) return
     const now = await hashes(await filesOf(options.source))
@@ -98,9 +109,7 @@ export const watchConfig = async (options: WatchOptions): Promise<ConfigWatcher>
     if (!changed) pending = undefined
     else if (pending === undefined || !same(state, pending)) pending = state
     else {
-      source = now
-      for (const [path, hash] of nowOthers) if (others.has(path)) others.set(path, hash)
-      pending = undefined
+      settleOn(now, nowOthers)
       try {
         await onChange()
       } catch (error) {
@@ -125,6 +134,11 @@ export const watchConfig = async (options: WatchOptions): Promise<ConfigWatcher>
     setFiles: async (files) => {
       const added = await hashes(files.filter((path) => !others.has(path)))
       others = new Map(files.map((path) => [path, others.get(path) ?? added.get(path) ?? '']))
+    },
+    note: async () => {
+      const now = await hashes(await filesOf(options.source))
+      const nowOthers = await hashes([...others.keys()])
+      return () => settleOn(now, nowOthers)
     },
     close: () => {
       closed = true

@@ -185,6 +185,24 @@ models: { m: b/other }
     map.remove()
   })
 
+  test('a reload that was asked for is not done again by the watcher, taken or refused', async () => {
+    const map = configMap(config(1))
+    const gateway = await startGateway('', { config: map.source })
+    const count = (result: string) => gateway.metric('heddle_config_reloads_total', { result })
+    const lookedTwice = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 2300))
+    for (const [text, status] of [[config(2), 200] as const, [BAD[0]!, 422] as const]) {
+      map.put(text)
+      expect((await call(`${gateway.adminUrl}/admin/reload`, { method: 'POST' })).status).toBe(status)
+      await lookedTwice()
+    }
+    expect([await count('loaded'), await count('refused')]).toEqual([1, 1])
+    map.put(config(3))
+    await until(async () => (await count('loaded')) === 2, 8000)
+    expect(await gateway.metric('heddle_config_stale')).toBe(0)
+    await gateway.stop()
+    map.remove()
+  })
+
   test('reloads that come all at once are taken one after the other', async () => {
     const map = configMap(config(1))
     const gateway = await startGateway('', { config: map.source })
