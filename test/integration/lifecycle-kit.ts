@@ -4,8 +4,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { userEnv } from '../architecture/user-env.ts'
 
 const CACHE = fileURLToPath(new URL('../../node_modules/.cache/heddle', import.meta.url))
+const LAUNCHER = fileURLToPath(new URL('../../bin/heddle.mjs', import.meta.url))
 const ENTRY = fileURLToPath(new URL('../../src/cli/entry.ts', import.meta.url))
 
 export interface Heddle {
@@ -22,18 +24,23 @@ export interface Heddle {
 
 const NO_KEYS = /_API_KEY$|_BASE_URL$|^HEDDLE_|OLLAMA|VLLM/
 
-/** Resolves when it listens, or when it has ended (then url is empty). yaml null = zero configuration. */
+/**
+ * Resolves when it listens, or when it has ended (then url is empty). yaml null = zero configuration. launcher = as a user
+ * starts it: bin/heddle.mjs under the Node of the user's shell, which may be too old to run Heddle itself.
+ */
 export async function startHeddle(
   yaml: string | null,
   args: readonly string[] = ['--port', '0', '--admin-port', '0'],
+  how: 'entry' | 'launcher' = 'entry',
 ): Promise<Heddle> {
   const folder = mkdtempSync(join(tmpdir(), 'heddle-process-'))
   const file = join(folder, 'heddle.yaml')
   if (yaml !== null) writeFileSync(file, yaml)
-  const inherited = Object.entries(process.env).filter(([name]) => !NO_KEYS.test(name))
+  const inherited = Object.entries(how === 'launcher' ? userEnv : process.env).filter(([name]) => !NO_KEYS.test(name))
   // As the launcher does: without it each start would compile everything again.
   const env = { ...Object.fromEntries(inherited), NODE_COMPILE_CACHE: CACHE }
-  const child = spawn(process.execPath, [ENTRY, 'serve', ...(yaml === null ? [] : ['--config', file]), ...args], {
+  const [node, script] = how === 'launcher' ? ['node', LAUNCHER] : [process.execPath, ENTRY]
+  const child = spawn(node, [script, 'serve', ...(yaml === null ? [] : ['--config', file]), ...args], {
     cwd: folder,
     env,
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -1,4 +1,5 @@
 // Start, drain and end of the process.
+import { writeFileSync } from 'node:fs'
 import { Agent, type IncomingMessage } from 'node:http'
 import { connect as connectHttp2 } from 'node:http2'
 import { createServer } from 'node:net'
@@ -31,6 +32,8 @@ server: { log: { level: info, access: false }${server} }
 providers: { a: { type: openai_compatible, base_url: "${sim.url}" } }
 models: { m: a/sim-chat }
 `
+
+const CLOSE = { connection: 'close' }
 
 type Answer = ReturnType<typeof readAnswer>
 
@@ -154,6 +157,59 @@ describe('drain', () => {
     const done = await streams.all
     expect(done.filter((a) => a.done)).toHaveLength(40)
     expect(await heddle.exited).toBe(0)
+  })
+})
+
+describe('through the launcher', () => {
+  const ANY_PORTS = ['--port', '0', '--admin-port', '0']
+
+  test('SIGTERM: 20 open streams finish, exit code 0', async () => {
+    const heddle = await start(config(), ANY_PORTS, 'launcher')
+    const streams = await openStreams(heddle.url, 'a/sim-chat~interval=25', 20)
+    heddle.kill('SIGTERM')
+    const done = await streams.all
+    expect(done.filter((a) => a.done && a.error === undefined && a.text.length > 0)).toHaveLength(20)
+    expect(await heddle.exited).toBe(0)
+    expect(heddle.output()).toContain('"cut":0')
+  })
+
+  test('SIGHUP with a bad file: the log names the place, all workers serve on, and a metric says so', async () => {
+    const heddle = await start(config(', workers: 2'), ANY_PORTS, 'launcher')
+    const stale = async (): Promise<string | undefined> =>
+      /^heddle_config_stale (\d)$/m.exec((await call(`${heddle.adminUrl}/metrics`)).text)?.[1]
+    const refusals = (): readonly { readonly problems: readonly string[] }[] =>
+      heddle
+        .output()
+        .split('\n')
+        .slice(0, -1)
+        .filter((line) => line.includes('configuration refused'))
+        .map((line) => JSON.parse(line) as { problems: string[] })
+    const serving = async (): Promise<void> => {
+      const answers = await Promise.all(Array.from({ length: 12 }, () => chat(heddle.url, 'm', {}, CLOSE)))
+      expect(answers.map((a) => a.status)).toEqual(Array(12).fill(200))
+    }
+    expect(await stale()).toBe('0')
+    // Each place as an editor shows it: file, line, column.
+    const bad = [
+      [config(', workers: 2').replace('a/sim-chat', 'nobody/y'), /heddle\.yaml:4:\d+.*nobody/],
+      ['models: [\n', /heddle\.yaml:\d+:\d+/],
+      ['providers:\n  a: { type: openai_compatible, base_url: 5 }\n', /heddle\.yaml:2:\d+.*base_url/],
+    ] as const
+    for (const [i, [text, place]] of bad.entries()) {
+      writeFileSync(heddle.file, text)
+      heddle.kill('SIGHUP')
+      await until(() => refusals().length > i, 8000)
+      expect(refusals()[i]!.problems.join('\n')).toMatch(place)
+      expect(await stale()).toBe('1')
+      await serving()
+    }
+    writeFileSync(heddle.file, config(', workers: 2'))
+    heddle.kill('SIGHUP')
+    await until(async () => (await stale()) === '0', 8000)
+    await serving()
+    heddle.kill('SIGTERM')
+    expect(await heddle.exited).toBe(0)
+    expect(refusals()).toHaveLength(bad.length)
   })
 })
 
