@@ -52,12 +52,17 @@ export class AttemptLoop extends WheelTimer {
     return this.#match.route
   }
 
-  #planRoute(): Plan {
+  /** Ms, monotonic. Handed on where several steps belong to one moment: reading the clock is not free. */
+  #now(): number {
+    return this.#x.services.clock.monotonic()
+  }
+
+  #planRoute(now = this.#now()): Plan {
     const { services } = this.#x
     const plan = planTargets({
       route: this.#route,
       facts: this.#x,
-      now: services.clock.monotonic(),
+      now,
       random: () => services.random.next(),
     })
     this.#x.planNote = plan.note
@@ -69,24 +74,24 @@ export class AttemptLoop extends WheelTimer {
     const { services } = this.#x
     const { totalMs } = this.#route.timeouts
     if (totalMs > 0) services.wheel.arm(this, totalMs)
+    const now = this.#now()
     try {
-      this.#plan = this.#planRoute()
+      this.#plan = this.#planRoute(now)
     } catch (error) {
       // All targets rest, or the prompt is too long for each: that is what fallbacks are for.
       const refusal = GatewayError.from(error)
       if (!this.#fallBack({ kind: kindOfRefusal(refusal), reason: refusal.code })) throw refusal
       return
     }
-    this.#earnRetries()
+    this.#earnRetries(now)
     for (const shadow of this.#route.shadows)
       if (services.random.next() < shadow.shadow) startShadow(this.#x, shadow, this.#match)
     if (this.#route.hedge !== null) this.#armHedge()
-    this.#attempt()
+    this.#attempt(now)
   }
 
-  #earnRetries(): void {
+  #earnRetries(now = this.#now()): void {
     const { ratio, minPerSecond } = this.#route.retries.budget
-    const now = this.#x.services.clock.monotonic()
     const { targets } = this.#route
     // The floor is the model's: each of its targets gets a part.
     for (const target of targets)
@@ -94,9 +99,8 @@ export class AttemptLoop extends WheelTimer {
   }
 
   // ── starting ──────────────────────────────────────────────────────────────
-  #attempt(): void {
+  #attempt(now = this.#now()): void {
     const { order } = this.#plan
-    const now = this.#x.services.clock.monotonic()
     // An ejected target whose rest is over takes one probe at a time: others pass it by while there are others.
     while (this.#index < order.length - 1) {
       const { health } = order[this.#index]!
@@ -107,7 +111,7 @@ export class AttemptLoop extends WheelTimer {
     this.#tries++
     this.#made++
     if (this.#waitingSince < 0) this.#waitingSince = now
-    this.#live = startAttempt(this.#x, order[this.#index]!, this.#match)
+    this.#live = startAttempt(this.#x, order[this.#index]!, this.#match, { now })
   }
 
   #armHedge(): void {
@@ -127,10 +131,7 @@ export class AttemptLoop extends WheelTimer {
     const { hedge } = this.#route
     if (this.#x.over || this.#winner !== null || this.#live === null || this.#made > 1 || hedge === null) return
     const price = cost(target, this.#x)
-    if (
-      !hedgeBudget.take(this.#route.name, hedge, Number.isFinite(price) ? price : 0, this.#x.services.clock.monotonic())
-    )
-      return
+    if (!hedgeBudget.take(this.#route.name, hedge, Number.isFinite(price) ? price : 0, this.#now())) return
     this.#x.hedged = true
     try {
       this.#hedge = startAttempt(this.#x, target, this.#match, { hedge: true })
@@ -223,7 +224,7 @@ export class AttemptLoop extends WheelTimer {
     }
     // All were tried once: again, beginning with the one that rests least, while attempts and budget last.
     if (!worthAgain || this.#tries >= retries.maxAttempts) return false
-    const now = this.#x.services.clock.monotonic()
+    const now = this.#now()
     const rest = (t: Target): number => (t.health.deadUntil > now ? Infinity : Math.max(0, t.health.busyUntil - now))
     const least = Math.min(...order.map(rest))
     const next = order.findIndex((t) => rest(t) === least)

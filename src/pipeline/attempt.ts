@@ -43,6 +43,8 @@ export interface AttemptPlan {
   readonly target: Target
   readonly model: string
   readonly record: AttemptRecord
+  /** Clock.monotonic, ms: when the attempt begins. */
+  readonly now: number
   /** The route's timers, retry and breaker rules. */
   readonly rules: RouteDefaults
 }
@@ -84,7 +86,7 @@ export abstract class Attempt extends WheelTimer implements UpstreamSink {
     this.model = plan.model
     this.record = plan.record
     this.rules = plan.rules
-    this.startedAt = plan.owner.services.clock.monotonic()
+    this.startedAt = plan.now
   }
 
   start(request: UpstreamRequest): void {
@@ -232,9 +234,10 @@ export abstract class Attempt extends WheelTimer implements UpstreamSink {
     this.over = true
     const { services } = this.owner
     services.wheel.disarm(this)
-    this.record.ms = this.elapsed()
+    const now = services.clock.monotonic()
+    this.record.ms = now - this.startedAt
     this.record.result = result
-    this.target.health.end(outcome, this.record.firstTokenMs, services.clock.monotonic())
+    this.target.health.end(outcome, this.record.firstTokenMs, now)
     services.telemetry.attempt(this)
   }
 

@@ -29,8 +29,9 @@ export class JsonAttempt extends Attempt {
   protected nextCheck(): number {
     const { attemptMs, idleMs } = this.rules.timeouts
     const left = attemptMs === 0 ? 0 : Math.max(1, attemptMs - this.elapsed())
-    if (!this.#begun || idleMs === 0) return left
-    const idle = Math.max(1, idleMs - (this.owner.services.wheel.coarseNow - this.lastByteAt))
+    if (idleMs === 0) return left
+    // Before the head nothing can be idle yet, but a timer that is due in time need not be moved when the head comes.
+    const idle = this.#begun ? Math.max(1, idleMs - (this.owner.services.wheel.coarseNow - this.lastByteAt)) : idleMs
     return left === 0 ? idle : Math.min(left, idle)
   }
 
@@ -44,8 +45,6 @@ export class JsonAttempt extends Attempt {
   protected onAnswerHead(): void {
     this.noteFirstToken()
     this.#begun = true
-    const { idleMs } = this.rules.timeouts
-    if (idleMs > 0) this.owner.services.wheel.arm(this, this.nextCheck())
     if (Number(first(this.headers['content-length']) ?? 0) > this.owner.services.limits.responseBody)
       this.fail(invalidAnswer('answer_too_large', this.target.name))
   }

@@ -20,6 +20,8 @@ const FORWARD = ['openai-beta', 'idempotency-key'] as const
 const FORWARD_SIM = ['x-sim-fault', 'x-sim-seed'] as const
 
 export interface AttemptOptions {
+  /** Clock.monotonic, ms, when the caller has just read it. */
+  readonly now?: number
   readonly hedge?: boolean
   /** Text that another target sent before it broke off: this one goes on with it. */
   readonly continueFrom?: string
@@ -28,18 +30,19 @@ export interface AttemptOptions {
 /** Starts one call of one target. */
 export function startAttempt(x: Exchange, target: Target, match: RouteMatch, options: AttemptOptions = {}): Attempt {
   const model = upstreamModel(target, match)
+  const now = options.now ?? x.services.clock.monotonic()
   const record: AttemptRecord = {
     target: target.name,
     model,
     hedge: options.hedge === true,
-    startMs: x.services.clock.monotonic() - x.received.startedAt,
+    startMs: now - x.received.startedAt,
     ms: 0,
     status: 0,
     firstTokenMs: -1,
     result: 'open',
   }
   x.attempts.push(record)
-  const plan = { owner: x, target, model, record, rules: match.route }
+  const plan = { owner: x, target, model, record, now, rules: match.route }
   let attempt: Attempt
   let includeUsage = false
   if (x.operation === 'passthrough') attempt = new RawAttempt(plan)

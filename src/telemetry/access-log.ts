@@ -59,7 +59,16 @@ function quoteName(text: string): string {
   return known
 }
 
-const ms = (n: number): number => Math.round(n * 100) / 100
+/**
+ * Two decimals. Whole numbers only: V8 keeps their texts, while the shortest text of a double is searched for each time.
+ * Beyond what 32 bits hold (248 days) it does not matter.
+ */
+function ms(n: number): string {
+  const hundredths = Math.round(n * 100)
+  const whole = Math.floor(hundredths / 100)
+  const rest = hundredths - whole * 100
+  return rest === 0 ? `${whole}` : rest < 10 ? `${whole}.0${rest}` : `${whole}.${rest}`
+}
 const MAX_TEXT = 300
 
 let cachedSecond = 0
