@@ -29,7 +29,12 @@ const serve: CommandSpec = {
       env: 'ADMIN_PORT',
       help: 'Port of health and metrics; 0 = any. Default: 9090.',
     },
-    { name: 'workers', value: 'N|auto', env: 'HEDDLE_WORKERS', help: 'Processes that share the port. Default: 1.' },
+    {
+      name: 'workers',
+      value: 'N|auto',
+      env: 'HEDDLE_WORKERS',
+      help: 'Threads that share the port; auto = one per core. Default: 1.',
+    },
     {
       name: 'insecure',
       env: 'HEDDLE_INSECURE',

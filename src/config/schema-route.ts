@@ -7,9 +7,13 @@ const timeouts = section(
     first_token: withDefault(
       duration,
       '60s',
-      'Streams: from sending an attempt to its first token. Long enough for a model that thinks first, short enough to try another target before the client gives up. JSON answers come whole and are governed by `attempt`. 0 = off.',
+      'Streams: from sending an attempt to its first token. Long enough for a model that thinks first, short enough to try another target before the client gives up. An answer in JSON has its first token only when it is whole: it is governed by `attempt`, and by `idle` once it has begun. 0 = off.',
     ),
-    idle: withDefault(duration, '60s', 'Between two chunks after the first. 0 = off.'),
+    idle: withDefault(
+      duration,
+      '60s',
+      'Between two chunks of an answer: of a stream after its first token, of one in JSON after its headers. 0 = off.',
+    ),
     attempt: withDefault(
       duration,
       '10m',

@@ -74,7 +74,7 @@ export const serverShape = {
   workers: withDefault(
     z.union([z.literal('auto'), integer(1, 1024)], { error: 'must be `auto` or a number from 1 to 1024' }),
     1,
-    'Processes that share the port. `auto` = one per core.',
+    'Threads that share the port. `auto` = one per core.',
   ),
   insecure: withDefault(
     flag,

@@ -52,9 +52,9 @@ export interface ServerConfig {
 /** 0 = off. */
 export interface Timeouts {
   readonly connectMs: number
-  /** Streams: from sending an attempt to its first semantic token. JSON answers are governed by `attemptMs`. */
+  /** Streams: from sending an attempt to its first semantic token. JSON answers are governed by `attemptMs` and `idleMs`. */
   readonly firstTokenMs: number
-  /** Between two chunks after that. */
+  /** Between two chunks: of a stream after its first token, of any other answer after its head. */
   readonly idleMs: number
   /** One attempt, start to end. Streams after commit are governed by idle and total. */
   readonly attemptMs: number
