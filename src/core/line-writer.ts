@@ -1,11 +1,21 @@
-import { write } from 'node:fs'
+import { write, writeSync } from 'node:fs'
 
 /** Pipes take writes up to PIPE_BUF (4096 on Linux) whole: lines of several writers then never mix. */
 const SHARED_PIPE_BATCH = 4096
 const OWN_BATCH = 65536
 const FLUSH_MS = 100
+/** The reader's buffer is full: look again after this. */
+const RETRY_MS = 10
 /** When the reader is this far behind, lines are dropped and counted rather than memory filled. */
 const MAX_QUEUED_BYTES = 8 << 20
+
+export interface LineTarget {
+  readonly fd: number
+  /** A write returns at once whatever the reader does: then no second thread is needed for it. */
+  readonly nonBlocking: boolean
+  /** Other threads write to the same descriptor. */
+  readonly shared: boolean
+}
 
 /**
  * Writes whole lines to a file descriptor without ever blocking the event loop. Lines are batched; a batch goes out
@@ -13,6 +23,7 @@ const MAX_QUEUED_BYTES = 8 << 20
  */
 export class LineWriter {
   readonly #fd: number
+  readonly #nonBlocking: boolean
   readonly #batchBytes: number
   #batch = ''
   readonly #queue: string[] = []
@@ -22,9 +33,9 @@ export class LineWriter {
   readonly #idle: (() => void)[] = []
   dropped = 0
 
-  /** shared: other threads write to the same descriptor. */
-  constructor(fd: number, shared: boolean) {
+  constructor({ fd, nonBlocking, shared }: LineTarget) {
     this.#fd = fd
+    this.#nonBlocking = nonBlocking
     this.#batchBytes = shared ? SHARED_PIPE_BATCH : OWN_BATCH
   }
 
@@ -67,18 +78,29 @@ export class LineWriter {
   }
 
   #writeAll(bytes: Buffer, from: number): void {
-    write(this.#fd, bytes, from, bytes.length - from, null, (error, written) => {
-      if (error !== null && error.code === 'EAGAIN') {
-        setTimeout(() => this.#writeAll(bytes, from), 10)
-        return
-      }
+    if (!this.#nonBlocking) {
+      write(this.#fd, bytes, from, bytes.length - from, null, (error, written) =>
+        this.#wrote(bytes, from, error, written),
+      )
+      return
+    }
+    let written = 0
+    let failure: NodeJS.ErrnoException | null = null
+    try {
+      written = writeSync(this.#fd, bytes, from, bytes.length - from)
+    } catch (error) {
+      failure = error as NodeJS.ErrnoException
+    }
+    this.#wrote(bytes, from, failure, written)
+  }
+
+  #wrote(bytes: Buffer, from: number, error: NodeJS.ErrnoException | null, written: number): void {
+    if (error?.code === 'EAGAIN') setTimeout(() => this.#writeAll(bytes, from), RETRY_MS)
+    else if (error === null && from + written < bytes.length) this.#writeAll(bytes, from + written)
+    else {
       if (error !== null) this.dropped++
-      else if (from + written < bytes.length) {
-        this.#writeAll(bytes, from + written)
-        return
-      }
       this.#next()
-    })
+    }
   }
 
   /** Resolves when everything written so far is out. */

@@ -1,4 +1,6 @@
 import { constants, fstatSync, openSync } from 'node:fs'
+import { isatty } from 'node:tty'
+import type { LineTarget } from './line-writer.ts'
 import { LineWriter } from './line-writer.ts'
 
 const STDOUT = 1
@@ -13,23 +15,26 @@ interface BlockingHandle {
  * that whoever else writes to it keeps the mode it knows; of a socket (systemd's journal) the mode is changed. Files
  * and terminals are taken as they are.
  */
-function logOutput(): number {
+function logOutput(): Omit<LineTarget, 'shared'> {
   try {
     const stat = fstatSync(STDOUT)
-    if (stat.isFIFO()) return openSync('/proc/self/fd/1', constants.O_WRONLY | constants.O_NONBLOCK)
+    if (stat.isFIFO())
+      return { fd: openSync('/proc/self/fd/1', constants.O_WRONLY | constants.O_NONBLOCK), nonBlocking: true }
+    // /dev/null and its like.
+    if (stat.isCharacterDevice() && !isatty(STDOUT)) return { fd: STDOUT, nonBlocking: true }
     // Worker threads have no handle of their own; the main thread has done it for them.
     if (stat.isSocket())
       (process.stdout as unknown as { readonly _handle?: BlockingHandle })._handle?.setBlocking(false)
   } catch {
     // No such files on this system: then as it is.
   }
-  return STDOUT
+  return { fd: STDOUT, nonBlocking: false }
 }
 
 let writer: LineWriter | null = null
 
 /** The writer of this thread: one for all that it writes, or lines would mix. shared: other threads write as well. */
 export function logWriter(shared: boolean): LineWriter {
-  writer ??= new LineWriter(logOutput(), shared)
+  writer ??= new LineWriter({ ...logOutput(), shared })
   return writer
 }
