@@ -16,7 +16,7 @@ const LETTER_N = 110
 const LETTER_F = 102
 const ZERO = 48
 
-const NAMES = ['choices', 'usage', 'error', 'data', 'output', 'type', 'response', 'delta', 'item', 'object'] as const
+const NAMES = ['choices', 'usage', 'error', 'data', 'output', 'type', 'response'] as const
 const [CHOICES, USAGE, ERROR, DATA, OUTPUT, TYPE, RESPONSE] = NAMES.keys() as unknown as number[] as [
   number,
   number,

@@ -72,6 +72,9 @@ export function inputAt(): usize { return (__heap_base + 15) & ~15 }
 export function slotsAt(): usize { return slots }
 export function namesAt(): usize { return namesTop }
 
+/** Bit n is set when a name has n bytes (modulo 64): most keys are told apart by it alone. */
+let lengths: u64 = 0
+
 /** Registers the name that was written at namesAt(); deep names are noticed at any depth, the others at the top. */
 export function addName(length: i32, deep: i32): i32 {
   const at = named + <usize>namedCount * 12
@@ -79,6 +82,7 @@ export function addName(length: i32, deep: i32): i32 {
   store<u32>(at, <u32>length, 4)
   store<u32>(at, hash(namesTop, namesTop + <usize>length), 8)
   namesTop += <usize>length
+  lengths |= <u64>1 << (<u64>length & 63)
   if (deep && deepFrom == MAX_NAMED) deepFrom = namedCount
   return namedCount++
 }
@@ -377,7 +381,8 @@ function scanValue(p: usize, end: usize, strict: i32, maxDepth: i32, maxKeys: i3
         stop = decodedTop
       }
       if (++keyCount > maxKeys) { errorAt = p; return E_KEYS }
-      if (strict || depth == 1 || deepFrom < namedCount) {
+      const wanted = (depth == 1 || deepFrom < namedCount) && ((lengths >> (<u64>(stop - start) & 63)) & 1) != 0
+      if (strict || wanted) {
         const h = hash(start, stop)
         if (strict) {
           if (stop - start == 9 && load<u64>(start) == 0x5f6f746f72705f5f && load<u8>(start + 8) == 95) { errorAt = p; return E_PROTO }
@@ -385,8 +390,7 @@ function scanValue(p: usize, end: usize, strict: i32, maxDepth: i32, maxKeys: i3
           if (code != E_NONE) { errorAt = p; errorKeyStart = p + 1; errorKeyEnd = q; return code }
           keyTop++
         }
-        const from = depth == 1 ? 0 : deepFrom
-        for (let i = from; i < namedCount; i++) {
+        for (let i = wanted ? (depth == 1 ? 0 : deepFrom) : namedCount; i < namedCount; i++) {
           const at = named + <usize>i * 12
           if (load<u32>(at, 8) == h && load<u32>(at, 4) == <u32>(stop - start) && same(<usize>load<u32>(at), start, stop - start)) {
             if (i >= deepFrom) deepSeen |= 1 << (i - deepFrom)
