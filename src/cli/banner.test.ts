@@ -12,7 +12,7 @@ const facts = (more: Partial<BannerFacts> = {}): BannerFacts => ({
   config: zero,
   source: null,
   url: 'http://127.0.0.1:8080',
-  adminUrl: 'http://127.0.0.1:9090',
+  adminUrl: 'http://127.0.0.1:8081',
   presets: PRESETS,
   workers: 1,
   ...more,

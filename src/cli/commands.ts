@@ -27,7 +27,7 @@ const serve: CommandSpec = {
       name: 'admin-port',
       value: 'PORT',
       env: 'ADMIN_PORT',
-      help: 'Port of health and metrics; 0 = any. Default: 9090.',
+      help: 'Port of health and metrics; 0 = any. Default: 8081.',
     },
     {
       name: 'workers',

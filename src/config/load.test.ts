@@ -57,7 +57,7 @@ test('an empty file has every default, and the providers of the environment', ()
   expect(config.providers.map(({ name }) => name)).toEqual(['alpha'])
   expect(config.models).toEqual([])
   expect(config.zeroConfig).toBe(false)
-  expect(config.server).toMatchObject({ host: '127.0.0.1', port: 8080, adminPort: 9090, insecure: false })
+  expect(config.server).toMatchObject({ host: '127.0.0.1', port: 8080, adminPort: 8081, insecure: false })
   expect(config.server.limits).toMatchObject({ body: 33_554_432, jsonDepth: 64, headerTimeoutMs: 5000 })
   expect(config.defaults).toEqual({
     timeouts: { connectMs: 5000, firstTokenMs: 60_000, idleMs: 60_000, attemptMs: 600_000, totalMs: 900_000 },

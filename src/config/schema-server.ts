@@ -70,7 +70,7 @@ export const serverShape = {
     '127.0.0.1',
     'Address of health, readiness and metrics. Anything but loopback needs `insecure: true`.',
   ),
-  admin_port: withDefault(port, 9090, 'Port of health, readiness and metrics. 0 = any free one.'),
+  admin_port: withDefault(port, 8081, 'Port of health, readiness and metrics. 0 = any free one.'),
   workers: withDefault(
     z.union([z.literal('auto'), integer(1, 1024)], { error: 'must be `auto` or a number from 1 to 1024' }),
     1,

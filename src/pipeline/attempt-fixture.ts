@@ -137,7 +137,8 @@ export const harness = (rules: Partial<RouteDefaults> = {}, name = 'p/m'): Harne
     failures,
     accepting: true,
     written: () => Buffer.concat(chunks),
-    plan: (more) => ({ owner, target, model: 'm', record, now: clock.ms, rules: { ...RULES, ...rules }, ...more }) as never,
+    plan: (more) =>
+      ({ owner, target, model: 'm', record, now: clock.ms, rules: { ...RULES, ...rules }, ...more }) as never,
     start: (attempt, headers = { 'content-type': 'text/event-stream' }, status = 200) => {
       running = attempt
       attempt.start({ method: 'POST', path: '/', headers: [], body: null })
