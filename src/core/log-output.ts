@@ -15,26 +15,28 @@ interface BlockingHandle {
  * that whoever else writes to it keeps the mode it knows; of a socket (systemd's journal) the mode is changed. Files
  * and terminals are taken as they are.
  */
-function logOutput(): Omit<LineTarget, 'shared'> {
+function logOutput(shared: boolean): LineTarget {
   try {
     const stat = fstatSync(STDOUT)
+    // One write to a file is whole whatever its length.
+    if (stat.isFile()) return { fd: STDOUT, nonBlocking: false, shared: false }
     if (stat.isFIFO())
-      return { fd: openSync('/proc/self/fd/1', constants.O_WRONLY | constants.O_NONBLOCK), nonBlocking: true }
+      return { fd: openSync('/proc/self/fd/1', constants.O_WRONLY | constants.O_NONBLOCK), nonBlocking: true, shared }
     // /dev/null and its like.
-    if (stat.isCharacterDevice() && !isatty(STDOUT)) return { fd: STDOUT, nonBlocking: true }
+    if (stat.isCharacterDevice() && !isatty(STDOUT)) return { fd: STDOUT, nonBlocking: true, shared: false }
     // Worker threads have no handle of their own; the main thread has done it for them.
     if (stat.isSocket())
       (process.stdout as unknown as { readonly _handle?: BlockingHandle })._handle?.setBlocking(false)
   } catch {
     // No such files on this system: then as it is.
   }
-  return { fd: STDOUT, nonBlocking: false }
+  return { fd: STDOUT, nonBlocking: false, shared }
 }
 
 let writer: LineWriter | null = null
 
 /** The writer of this thread: one for all that it writes, or lines would mix. shared: other threads write as well. */
 export function logWriter(shared: boolean): LineWriter {
-  writer ??= new LineWriter({ ...logOutput(), shared })
+  writer ??= new LineWriter(logOutput(shared))
   return writer
 }

@@ -38,6 +38,7 @@ export class NodeReply implements ReplyWriter {
   head(status: number, headers: HeaderList): void {
     if (!this.open) return
     this.#writeHead(status, headers)
+    flatten(this.#res)
   }
 
   flush(): void {
@@ -82,4 +83,13 @@ export class NodeReply implements ReplyWriter {
     this.#ended = true
     this.#res.destroy()
   }
+}
+
+/**
+ * Node keeps the head that it wrote for as long as the answer is open, as a tree of some fifty small strings: 2 KB a
+ * stream. Reading a character makes V8 put one flat string in their place. Nothing happens where Node names it otherwise.
+ */
+function flatten(res: ServerResponse): void {
+  const { _header: head } = res as ServerResponse & { readonly _header?: unknown }
+  if (typeof head === 'string') head.charCodeAt(0)
 }

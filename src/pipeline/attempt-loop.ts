@@ -16,6 +16,8 @@ const MAX_FALLBACKS = 8
 const NO_PLAN: Plan = { order: [], skipped: [], note: 'none' }
 /** A hedge for `auto` starts no earlier than this, so that a fast target's jitter starts none. */
 const MIN_HEDGE_MS = 50
+/** What a hedge on a target of unknown price is taken to cost: that of a dear model, since a cap must hold. */
+const ASSUMED_PRICE = { input: 5, output: 25 }
 
 /**
  * The one place that decides what follows a failed attempt: the next target, the same again after a wait, a fallback
@@ -130,8 +132,7 @@ export class AttemptLoop extends WheelTimer {
   #startHedge(target: Target): void {
     const { hedge } = this.#route
     if (this.#x.over || this.#winner !== null || this.#live === null || this.#made > 1 || hedge === null) return
-    const price = cost(target, this.#x)
-    if (!hedgeBudget.take(this.#route.name, hedge, Number.isFinite(price) ? price : 0, this.#now())) return
+    if (!hedgeBudget.take(this.#route.name, hedge, cost(target, this.#x, ASSUMED_PRICE), this.#now())) return
     this.#x.hedged = true
     try {
       this.#hedge = startAttempt(this.#x, target, this.#match, { hedge: true })

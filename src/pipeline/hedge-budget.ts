@@ -9,8 +9,10 @@ interface RouteBudget {
   spent: number
 }
 
-/** What hedges may take of a route's traffic and money, in one worker. */
+/** What hedges may take of a route's traffic and money. The money is the process's: each worker spends its part. */
 export class HedgeBudget {
+  /** Workers that share the money. */
+  workers = 1
   readonly #routes = new Map<string, RouteBudget>()
 
   #of(route: string): RouteBudget {
@@ -41,7 +43,7 @@ export class HedgeBudget {
     }
     if (
       budget.hedges + 1 > Math.max(1, budget.requests * config.maxShare) ||
-      budget.spent + price > config.maxCostPerMinute
+      budget.spent + price > config.maxCostPerMinute / this.workers
     )
       return false
     budget.hedges++

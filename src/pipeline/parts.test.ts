@@ -65,6 +65,13 @@ describe('hedge budget', () => {
     ])
     expect(budget.take('r', config, 0.6, 62_001)).toBe(true)
   })
+
+  test('the money is shared out between the workers', () => {
+    const budget = new HedgeBudget()
+    budget.workers = 4
+    for (let i = 0; i < 100; i++) budget.request('r')
+    expect([0.3, 0.2, 0.1].map((price) => budget.take('r', config, price, 1000))).toEqual([false, true, false])
+  })
 })
 
 describe('headers of an answer', () => {

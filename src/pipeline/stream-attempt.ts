@@ -1,4 +1,5 @@
 import type { AttemptOwner, AttemptPlan } from './attempt.ts'
+import type { UpstreamHeaders } from '../contracts/upstream.ts'
 import type { StreamDialect, Usage } from '../protocol/openai/answer.ts'
 import type { AttemptFailure } from '../routing/failure.ts'
 import { EVENT_BAD_UTF8, EVENT_DONE, EVENT_EMPTY, EVENT_JSON, EVENT_MULTILINE } from '../protocol/json-scan/scanner.ts'
@@ -28,6 +29,7 @@ export interface StreamPlan extends AttemptPlan {
 
 /** Labels of an event stream; some servers give it none, or the type of any text. Whether it is one its events say. */
 const MAY_BE_EVENTS = /^(?:text\/event-stream|text\/plain|application\/octet-stream)\b|^$/i
+const NO_HEADERS: UpstreamHeaders = {}
 const LINE_FEED = 10
 const CARRIAGE_RETURN = 13
 
@@ -291,6 +293,8 @@ export class StreamAttempt extends Attempt {
     const { idleMs } = this.rules.timeouts
     if (idleMs > 0) this.owner.services.wheel.arm(this, idleMs)
     this.owner.onStreamCommit(this)
+    // What was worth passing on is with the client: an open stream keeps nothing that it does not need.
+    this.headers = NO_HEADERS
     for (const bytes of held) if (!this.owner.onStreamData(bytes)) this.pause()
   }
 

@@ -1,3 +1,4 @@
+import type { Price } from '../contracts/config.ts'
 import type { Plan, RequestFacts, Route, Target } from '../contracts/routing.ts'
 import { GatewayError } from '../core/errors.ts'
 
@@ -190,13 +191,12 @@ function leastBusy(group: readonly Target[], random: () => number): Target[] {
 
 const DEFAULT_ANSWER_TOKENS = 500
 
-/** Estimated US dollars of the request on the target; unknown price = last. */
-export function cost(target: Target, facts: RequestFacts): number {
-  if (target.price === null) return Infinity
+/** Estimated US dollars of the request on the target. unknown: price where none is known; without it such a target is the dearest. */
+export function cost(target: Target, facts: RequestFacts, unknown?: Price): number {
+  const price = target.price ?? unknown
+  if (price === undefined) return Infinity
   return (
-    (facts.needs.promptTokens * target.price.input +
-      (facts.needs.maxTokens || DEFAULT_ANSWER_TOKENS) * target.price.output) /
-    1e6
+    (facts.needs.promptTokens * price.input + (facts.needs.maxTokens || DEFAULT_ANSWER_TOKENS) * price.output) / 1e6
   )
 }
 

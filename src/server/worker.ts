@@ -13,6 +13,7 @@ import { logWriter } from '../core/log-output.ts'
 import { TimerWheel } from '../core/wheel.ts'
 import { DataListener } from '../http/data-listener.ts'
 import { RequestHandler } from '../http/request-handler.ts'
+import { hedgeBudget } from '../pipeline/hedge-budget.ts'
 import { RequestTelemetry } from '../pipeline/telemetry.ts'
 import { HealthTable, type WorkerPlace } from '../routing/health.ts'
 import { MetricRegistry } from '../telemetry/metrics.ts'
@@ -64,6 +65,7 @@ export class Worker implements Gate {
     const { server } = init.config
     this.#log = logWriter(init.reusePort)
     this.#health = new HealthTable(init.health, systemClock.monotonic, init.place)
+    hedgeBudget.workers = init.place.workers
     this.#snapshot = this.#compile(init)
     this.#telemetry = new RequestTelemetry(this.#metrics, server.log.access ? this.#log : null, systemClock.now)
     const current = (): Snapshot => this.#snapshot
