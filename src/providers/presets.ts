@@ -1,7 +1,8 @@
 /**
  * Providers that are known by name. Data only: one row each, read by src/config through the loader's options.
- * Order decides when a model name fits patterns of two rows: the first configured one wins. Checked 2026-11 against the
- * providers' own documentation; `streamUsage: false` where the API refuses `stream_options`.
+ * Order decides when a model name fits patterns of two rows: the first configured one wins.
+ * `streamUsage: false` where the API refuses `stream_options`. Looked up in documentation: Mistral, Cohere, Gemini,
+ * Perplexity, partly Cerebras; the other rows are general knowledge, and none has been called live.
  */
 import type { Operation, ProviderPreset } from '../contracts/config.ts'
 

@@ -29,6 +29,10 @@ interface Exports {
   nextEvent(from: number, to: number): number
 }
 
+/** Each name's number, in the names' order and with their count known to the compiler: for taking apart. */
+export const numbersOf = <const T extends readonly string[]>(names: T): { readonly [K in keyof T]: number } =>
+  names.map((_, i) => i) as unknown as { readonly [K in keyof T]: number }
+
 const wasmModule = new WebAssembly.Module(Buffer.from(WASM_BASE64, 'base64'))
 const PAGE = 65536
 /** SIMD reads run past the end by up to this many bytes. */

@@ -1,5 +1,5 @@
 import type { Operation } from '../../contracts/config.ts'
-import { JsonScanner, SCAN_OK } from '../json-scan/scanner.ts'
+import { JsonScanner, SCAN_OK, numbersOf } from '../json-scan/scanner.ts'
 
 /** Tokens of one call as the backend counted them. Cached and reasoning tokens are parts of input and output. */
 export interface Usage {
@@ -17,15 +17,7 @@ const LETTER_F = 102
 const ZERO = 48
 
 const NAMES = ['choices', 'usage', 'error', 'data', 'output', 'type', 'response'] as const
-const [CHOICES, USAGE, ERROR, DATA, OUTPUT, TYPE, RESPONSE] = NAMES.keys() as unknown as number[] as [
-  number,
-  number,
-  number,
-  number,
-  number,
-  number,
-  number,
-]
+const [CHOICES, USAGE, ERROR, DATA, OUTPUT, TYPE, RESPONSE] = numbersOf(NAMES)
 
 /** Shared by all streams of a thread: each call of read() is complete before the next begins. */
 export const answerScanner = new JsonScanner(NAMES)

@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer'
 import type { Operation } from '../../contracts/config.ts'
 import type { RequestNeeds } from '../../contracts/routing.ts'
 import { GatewayError } from '../../core/errors.ts'
-import { JsonScanner, SCAN_ERRORS, SCAN_OK } from '../json-scan/scanner.ts'
+import { JsonScanner, SCAN_ERRORS, SCAN_OK, numbersOf } from '../json-scan/scanner.ts'
 
 const NAMES = [
   'model',
@@ -20,19 +20,7 @@ const NAMES = [
   'max_output_tokens',
 ] as const
 const [MODEL, STREAM, STREAM_OPTIONS, MESSAGES, PROMPT, INPUT, TOOLS, FUNCTIONS, RESPONSE_FORMAT, TEXT, MAX_TOKENS] =
-  NAMES.keys() as unknown as number[] as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-  ]
+  numbersOf(NAMES)
 const DEEP_VISION = 1
 const DEEP_AUDIO = 2
 
