@@ -12,7 +12,7 @@ const stars = (text: string): number => text.split('*').length - 1
 export const isLoopback = (host: string): boolean =>
   host === 'localhost' || host === '::1' || host === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(host)
 
-export const checkServer = (server: ServerConfig, map: SourceMap): readonly Problem[] => {
+export const checkServer = (server: ServerConfig, authenticated: boolean, map: SourceMap): readonly Problem[] => {
   if (server.insecure) return []
   const exposed = (key: string, host: string): readonly Problem[] =>
     isLoopback(host)
@@ -25,7 +25,7 @@ export const checkServer = (server: ServerConfig, map: SourceMap): readonly Prob
               'when a mesh, proxy or firewall decides who may call',
           ),
         ]
-  return [...exposed('host', server.host), ...exposed('admin_host', server.adminHost)]
+  return [...(authenticated ? [] : exposed('host', server.host)), ...exposed('admin_host', server.adminHost)]
 }
 
 /** Does the one `*` of `pattern` make it fit `name`? */

@@ -1,11 +1,15 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, isAbsolute, join, resolve } from 'node:path'
 import type { HeddleConfig, ProviderConfig, ProviderPreset, ServerConfig } from '../contracts/config.ts'
 import { checkDefaults, checkModels, checkServer } from './crosscheck.ts'
 import { hashConfig } from './dump.ts'
 import { readSecretFile } from './interpolate.ts'
 import type { SecretSource } from './interpolate.ts'
 import { problemsOf } from './issues.ts'
+import { toAuth, toTenants } from './normalise-auth.ts'
+import { toLedger, toLimits } from './normalise-limits.ts'
+import { toUsage } from './normalise-usage.ts'
+import type { Build } from './build.ts'
 import { toDefaults, toModel, toServer } from './normalise.ts'
 import type { FactsLookup } from './normalise.ts'
 import { ConfigError, formatPath } from './problem.ts'
@@ -53,6 +57,8 @@ interface SourceFile {
 }
 
 interface Reading {
+  /** Relative paths in the configuration begin here. */
+  readonly baseDir: string
   readonly value: Record<string, Plain>
   readonly map: SourceMap
   readonly problems: Problem[]
@@ -115,7 +121,8 @@ const mergeFile = (into: Reading, value: Plain, map: SourceMap, file: string): v
 }
 
 const readAll = (files: readonly SourceFile[], name: string, secrets: SecretSource): Reading => {
-  const reading: Reading = { value: {}, map: new SourceMap(name), problems: [] }
+  const baseDir = files[0] === undefined ? '.' : dirname(files[0].path)
+  const reading: Reading = { baseDir, value: {}, map: new SourceMap(name), problems: [] }
   for (const { path, text } of files) {
     const map = new SourceMap(path)
     const { value, problems } = readYaml(text, path, dirname(path), map, secrets)
@@ -207,7 +214,7 @@ const withoutFaulty = (value: Record<string, Plain>, issues: readonly z.core.$Zo
 
 const keysOf = (part: Plain | undefined): readonly string[] => (isMap(part) ? Object.keys(part) : [])
 
-interface Build {
+interface BuildParts {
   readonly parsed: ParsedConfig
   readonly reading: Reading
   readonly options: LoadOptions
@@ -215,7 +222,7 @@ interface Build {
   readonly zeroConfig: boolean
 }
 
-const buildProviders = (build: Build): readonly ProviderConfig[] => {
+const buildProviders = (build: BuildParts): readonly ProviderConfig[] => {
   const { parsed, reading, options, env, zeroConfig } = build
   const fromEnv = () => Object.fromEntries(presetsInEnv(options.presets, env).map((name) => [name, null]))
   const entries = Object.entries(parsed.providers ?? fromEnv())
@@ -238,6 +245,13 @@ const build = (reading: Reading, options: LoadOptions, zeroConfig: boolean): Hed
   if (parsed === undefined) return undefined
   const { map, problems } = reading
   const env = options.env ?? process.env
+  const readFile = (path: string): string => {
+    const full = isAbsolute(path) ? path : resolve(reading.baseDir, path)
+    map.secretFiles.add(full)
+    return (options.readFile ?? readSecretFile)(full)
+  }
+  const parts: Build = { parsed, map, problems, env, readFile }
+  const auth = toAuth(parts)
   const providers = buildProviders({ parsed, reading, options, env, zeroConfig })
   const context = {
     defaults: parsed.defaults,
@@ -248,7 +262,7 @@ const build = (reading: Reading, options: LoadOptions, zeroConfig: boolean): Hed
   const models = Object.entries(parsed.models ?? {}).map(([name, entry]) => toModel(name, entry, context))
   const server: ServerConfig = toServer(parsed.server)
   const defaults = toDefaults(parsed.defaults)
-  problems.push(...checkServer(server, map), ...checkDefaults(defaults, map))
+  problems.push(...checkServer(server, auth !== null, map), ...checkDefaults(defaults, map))
   const declared = { providers: keysOf(reading.value['providers']), models: keysOf(reading.value['models']) }
   problems.push(...checkModels(models, providers, declared, presetTable(options.presets), map))
   const config = {
@@ -256,6 +270,11 @@ const build = (reading: Reading, options: LoadOptions, zeroConfig: boolean): Hed
     defaults,
     providers,
     models: models.map((model) => model.config),
+    auth,
+    tenants: toTenants(parts),
+    limits: toLimits(parts),
+    ledger: toLedger(parts),
+    usage: toUsage(parts),
     zeroConfig,
   }
   return freeze({ ...config, hash: hashConfig(config) })

@@ -1,6 +1,8 @@
 import type { ProviderConfig, ProviderPreset } from '../contracts/config.ts'
 import { didYouMean } from './nearest.ts'
 import { toCapabilities } from './normalise.ts'
+import { toCapacity } from './normalise-capacity.ts'
+import { toCredentials, toData } from './normalise-credentials.ts'
 import type { Path, Problem } from './problem.ts'
 import { SIM_BASE_URL } from './sim-url.ts'
 import type { ParsedConfig } from './schema.ts'
@@ -8,7 +10,8 @@ import { API_KEY_PATTERN } from './schema-provider.ts'
 import type { SourceMap } from './yaml-source.ts'
 
 type Env = Readonly<Record<string, string | undefined>>
-type Entry = NonNullable<NonNullable<ParsedConfig['providers']>[string]>
+export type ProviderEntry = NonNullable<NonNullable<ParsedConfig['providers']>[string]>
+type Entry = ProviderEntry
 
 const BUILT_IN: readonly ProviderPreset[] = [
   {
@@ -75,14 +78,14 @@ const firstSet = (names: readonly string[], env: Env): string | undefined => {
   return undefined
 }
 
-interface Context {
+export interface ProviderContext {
   readonly env: Env
   readonly presets: ReadonlyMap<string, ProviderPreset>
   readonly map: SourceMap
   readonly problems: Problem[]
 }
 
-const findPreset = (name: string, entry: Entry, path: Path, context: Context): ProviderPreset | undefined => {
+const findPreset = (name: string, entry: Entry, path: Path, context: ProviderContext): ProviderPreset | undefined => {
   const type = entry.type ?? name
   const preset = context.presets.get(type)
   if (preset !== undefined) return preset
@@ -103,7 +106,7 @@ const findPreset = (name: string, entry: Entry, path: Path, context: Context): P
   return undefined
 }
 
-const findBaseUrl = (entry: Entry, preset: ProviderPreset, path: Path, context: Context): string => {
+const findBaseUrl = (entry: Entry, preset: ProviderPreset, path: Path, context: ProviderContext): string => {
   if (entry.base_url !== undefined) return trimSlash(entry.base_url)
   const { map, problems, env } = context
   const text = preset.urlEnv === null ? undefined : firstSet([preset.urlEnv], env)
@@ -119,7 +122,7 @@ const findBaseUrl = (entry: Entry, preset: ProviderPreset, path: Path, context: 
   return ''
 }
 
-const findKey = (entry: Entry, preset: ProviderPreset, path: Path, context: Context): string | null => {
+const findKey = (entry: Entry, preset: ProviderPreset, path: Path, context: ProviderContext): string | null => {
   if (entry.api_key !== undefined) return entry.api_key
   if ((entry.auth ?? preset.auth) === 'none') return null
   const found = firstSet(preset.keyEnv, context.env)
@@ -139,7 +142,7 @@ const findKey = (entry: Entry, preset: ProviderPreset, path: Path, context: Cont
   return null
 }
 
-const lowerCaseHeaders = (entry: Entry, path: Path, context: Context): Record<string, string> => {
+const lowerCaseHeaders = (entry: Entry, path: Path, context: ProviderContext): Record<string, string> => {
   const headers: Record<string, string> = {}
   for (const [name, value] of Object.entries(entry.headers ?? {})) {
     const lower = name.toLowerCase()
@@ -154,7 +157,7 @@ const lowerCaseHeaders = (entry: Entry, path: Path, context: Context): Record<st
   return headers
 }
 
-const checkCa = (entry: Entry, path: Path, context: Context): void => {
+const checkCa = (entry: Entry, path: Path, context: ProviderContext): void => {
   const ca = entry.tls.ca
   if (ca === undefined || ca.includes('-----BEGIN CERTIFICATE-----')) return
   const { map, problems } = context
@@ -162,7 +165,7 @@ const checkCa = (entry: Entry, path: Path, context: Context): void => {
 }
 
 /** One entry under `providers` in its long form; undefined, with a problem noted, when its type is unknown. */
-export const toProvider = (name: string, entry: Entry, context: Context): ProviderConfig | undefined => {
+export const toProvider = (name: string, entry: Entry, context: ProviderContext): ProviderConfig | undefined => {
   const path: Path = ['providers', name]
   if (name.includes('/')) {
     context.problems.push(context.map.problem(path, 'a provider’s name cannot hold `/`', 'key'))
@@ -189,6 +192,9 @@ export const toProvider = (name: string, entry: Entry, context: Context): Provid
       rejectUnauthorized: entry.tls.verify,
     },
     capabilities: toCapabilities(entry.capabilities),
+    credentials: toCredentials(entry, context),
+    capacity: toCapacity(entry),
+    data: toData(entry),
   }
 }
 

@@ -1,5 +1,7 @@
 import { z } from 'zod'
 import type { Operation } from '../contracts/config.ts'
+import { capacityField } from './schema-capacity.ts'
+import { credentialsField, dataField } from './schema-credentials.ts'
 import { flag, integer, longText, name, optional, section, withDefault } from './fields.ts'
 
 const OPERATIONS = [
@@ -127,6 +129,9 @@ export const providerSchema = z
       capabilitiesSchema,
       'What every model of this provider can do, unless a target says otherwise.',
     ),
+    credentials: credentialsField,
+    capacity: capacityField,
+    data: dataField,
   })
   .meta({ id: 'Provider' })
 

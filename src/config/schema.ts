@@ -1,8 +1,11 @@
 import { z } from 'zod'
+import { authSchema, tenantsSchema } from './schema-auth.ts'
+import { ledgerSchema, limitsSchema } from './schema-limits.ts'
 import { modelsSchema } from './schema-model.ts'
 import { providersSchema } from './schema-provider.ts'
 import { defaultsSchema } from './schema-route.ts'
 import { serverSchema } from './schema-server.ts'
+import { usageSchema } from './schema-usage.ts'
 
 /** The whole file. Input is YAML as people write it; output has numbers for durations, sizes and shares. */
 export const configSchema = z
@@ -11,6 +14,11 @@ export const configSchema = z
     defaults: defaultsSchema,
     providers: providersSchema,
     models: modelsSchema,
+    auth: authSchema,
+    tenants: tenantsSchema,
+    limits: limitsSchema,
+    ledger: ledgerSchema,
+    usage: usageSchema,
   })
   .describe('Heddle configuration.')
 

@@ -3,6 +3,12 @@
  * Durations are milliseconds, sizes bytes, shares 0..1, money US dollars. Secrets are already resolved: never print it.
  */
 
+import type { CapacityConfig } from './capacity.ts'
+import type { AuthConfig, TenantConfig } from './config-auth.ts'
+import type { CredentialsConfig } from './config-credentials.ts'
+import type { LedgerConfig, LimitConfig } from './config-limits.ts'
+import type { UsageConfig } from './config-usage.ts'
+
 export type Operation = 'chat' | 'completions' | 'embeddings' | 'responses' | 'passthrough'
 
 /** Restart needed. Everything else in the config reloads without one. */
@@ -161,6 +167,12 @@ export interface ProviderConfig {
   readonly maxConnections: number
   readonly tls: { readonly ca: string | null; readonly serverName: string | null; readonly rejectUnauthorized: boolean }
   readonly capabilities: Capabilities
+  /** Null = `apiKey` alone. */
+  readonly credentials: CredentialsConfig | null
+  /** Null = not bounded, nothing learned. */
+  readonly capacity: CapacityConfig | null
+  /** Where it computes and what it keeps, as the operator states it; region '' and retention null = not stated. */
+  readonly data: { readonly region: string; readonly retention: boolean | null }
 }
 
 /** One row of the preset table: what is known about a provider without asking the operator. */
@@ -241,6 +253,12 @@ export interface HeddleConfig {
   /** In the order of the file. */
   readonly providers: readonly ProviderConfig[]
   readonly models: readonly ModelConfig[]
+  /** Null = callers are not asked who they are. */
+  readonly auth: AuthConfig | null
+  readonly tenants: readonly TenantConfig[]
+  readonly limits: readonly LimitConfig[]
+  readonly ledger: LedgerConfig
+  readonly usage: UsageConfig
   /** True when no configuration file was given: unknown model names go to the simulated model. */
   readonly zeroConfig: boolean
   /** SHA-256 (hex, 16 characters) of the normalised config with secrets masked. */

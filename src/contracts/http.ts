@@ -1,11 +1,12 @@
 /**
  * What the pipeline sees of its client. A listener implements these; the pipeline never knows which one.
  */
+import type { PeerSource } from './identity.ts'
 
 /** Flat list: name, value, name, value. Names in lower case. */
 export type HeaderList = string[]
 
-export interface Received {
+export interface Received extends PeerSource {
   readonly method: string
   /** Without the query. */
   readonly path: string

@@ -1,4 +1,6 @@
 import type { Capabilities, Operation, Price, ProviderConfig, RouteDefaults, Strategy } from './config.ts'
+import type { Credentials } from './credentials.ts'
+import type { Principal } from './identity.ts'
 import type { Upstream } from './upstream.ts'
 
 /** A provider as compiled: config plus its connections and everything that is the same for each of its requests. */
@@ -10,7 +12,9 @@ export interface Provider {
   readonly basePath: string
   /** `?a=b` or empty. */
   readonly query: string
-  /** Flat header lists, credentials included: for JSON answers, streams, and other bodies (no content-type). */
+  /** Null = it wants none. */
+  readonly credentials: Credentials | null
+  /** Flat header lists, without credentials: for JSON answers, streams, and other bodies (no content-type). */
   readonly jsonHeaders: string[]
   readonly streamHeaders: string[]
   readonly rawHeaders: string[]
@@ -78,6 +82,7 @@ export interface Condition {
 
 /** What conditions, planning and explain may know of a request. */
 export interface RequestFacts {
+  readonly principal: Principal
   readonly operation: Operation
   /** As the client sent it. */
   readonly model: string

@@ -100,6 +100,13 @@ export const ERROR_CODES = {
   ),
   headers_too_large: row(431, 'invalid_request_error', false, 'info', 'Send fewer or shorter headers.'),
   rate_limited: row(429, 'rate_limit_error', true, 'info', 'Wait as long as `retry-after` says.'),
+  budget_exceeded: row(
+    429,
+    'rate_limit_error',
+    true,
+    'info',
+    'The budget is used up: wait until it begins anew (`retry-after`), or ask the operator to raise it.',
+  ),
   client_closed: row(
     499,
     'client_closed',
@@ -188,6 +195,8 @@ export interface GatewayErrorOptions {
   readonly param?: string | undefined
   /** How long the caller should wait, in ms. */
   readonly retryAfterMs?: number | undefined
+  /** Sent with the error, flat: name, value. Such as the limits that refused. */
+  readonly headers?: readonly string[] | undefined
   /** For the log only: never sent to a client. Must not hold secrets or content. */
   readonly detail?: string | undefined
   /** Overrides the table's status: only for client mistakes that a provider reported with another 4xx. */
@@ -198,6 +207,7 @@ export interface GatewayErrorOptions {
   readonly publicCode?: string | undefined
 }
 
+const NO_HEADERS: readonly string[] = []
 const BRAND = Symbol.for('heddle.GatewayError')
 
 export class GatewayError extends Error {
@@ -208,6 +218,7 @@ export class GatewayError extends Error {
   readonly retryAfterMs: number | undefined
   readonly detail: string | undefined
   readonly publicCode: string
+  readonly headers: readonly string[]
   readonly verbatim: boolean
 
   constructor(code: ErrorCode, message: string, options: GatewayErrorOptions = {}) {
@@ -219,6 +230,7 @@ export class GatewayError extends Error {
     this.retryAfterMs = options.retryAfterMs
     this.detail = options.detail
     this.publicCode = options.publicCode ?? code
+    this.headers = options.headers ?? NO_HEADERS
     this.verbatim = options.verbatim === true
   }
 

@@ -17,6 +17,8 @@ export interface ExpressionVariables {
   readonly model: string
   readonly operation: string
   readonly stream: boolean
+  /** `Principal.variables`; left out = nobody is known. */
+  readonly principal?: Readonly<Record<string, unknown>>
 }
 
 export interface Expression {
@@ -49,6 +51,7 @@ const environment = new Environment({
   .registerVariable('model', 'string')
   .registerVariable('operation', 'string')
   .registerVariable('stream', 'bool')
+  .registerVariable('principal', 'map')
 
 const EMPTY: Readonly<Record<string, never>> = Object.freeze({})
 
@@ -155,6 +158,7 @@ export const compileExpression = (source: string, options: CompileOptions = {}):
         ...variables,
         request: variables.request ?? EMPTY,
         metadata: variables.metadata ?? EMPTY,
+        principal: variables.principal ?? EMPTY,
       })
       if (typeof result === 'boolean') return result
       onError?.('the condition is neither true nor false')

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { Received } from '../contracts/http.ts'
+import type { PeerIdentity } from '../contracts/identity.ts'
 import type { Exchange } from '../pipeline/exchange.ts'
 
 /** One request of node:http, its body read. */
@@ -9,6 +10,8 @@ export class NodeReceived implements Received {
   readonly query: string
   readonly peer: string
   readonly startedAt: number
+  /** Until a listener with client certificates says otherwise. */
+  readonly peerIdentity: PeerIdentity | null = null
   body: Buffer
   /** What became of it; null while its body is on its way. */
   exchange: Exchange | null = null

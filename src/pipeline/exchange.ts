@@ -1,4 +1,5 @@
 import type { Operation } from '../contracts/config.ts'
+import type { Principal } from '../contracts/identity.ts'
 import type { ClientSide, HeaderList, Received, ReplyWriter } from '../contracts/http.ts'
 import type { RequestFacts, RequestNeeds, RouteMatch, Target } from '../contracts/routing.ts'
 import type { Usage } from '../protocol/openai/answer.ts'
@@ -10,6 +11,7 @@ import type { RawAttempt, RawOwner } from './raw-attempt.ts'
 import type { Services } from './services.ts'
 import type { Snapshot } from './snapshot.ts'
 import type { StreamAttempt, StreamOwner } from './stream-attempt.ts'
+import { ANONYMOUS } from '../auth/anonymous.ts'
 import { GatewayError } from '../core/errors.ts'
 import { OpenMember } from '../core/open-list.ts'
 import { requestId } from '../core/ids.ts'
@@ -42,6 +44,7 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
   readonly snapshot: Snapshot
   readonly id: string
   readonly attempts: AttemptRecord[] = []
+  principal: Principal = ANONYMOUS
   operation: Operation = 'passthrough'
   upstreamPath = ''
   fields: RequestFields | null = null

@@ -2,6 +2,7 @@ import type { HeddleConfig, Operation, ProviderConfig } from '../contracts/confi
 import type { Plan, Provider, RequestFacts, RouteMatch, Target } from '../contracts/routing.ts'
 import type { Upstream } from '../contracts/upstream.ts'
 import type { RequestFields } from '../protocol/openai/request.ts'
+import { ANONYMOUS } from '../auth/anonymous.ts'
 import { GatewayError } from '../core/errors.ts'
 import { readRequest } from '../protocol/openai/request.ts'
 import { HealthTable } from '../routing/health.ts'
@@ -63,6 +64,7 @@ function offlineTable(config: HeddleConfig): RouteTable {
     name: p.name,
     config: p,
     upstream: nowhere,
+    credentials: null,
     basePath: '',
     query: '',
     jsonHeaders: [],
@@ -107,6 +109,7 @@ export function explainRequest(config: HeddleConfig, request: ExplainRequest): E
 
 function factsOf(request: ExplainRequest, fields: RequestFields): RequestFacts {
   return {
+    principal: ANONYMOUS,
     operation: request.operation,
     model: fields.model,
     stream: fields.stream,

@@ -53,6 +53,7 @@ export const routeOf = (targets: readonly Target[], more: Partial<Route> = {}): 
   }) as Route
 
 export const factsOf = (needs: Partial<RequestNeeds> = {}, more: Partial<RequestFacts> = {}): RequestFacts => ({
+  principal: {} as RequestFacts['principal'],
   operation: 'chat',
   model: 'm',
   stream: false,

@@ -88,6 +88,7 @@ function compileProvider(provider: ProviderConfig, upstream: Provider['upstream'
     name: provider.name,
     config: provider,
     upstream,
+    credentials: null,
     basePath: url.pathname.replace(/\/+$/, ''),
     query: query === '' ? '' : `?${query}`,
     jsonHeaders: ['content-type', 'application/json', 'accept', 'application/json', ...fixed],

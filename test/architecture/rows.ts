@@ -6,7 +6,7 @@ const ROWS: readonly (readonly string[])[] = [
   ['core'],
   ['contracts', 'protocol'],
   ['config', 'store', 'telemetry', 'mesh'],
-  ['auth', 'ratelimit', 'guardrails', 'cache', 'providers', 'upstream'],
+  ['auth', 'ratelimit', 'guardrails', 'cache', 'providers', 'upstream', 'usage'],
   ['routing'],
   ['pipeline'],
   ['http', 'admin'],

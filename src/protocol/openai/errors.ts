@@ -37,7 +37,7 @@ const SDK_MAX_WAIT_MS = 60_000
 
 /** Headers of an error answer, flat. SDKs ignore a retry-after over 60 s and retry at once: they are told not to. */
 export function errorHeaders(error: GatewayError): string[] {
-  const headers: string[] = []
+  const headers: string[] = [...error.headers]
   const { retryAfterMs } = error
   if (retryAfterMs !== undefined) {
     headers.push(

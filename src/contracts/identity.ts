@@ -1,0 +1,71 @@
+import type { LimitRule } from './config-limits.ts'
+import type { RequestFacts, Target } from './routing.ts'
+
+/** Who the other end of the connection is, as TLS or a trusted proxy says. Policies cannot tell which of them said it. */
+export interface PeerIdentity {
+  readonly source: 'mtls' | 'header'
+  /** SPIFFE id, else first DNS name, else common name. */
+  readonly id: string
+  /** '' = unknown. From a SPIFFE id of the form `spiffe://DOMAIN/ns/NAMESPACE/sa/ACCOUNT`. */
+  readonly trustDomain: string
+  readonly namespace: string
+  readonly serviceAccount: string
+}
+
+export type PrincipalKind = 'anonymous' | 'api_key' | 'signed_key' | 'jwt' | 'peer'
+
+/** Who calls. Built once a key or token, shared by its requests, never changed. Holds no secret. */
+export interface Principal {
+  readonly kind: PrincipalKind
+  /** Public id of the key, or of the token's issuer and subject; never the secret. For logs, records, limits. */
+  readonly keyId: string
+  /** '' = none. */
+  readonly tenant: string
+  readonly team: string
+  readonly user: string
+  readonly roles: readonly string[]
+  readonly peer: PeerIdentity | null
+  /** What it may do. */
+  readonly access: Access
+  /** Limits that the key or token itself carries; each counts for this key alone. */
+  readonly limits: readonly LimitRule[]
+  /** Epoch ms; Infinity = never. */
+  readonly expiresAt: number
+  /** What expressions see as `principal`: kind, key, tenant, team, user, roles, peer, claims. */
+  readonly variables: Readonly<Record<string, unknown>>
+}
+
+/** A refusal: `rule` and `reason` are for the log and explain, never for the caller. */
+export interface Denial {
+  readonly rule: string
+  readonly reason: string
+}
+
+export interface Access {
+  /** Model (as asked), operation, tools and conditions of a request. null = allowed. */
+  request(facts: RequestFacts): Denial | null
+  /** One public model name: for lists and fallbacks. null = allowed. */
+  model(name: string): Denial | null
+  /** One target: provider, region, retention. null = allowed. */
+  target(target: Target): Denial | null
+  /** target() never denies: nothing need be asked. */
+  readonly anyTarget: boolean
+}
+
+/** What a listener knows of a connection. */
+export interface PeerSource {
+  /** Identity from the TLS client certificate, verified; null = none. */
+  readonly peerIdentity: PeerIdentity | null
+  /** Address of the other end. */
+  readonly peer: string
+  header(name: string): string | undefined
+}
+
+/** Names the caller of a request. */
+export interface Authenticator {
+  /**
+   * Synchronous whenever nothing must be computed or fetched that takes a promise. Throws, or rejects with, GatewayError
+   * `unauthenticated`; its `detail` says which rule refused.
+   */
+  identify(from: PeerSource): Principal | Promise<Principal>
+}
