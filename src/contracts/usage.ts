@@ -1,7 +1,8 @@
 /**
  * What one call used, as the backend counted it, in one form for all backends. Parts are counted in the whole they
- * belong to: cached, cache-write, audio and image input in inputTokens; reasoning and audio output in outputTokens.
- * Whole numbers, 0 = none or not said.
+ * belong to: cached, cache-write, audio and image input in inputTokens; reasoning, audio and image output in
+ * outputTokens. Whole numbers (seconds may have a fraction), 0 = none or not said. NO_USAGE and addUsages() are in
+ * src/protocol/usage.ts.
  */
 export interface Usage {
   readonly inputTokens: number
@@ -18,6 +19,16 @@ export interface Usage {
   readonly imageOutputTokens: number
   /** Calls of the provider's own search tools. */
   readonly searches: number
+  /** Units that rerankers bill by (Cohere `search_units`). */
+  readonly rerankUnits: number
+  /** Images made. */
+  readonly images: number
+  /** Length of the audio that was transcribed, seconds. */
+  readonly audioSeconds: number
+  /** Characters spoken or embedded, where those are what is billed. */
+  readonly characters: number
+  /** Service tier or batch that the provider says it used: `flex`, `priority`, `batch`...; '' = standard or not said. */
+  readonly tier: string
   /** What the provider says it cost, US dollars; -1 = it does not say. */
   readonly reportedUsd: number
 }

@@ -3,7 +3,7 @@ import type { ProviderConfig, RouteDefaults } from '../contracts/config.ts'
 import type { AttemptOutcome, Target } from '../contracts/routing.ts'
 import type { AttemptFailure } from '../routing/failure.ts'
 import type { Services } from './services.ts'
-import type { Usage } from '../protocol/openai/answer.ts'
+import type { Usage } from '../contracts/usage.ts'
 import { classifyAnswer, classifyFault, timeoutFailure } from '../routing/failure.ts'
 import { WheelTimer } from '../core/wheel.ts'
 

@@ -2,7 +2,8 @@ import type { Operation } from '../contracts/config.ts'
 import type { Principal } from '../contracts/identity.ts'
 import type { ClientSide, HeaderList, Received, ReplyWriter } from '../contracts/http.ts'
 import type { RequestFacts, RequestNeeds, RouteMatch, Target } from '../contracts/routing.ts'
-import type { Usage } from '../protocol/openai/answer.ts'
+import type { Usage } from '../contracts/usage.ts'
+import { addUsages } from '../protocol/usage.ts'
 import type { RequestFields } from '../protocol/openai/request.ts'
 import type { AttemptFailure } from '../routing/failure.ts'
 import type { Attempt, AttemptRecord } from './attempt.ts'
@@ -229,7 +230,7 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
   }
 
   onAttemptDone(attempt: Attempt): void {
-    this.usage = addUsage(this.usage, attempt.usage)
+    this.usage = addUsages(this.usage, attempt.usage)
     if (attempt === this.#writing && !this.stream) {
       // A raw answer ends with its backend's.
       this.writer.end()
@@ -294,16 +295,5 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
 
   #addExplain(headers: HeaderList): void {
     if (this.#explain && this.#loop !== null) headers.push('x-heddle-explain', this.#loop.explain())
-  }
-}
-
-/** Of a request that was continued elsewhere both parts count. */
-function addUsage(a: Usage | null, b: Usage | null): Usage | null {
-  if (a === null || b === null) return a ?? b
-  return {
-    inputTokens: a.inputTokens + b.inputTokens,
-    outputTokens: a.outputTokens + b.outputTokens,
-    cachedInputTokens: a.cachedInputTokens + b.cachedInputTokens,
-    reasoningTokens: a.reasoningTokens + b.reasoningTokens,
   }
 }

@@ -1,6 +1,7 @@
 import type { AttemptOwner, AttemptPlan } from './attempt.ts'
 import type { UpstreamHeaders } from '../contracts/upstream.ts'
-import type { StreamDialect, Usage } from '../protocol/openai/answer.ts'
+import type { StreamDialect } from '../protocol/openai/answer.ts'
+import type { Usage } from '../contracts/usage.ts'
 import type { AttemptFailure } from '../routing/failure.ts'
 import { EVENT_BAD_UTF8, EVENT_DONE, EVENT_EMPTY, EVENT_JSON, EVENT_MULTILINE } from '../protocol/json-scan/scanner.ts'
 import { answerScanner, continuableText, parseEvent } from '../protocol/openai/answer.ts'

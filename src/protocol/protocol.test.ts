@@ -115,13 +115,15 @@ describe('answers', () => {
       judgeAnswer('chat', body)
       return usageOf(body)
     }
-    expect(usage({ prompt_tokens: 3, completion_tokens: 2, prompt_tokens_details: { cached_tokens: 1 } })).toEqual({
+    expect(
+      usage({ prompt_tokens: 3, completion_tokens: 2, prompt_tokens_details: { cached_tokens: 1 } }),
+    ).toMatchObject({
       inputTokens: 3,
       outputTokens: 2,
       cachedInputTokens: 1,
       reasoningTokens: 0,
     })
-    expect(usage({ input_tokens: 3, output_tokens: 2, output_tokens_details: { reasoning_tokens: 1 } })).toEqual({
+    expect(usage({ input_tokens: 3, output_tokens: 2, output_tokens_details: { reasoning_tokens: 1 } })).toMatchObject({
       inputTokens: 3,
       outputTokens: 2,
       cachedInputTokens: 0,

@@ -1,13 +1,7 @@
 import type { Operation } from '../../contracts/config.ts'
+import type { Usage } from '../../contracts/usage.ts'
+import { readUsage } from '../usage.ts'
 import { JsonScanner, SCAN_OK, numbersOf } from '../json-scan/scanner.ts'
-
-/** Tokens of one call as the backend counted them. Cached and reasoning tokens are parts of input and output. */
-export interface Usage {
-  readonly inputTokens: number
-  readonly outputTokens: number
-  readonly cachedInputTokens: number
-  readonly reasoningTokens: number
-}
 
 const QUOTE = 34
 const OPEN_BRACKET = 91
@@ -26,20 +20,6 @@ const number = (value: unknown): number =>
   typeof value === 'number' && Number.isFinite(value) && value > 0 ? value : 0
 const record = (value: unknown): Record<string, unknown> =>
   typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
-
-/** Reads a usage object of chat, completions, embeddings or responses. Null when it holds no counts. */
-export function readUsage(value: unknown): Usage | null {
-  const u = record(value)
-  const inputTokens = number(u['prompt_tokens'] ?? u['input_tokens'])
-  const outputTokens = number(u['completion_tokens'] ?? u['output_tokens'])
-  if (inputTokens === 0 && outputTokens === 0) return null
-  return {
-    inputTokens,
-    outputTokens,
-    cachedInputTokens: number(record(u['prompt_tokens_details'] ?? u['input_tokens_details'])['cached_tokens']),
-    reasoningTokens: number(record(u['completion_tokens_details'] ?? u['output_tokens_details'])['reasoning_tokens']),
-  }
-}
 
 function parseSlot(bytes: Buffer, offset: number, slot: number): unknown {
   return JSON.parse(bytes.toString('utf8', offset + answerScanner.start(slot), offset + answerScanner.end(slot)))
