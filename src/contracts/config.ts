@@ -11,6 +11,16 @@ import type { UsageConfig } from './config-usage.ts'
 
 export type Operation = 'chat' | 'completions' | 'embeddings' | 'responses' | 'passthrough'
 
+/** PEM texts. */
+export interface TlsConfig {
+  readonly port: number
+  readonly cert: string
+  readonly key: string
+  /** Whose client certificates are believed; null = the system's. */
+  readonly clientCa: string | null
+  readonly clientCert: 'none' | 'optional' | 'required'
+}
+
 /** Restart needed. Everything else in the config reloads without one. */
 export interface ServerConfig {
   readonly host: string
@@ -20,6 +30,10 @@ export interface ServerConfig {
   /** `auto` = one per core. */
   readonly workers: number | 'auto'
   readonly insecure: boolean
+  /** A second port of the API with TLS; null = none. */
+  readonly tls: TlsConfig | null
+  /** Wanted as a bearer token by the admin API; null = it asks for none, and changes nothing from afar. */
+  readonly adminToken: string | null
   readonly limits: {
     /** Body as received, and after decompression, bytes. */
     readonly body: number
@@ -136,11 +150,41 @@ export interface Capabilities {
   readonly maxOutputTokens?: number | undefined
 }
 
-/** US dollars per million tokens. */
-export interface Price {
+/** US dollars per million tokens of one kind. What is left out costs what the kind it is counted in costs. */
+export interface TokenRates {
   readonly input: number
   readonly output: number
+  /** Read from the prompt cache; left out = input. */
   readonly cachedInput?: number | undefined
+  /** Written to it, kept for 5 minutes; left out = input. */
+  readonly cacheWrite5m?: number | undefined
+  /** Written to it, kept for an hour; left out = cacheWrite5m. */
+  readonly cacheWrite1h?: number | undefined
+  /** Left out = input, output. */
+  readonly audioInput?: number | undefined
+  readonly audioOutput?: number | undefined
+  readonly imageInput?: number | undefined
+  readonly imageOutput?: number | undefined
+  /** Left out = output. */
+  readonly reasoning?: number | undefined
+}
+
+/** What a target's calls cost, US dollars. */
+export interface Price extends TokenRates {
+  /** Each call. */
+  readonly perRequest?: number | undefined
+  /** Each call of the provider's search tools; rerankers' search units. */
+  readonly perSearch?: number | undefined
+  readonly perRerankUnit?: number | undefined
+  /** Each image made. */
+  readonly perImage?: number | undefined
+  /** Minute of audio transcribed, by the second. */
+  readonly perMinute?: number | undefined
+  readonly perMillionCharacters?: number | undefined
+  /** Prices of a whole call whose prompt has more tokens than that; the highest threshold exceeded holds. */
+  readonly longContext?: readonly (TokenRates & { readonly above: number })[] | undefined
+  /** By service tier (`flex`, `priority`, `batch`): a factor on the prices of tokens, or prices of its own. */
+  readonly tiers?: Readonly<Record<string, number | TokenRates>> | undefined
 }
 
 export type AuthScheme = 'bearer' | 'api-key' | 'x-api-key' | 'none'
