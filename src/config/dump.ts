@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { HeddleConfig, ProviderConfig } from '../contracts/config.ts'
+import type { HeddleConfig, ProviderConfig, ServerConfig } from '../contracts/config.ts'
 
 const MASK = '***'
 
@@ -16,9 +16,16 @@ const maskProvider = (provider: ProviderConfig): ProviderConfig => ({
   query: maskValues(provider.query),
 })
 
+const maskServer = (server: ServerConfig): ServerConfig => ({
+  ...server,
+  tls: server.tls === null ? null : { ...server.tls, key: MASK },
+  adminToken: server.adminToken === null ? null : MASK,
+})
+
 /** The configuration fit for a dump, a log or the admin API: keys, header and query values are `***`. */
 export const maskedConfig = (config: HeddleConfig): HeddleConfig => ({
   ...config,
+  server: maskServer(config.server),
   providers: config.providers.map(maskProvider),
 })
 

@@ -36,6 +36,17 @@ export const toServer = (server: ParsedConfig['server']): ServerConfig => ({
   adminPort: server.admin_port,
   workers: server.workers,
   insecure: server.insecure,
+  tls:
+    server.tls === undefined
+      ? null
+      : {
+          port: server.tls.port,
+          cert: server.tls.cert,
+          key: server.tls.key,
+          clientCa: server.tls.client_ca ?? null,
+          clientCert: server.tls.client_cert,
+        },
+  adminToken: server.admin_token ?? null,
   limits: {
     body: server.limits.body,
     decompressedBody: server.limits.decompressed_body,

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { duration, flag, integer, name, port, section, size, withDefault } from './fields.ts'
+import { duration, flag, integer, longText, name, optional, port, section, size, withDefault } from './fields.ts'
 
 const limits = section(
   {
@@ -50,6 +50,24 @@ const drain = section(
   'How to stop.',
 )
 
+const pem = longText.regex(/-----BEGIN [A-Z0-9 ]+-----/, {
+  error: 'must be PEM text; `${file:/path/file.pem}` reads it from a file',
+})
+
+const tls = z
+  .strictObject({
+    port: withDefault(port, 8443, 'Port of the API with TLS. 0 = any free one.'),
+    cert: pem.describe('Certificate chain, PEM. A new one is used without a restart.'),
+    key: pem.describe('Private key, PEM.'),
+    client_ca: optional(pem, 'Certificates that client certificates must lead to, PEM.'),
+    client_cert: withDefault(
+      z.enum(['none', 'optional', 'required']),
+      'none',
+      'Whether clients show a certificate; `auth.peers` says what one may do.',
+    ),
+  })
+  .meta({ id: 'Tls' })
+
 const log = section(
   {
     level: withDefault(
@@ -80,6 +98,11 @@ export const serverShape = {
     flag,
     false,
     'Listen beyond loopback although clients are not authenticated. Only behind a mesh, a proxy or a firewall that decides who may call.',
+  ),
+  tls: optional(tls, 'A second port of the API with TLS, and with client certificates where asked for.'),
+  admin_token: optional(
+    longText.regex(/^[\x21-\x7e]{16,}$/, { error: 'must be at least 16 characters without blanks' }),
+    'Bearer token that the admin API wants. Without one it asks for none, and lets nobody change anything unless it listens on loopback.',
   ),
   limits,
   shed,

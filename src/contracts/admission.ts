@@ -20,6 +20,8 @@ export interface AdmissionQuery {
 
 /** All limits of requests. */
 export interface Limiter {
+  /** Some limit looks at the target: each attempt must be admitted too. */
+  readonly byTarget: boolean
   /**
    * Takes the estimate (and one request, and one place for concurrency) from every limit that applies, or from none.
    * null = no limit applies. Synchronous in memory. Throws, or rejects with, GatewayError `rate_limited` or

@@ -1,7 +1,7 @@
 /**
  * What the pipeline sees of its client. A listener implements these; the pipeline never knows which one.
  */
-import type { PeerSource } from './identity.ts'
+import type { PeerSource, Principal } from './identity.ts'
 
 /** Flat list: name, value, name, value. Names in lower case. */
 export type HeaderList = string[]
@@ -22,6 +22,8 @@ export interface Received extends PeerSource {
   releaseBody(): void
   /** Peer address of the connection, for logs. */
   readonly peer: string
+  /** Who sends it, when that was asked before the body was read; null = not yet. */
+  readonly identity: Principal | Promise<Principal> | null
   /** Ms, Clock.monotonic: when the head was read. */
   readonly startedAt: number
 }

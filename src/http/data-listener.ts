@@ -90,6 +90,11 @@ export class DataListener {
     if (this.#ending) session.close()
   }
 
+  /** Takes a connection that another listener has accepted. */
+  accept(socket: Socket): void {
+    this.#http1.emit('connection', socket)
+  }
+
   #splitConnections(firstBytesMs: number): void {
     const [toHttp1] = this.#http1.listeners('connection') as ((socket: Socket) => void)[]
     this.#http1.removeAllListeners('connection')

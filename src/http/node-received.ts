@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Received } from '../contracts/http.ts'
-import type { PeerIdentity } from '../contracts/identity.ts'
+import type { PeerIdentity, Principal } from '../contracts/identity.ts'
+import { peerOf } from './tls-listener.ts'
 import type { Exchange } from '../pipeline/exchange.ts'
 
 /** One request of node:http, its body read. */
@@ -10,9 +11,8 @@ export class NodeReceived implements Received {
   readonly query: string
   readonly peer: string
   readonly startedAt: number
-  /** Until a listener with client certificates says otherwise. */
-  readonly peerIdentity: PeerIdentity | null = null
   body: Buffer
+  identity: Principal | Promise<Principal> | null = null
   /** What became of it; null while its body is on its way. */
   exchange: Exchange | null = null
   /** Nobody waits for the answer any more. Of HTTP/2 neither message nor answer would tell. */
@@ -44,6 +44,10 @@ export class NodeReceived implements Received {
     return undefined
   }
 
+  get peerIdentity(): PeerIdentity | null {
+    return peerOf(this.#req.socket)
+  }
+
   releaseBody(): void {
     this.body = EMPTY
   }
@@ -63,7 +67,15 @@ function originForm(url: string): string {
   return rest === url || rest.startsWith('/') ? rest : `/${rest}`
 }
 
-const ONCE = new Set(['host', 'content-type', 'content-encoding', 'authorization', 'x-request-id'])
+const ONCE = new Set([
+  'host',
+  'content-type',
+  'content-encoding',
+  'authorization',
+  'x-api-key',
+  'api-key',
+  'x-request-id',
+])
 const ONCE_LENGTHS = new Set([...ONCE].map((name) => name.length))
 
 /** A header that decides something stands twice: two readers could each take another one for true. */

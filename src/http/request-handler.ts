@@ -69,8 +69,26 @@ export class RequestHandler {
       this.#begin(received, res, gate.draining)
       return
     }
+    if (!this.#identify(req, res, received)) return
     if (received.header('expect') !== undefined) res.writeContinue()
     this.#read(req, res, received, limits.body)
+  }
+
+  /** A stranger's body is not read. False = answered. */
+  #identify(req: IncomingMessage, res: ServerResponse, received: NodeReceived): boolean {
+    const { auth } = this.#parts.services.current().policies
+    if (auth === null) return true
+    try {
+      const identity = auth.identify(received)
+      // A rejection before the body is read whole would have nobody to take it yet.
+      if (identity instanceof Promise) identity.catch(ignore)
+      received.identity = identity
+      return true
+    } catch (error) {
+      this.#dropBody(req, res)
+      this.#exchange(received, res, true).fail(GatewayError.from(error))
+      return false
+    }
   }
 
   /** Ends everything that is open with this error: a stream gets it as an event. */
@@ -163,16 +181,31 @@ export class RequestHandler {
   }
 
   #begin(received: NodeReceived, res: ServerResponse, draining: boolean): void {
-    if (received.gone) return
-    const reply = new NodeReply(res, draining && res.req.httpVersionMajor < 2, this.#parts.limits.clientStallMs)
+    if (!received.gone) this.#exchange(received, res, draining).begin()
+  }
+
+  /** last: the connection ends with the answer. */
+  #exchange(received: NodeReceived, res: ServerResponse, last: boolean): Exchange {
+    const reply = new NodeReply(res, last && res.req.httpVersionMajor < 2, this.#parts.limits.clientStallMs)
     const exchange = new Exchange(this.#parts.services, received, reply)
     reply.client = exchange
     received.exchange = exchange
     this.#open.add(exchange)
-    exchange.begin()
+    return exchange
   }
 
-  /** Answers without reading (more of) the body: what is still on its way would be taken for the next request. */
+  /** (More of) the body will not be read: what is still on its way would be taken for the next request. */
+  #dropBody(req: IncomingMessage, res: ServerResponse): void {
+    if (isHttp2(req)) stopUpload(req, res as unknown as Http2ServerResponse)
+    else {
+      const { socket } = req
+      socket.destroySoon = () => linger(socket, this.#parts.services.wheel)
+    }
+    req.on('error', ignore)
+    req.resume()
+  }
+
+  /** Answers without reading (more of) the body. */
   #refuse(req: IncomingMessage, res: ServerResponse, received: NodeReceived, error: GatewayError): void {
     if (received.gone) return
     this.#parts.refused(error)
@@ -191,16 +224,10 @@ export class RequestHandler {
       String(Buffer.byteLength(body)),
       ...errorHeaders(error),
     ]
-    if (isHttp2(req)) stopUpload(req, res as unknown as Http2ServerResponse)
-    else {
-      headers.push('connection', 'close')
-      const { socket } = req
-      socket.destroySoon = () => linger(socket, this.#parts.services.wheel)
-    }
+    if (!isHttp2(req)) headers.push('connection', 'close')
+    this.#dropBody(req, res)
     res.writeHead(error.status, headers)
     res.end(body)
-    req.on('error', ignore)
-    req.resume()
   }
 }
 

@@ -107,6 +107,7 @@ export const harness = (rules: Partial<RouteDefaults> = {}, name = 'p/m'): Harne
     claim: () => true,
     onAttemptFailed: (_a: Attempt, f: AttemptFailure) => void (events.push(`failed ${f.reason}`), failures.push(f)),
     onStreamBroken: (_a: Attempt, f: AttemptFailure) => void (events.push(`broken ${f.reason}`), failures.push(f)),
+    onAttemptClosed: () => {},
     onAttemptDone: () => void events.push('done'),
     onClientStalled: () => {
       events.push('stalled')
@@ -128,6 +129,11 @@ export const harness = (rules: Partial<RouteDefaults> = {}, name = 'p/m'): Harne
     status: 0,
     firstTokenMs: -1,
     result: 'open',
+    nanoUsd: -1,
+    inputTokens: 0,
+    outputTokens: 0,
+    estimated: false,
+    unpriced: false,
   }
   const h: Harness = {
     clock,
@@ -138,7 +144,16 @@ export const harness = (rules: Partial<RouteDefaults> = {}, name = 'p/m'): Harne
     accepting: true,
     written: () => Buffer.concat(chunks),
     plan: (more) =>
-      ({ owner, target, model: 'm', record, now: clock.ms, rules: { ...RULES, ...rules }, ...more }) as never,
+      ({
+        owner,
+        target,
+        model: 'm',
+        record,
+        permit: null,
+        now: clock.ms,
+        rules: { ...RULES, ...rules },
+        ...more,
+      }) as never,
     start: (attempt, headers = { 'content-type': 'text/event-stream' }, status = 200) => {
       running = attempt
       attempt.start({ method: 'POST', path: '/', headers: [], body: null })

@@ -53,7 +53,7 @@ const start = (answers: readonly Answer[], targets: number, hedge: HedgeConfig |
       log: () => {},
     },
     match: { route, wildcard: '' },
-    snapshot: { table: { match: () => null } },
+    snapshot: { table: { match: () => null }, policies: { limiter: null, gate: null } },
     received: { startedAt: clock.ms, header: () => undefined, method: 'POST', body: Buffer.from('{}'), query: '' },
     upstreamPath: '/x',
     attempts: [],
@@ -65,6 +65,7 @@ const start = (answers: readonly Answer[], targets: number, hedge: HedgeConfig |
       loop.close()
     },
     claim: () => true,
+    onAttemptClosed: () => {},
     onAttemptFailed: (attempt: never, failure: never) => loop.onFailed(attempt, failure),
   }
   const loop = new AttemptLoop(x as unknown as Exchange)

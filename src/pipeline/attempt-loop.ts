@@ -2,12 +2,15 @@ import type { Plan, Route, RouteMatch, Target } from '../contracts/routing.ts'
 import type { AttemptFailure } from '../routing/failure.ts'
 import type { Attempt } from './attempt.ts'
 import type { Exchange } from './exchange.ts'
+import type { Permit } from './permit.ts'
 import type { StreamAttempt } from './stream-attempt.ts'
 import { GatewayError } from '../core/errors.ts'
 import { kindOfRefusal, streamInterrupted } from '../routing/failure.ts'
 import { CallbackTimer, WheelTimer } from '../core/wheel.ts'
 import { cost, planTargets } from '../routing/plan.ts'
 import { isContinuable } from './continuation.ts'
+import { PermitRequest } from './permit.ts'
+import { upstreamModel } from '../routing/table.ts'
 import { explainHeader } from './explain-header.ts'
 import { hedgeBudget } from './hedge-budget.ts'
 import { startAttempt, startShadow } from './start-attempt.ts'
@@ -34,6 +37,8 @@ export class AttemptLoop extends WheelTimer {
   #made = 0
   #live: Attempt | null = null
   #hedge: Attempt | null = null
+  /** A call that waits for its turn or for its limits. */
+  #asking: PermitRequest | null = null
   #winner: Attempt | null = null
   #wait: CallbackTimer | null = null
   #hedgeTimer: CallbackTimer | null = null
@@ -113,7 +118,78 @@ export class AttemptLoop extends WheelTimer {
     this.#tries++
     this.#made++
     if (this.#waitingSince < 0) this.#waitingSince = now
-    this.#live = startAttempt(this.#x, order[this.#index]!, this.#match, { now })
+    this.#ask(
+      order[this.#index]!,
+      true,
+      (permit, at) => {
+        this.#live = startAttempt(this.#x, order[this.#index]!, this.#match, { permit, ...(at < 0 ? {} : { now: at }) })
+      },
+      (error) => this.#passOver(order[this.#index]!, error),
+      now,
+    )
+  }
+
+  /** Asks for a call of a target, and makes it: at once where nothing bounds the target. */
+  #ask(
+    target: Target,
+    mayWait: boolean,
+    start: (permit: Permit | null, at: number) => void,
+    refused: (error: GatewayError) => void,
+    now = -1,
+  ): void {
+    const { limiter, gate } = this.#x.snapshot.policies
+    if (gate === null && (limiter === null || !limiter.byTarget)) {
+      start(null, now)
+      return
+    }
+    let later = false
+    const request = new PermitRequest(
+      this.#x,
+      target,
+      upstreamModel(target, this.#match),
+      (permit) => {
+        this.#asking = null
+        try {
+          start(permit, later ? -1 : now)
+        } catch (error) {
+          this.#x.fail(GatewayError.from(error))
+        }
+      },
+      (error) => {
+        this.#asking = null
+        if (later) this.#guard(() => refused(error))
+        else refused(error)
+      },
+    )
+    this.#asking = request
+    request.begin(mayWait)
+    later = true
+  }
+
+  #guard(step: () => void): void {
+    if (this.#x.over) return
+    try {
+      step()
+    } catch (error) {
+      this.#x.fail(GatewayError.from(error))
+    }
+  }
+
+  /** Limits or a full queue keep the request from a target: it was not called, and says nothing about its health. */
+  #passOver(target: Target, error: GatewayError): void {
+    this.#made--
+    this.#x.passedOver ??= []
+    this.#x.passedOver.push({ target: target.name, reason: error.detail ?? error.code })
+    const failure: AttemptFailure = {
+      kind: 'limited',
+      reason: error.code,
+      status: 0,
+      retryable: true,
+      retryAfterMs: error.retryAfterMs,
+      error,
+    }
+    if (this.#continuing === null) this.#afterFailure(failure)
+    else if (!this.#continueWithNext()) this.#x.fail(streamInterrupted(failure))
   }
 
   #armHedge(): void {
@@ -133,9 +209,17 @@ export class AttemptLoop extends WheelTimer {
     const { hedge } = this.#route
     if (this.#x.over || this.#winner !== null || this.#live === null || this.#made > 1 || hedge === null) return
     if (!hedgeBudget.take(this.#route.name, hedge, cost(target, this.#x, ASSUMED_PRICE), this.#now())) return
-    this.#x.hedged = true
     try {
-      this.#hedge = startAttempt(this.#x, target, this.#match, { hedge: true })
+      this.#ask(
+        target,
+        false,
+        (permit) => {
+          if (this.#x.over || this.#winner !== null) return
+          this.#x.hedged = true
+          this.#hedge = startAttempt(this.#x, target, this.#match, { hedge: true, permit })
+        },
+        () => {},
+      )
     } catch (error) {
       // The first attempt is under way: the request does not depend on this one.
       this.#x.services.log('error', { request_id: this.#x.id, err: String(error) }, 'hedge failed to start')
@@ -284,7 +368,7 @@ export class AttemptLoop extends WheelTimer {
       const name = this.#fallbacks.shift()!
       this.#fallbacksUsed++
       const match = this.#x.snapshot.table.match(name)
-      if (match === null) continue
+      if (match === null || this.#x.principal.access.model(name) !== null) continue
       this.#match = match
       this.#index = 0
       this.#tries = 0
@@ -335,7 +419,14 @@ export class AttemptLoop extends WheelTimer {
     }
     x.onStreamData(Buffer.from(`data: ${JSON.stringify(notice)}\n\n`))
     this.#winner = null
-    this.#live = startAttempt(x, next, this.#match, { continueFrom: text })
+    this.#ask(
+      next,
+      true,
+      (permit) => {
+        this.#live = startAttempt(x, next, this.#match, { continueFrom: text, permit })
+      },
+      (error) => this.#passOver(next, error),
+    )
     return true
   }
 
@@ -352,6 +443,7 @@ export class AttemptLoop extends WheelTimer {
     if (this.#wait !== null) wheel.disarm(this.#wait)
     if (this.#hedgeTimer !== null) wheel.disarm(this.#hedgeTimer)
     this.#stopWaiting()
+    this.#asking?.cancel()
     this.#live?.cancel()
     this.#hedge?.cancel()
   }

@@ -2,6 +2,7 @@ import type { Call, UpstreamFault, UpstreamHeaders, UpstreamRequest, UpstreamSin
 import type { ProviderConfig, RouteDefaults } from '../contracts/config.ts'
 import type { AttemptOutcome, Target } from '../contracts/routing.ts'
 import type { AttemptFailure } from '../routing/failure.ts'
+import type { Permit } from './permit.ts'
 import type { Services } from './services.ts'
 import type { Usage } from '../contracts/usage.ts'
 import { classifyAnswer, classifyFault, timeoutFailure } from '../routing/failure.ts'
@@ -20,6 +21,14 @@ export interface AttemptRecord {
   firstTokenMs: number
   /** `ok`, `cancelled`, or the failure's reason. */
   result: string
+  /** What it cost, billionths of a US dollar; -1 = not yet counted. */
+  nanoUsd: number
+  inputTokens: number
+  outputTokens: number
+  /** The tokens were counted by Heddle, or the price was assumed. */
+  estimated: boolean
+  /** No price is known for it. */
+  unpriced: boolean
 }
 
 /** What an attempt tells the exchange that owns it. */
@@ -34,6 +43,8 @@ export interface AttemptOwner {
   /** The attempt has an answer for the client: true = it may write it, false = another attempt was faster. */
   claim(attempt: Attempt): boolean
   onAttemptDone(attempt: Attempt): void
+  /** It is over, however it ended; before anything else is told of its end. */
+  onAttemptClosed(attempt: Attempt): void
   /** The client has not read for as long as it may. */
   onClientStalled(): void
 }
@@ -47,6 +58,8 @@ export interface AttemptPlan {
   readonly now: number
   /** The route's timers, retry and breaker rules. */
   readonly rules: RouteDefaults
+  /** What it holds while it lasts; null = nothing. */
+  readonly permit: Permit | null
 }
 
 const MAX_ERROR_BYTES = 64 * 1024
@@ -64,6 +77,7 @@ export abstract class Attempt extends WheelTimer implements UpstreamSink {
   readonly record: AttemptRecord
   readonly startedAt: number
   readonly rules: RouteDefaults
+  readonly #permit: Permit | null
   usage: Usage | null = null
   /** Bytes of it have gone to the client. */
   committed = false
@@ -86,6 +100,7 @@ export abstract class Attempt extends WheelTimer implements UpstreamSink {
     this.model = plan.model
     this.record = plan.record
     this.rules = plan.rules
+    this.#permit = plan.permit
     this.startedAt = plan.now
   }
 
@@ -238,7 +253,22 @@ export abstract class Attempt extends WheelTimer implements UpstreamSink {
     this.record.ms = now - this.startedAt
     this.record.result = result
     this.target.health.end(outcome, this.record.firstTokenMs, now)
+    this.owner.onAttemptClosed(this)
+    this.#permit?.end(this)
     services.telemetry.attempt(this)
+  }
+
+  /** The backend may have worked on it: it was reached, and did not refuse. */
+  get mayHaveUsed(): boolean {
+    if (this.committed || this.record.result === 'ok') return true
+    // Given up while the backend was silent or at work: it has read the prompt at least.
+    const givenUp = this.record.result === 'cancelled' || this.record.result.endsWith('_timeout')
+    return givenUp && this.status < 300
+  }
+
+  /** Tokens of the answer so far, about. */
+  answerTokens(): number {
+    return 0
   }
 
   protected noteFirstToken(): void {

@@ -18,11 +18,12 @@ import { OpenMember } from '../core/open-list.ts'
 import { requestId } from '../core/ids.ts'
 import { errorEvent, errorHeaders, errorJson, responsesErrorEvent } from '../protocol/openai/errors.ts'
 import { streamInterrupted } from '../routing/failure.ts'
+import { Account } from './account.ts'
 import { AttemptLoop } from './attempt-loop.ts'
-import { answerHeaders, rawAnswerHeaders } from './headers.ts'
+import { addCost, answerHeaders, rawAnswerHeaders } from './headers.ts'
 import { modelsAnswer } from './models.ts'
 import { endpointOf, methodsOf } from './operation.ts'
-import { prepare } from './prepare.ts'
+import { findRoute, prepare } from './prepare.ts'
 
 const NO_NEEDS: RequestNeeds = {
   tools: false,
@@ -45,6 +46,9 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
   readonly snapshot: Snapshot
   readonly id: string
   readonly attempts: AttemptRecord[] = []
+  readonly account = new Account(this)
+  /** Targets that limits or a full queue kept it from. */
+  passedOver: { readonly target: string; readonly reason: string }[] | null = null
   principal: Principal = ANONYMOUS
   operation: Operation = 'passthrough'
   upstreamPath = ''
@@ -106,23 +110,60 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
   // ── life ──────────────────────────────────────────────────────────────────
   begin(): void {
     try {
-      const endpoint = endpointOf(this.received.method, this.received.path)
-      if (endpoint === null)
-        throw new GatewayError(
-          'not_found',
-          `There is nothing at ${this.received.method} ${this.received.path.slice(0, 200)}.`,
-        )
-      if (endpoint.kind === 'models') {
-        this.#sendJson(200, modelsAnswer(this.snapshot, endpoint.id, this.received.method))
+      const { auth } = this.snapshot.policies
+      if (auth === null) {
+        this.#identified(ANONYMOUS)
         return
       }
-      prepare(this, endpoint.operation, endpoint.upstreamPath)
-      this.#explain = this.received.header('x-heddle-explain') !== undefined
-      this.#loop = new AttemptLoop(this)
-      this.#loop.begin()
+      const principal = this.received.identity ?? auth.identify(this.received)
+      if (principal instanceof Promise) principal.then((p) => this.#later(() => this.#identified(p)), this.#refuse)
+      else this.#identified(principal)
     } catch (error) {
       this.fail(GatewayError.from(error))
     }
+  }
+
+  /** Goes on after something was waited for, unless the request is over. */
+  #later(step: () => void): void {
+    if (this.over) return
+    try {
+      step()
+    } catch (error) {
+      this.fail(GatewayError.from(error))
+    }
+  }
+
+  readonly #refuse = (error: unknown): void => this.fail(GatewayError.from(error))
+
+  #identified(principal: Principal): void {
+    this.principal = principal
+    const endpoint = endpointOf(this.received.method, this.received.path)
+    if (endpoint === null)
+      throw new GatewayError(
+        'not_found',
+        `There is nothing at ${this.received.method} ${this.received.path.slice(0, 200)}.`,
+      )
+    if (endpoint.kind === 'models') {
+      this.#sendJson(200, modelsAnswer(this.snapshot, endpoint.id, this.received.method, principal.access))
+      return
+    }
+    prepare(this, endpoint.operation, endpoint.upstreamPath)
+    // Before the route is looked up: a refusal must not tell which names there are.
+    const denial = principal.access.request(this)
+    if (denial !== null)
+      throw new GatewayError('permission_denied', 'This caller may not send this request.', {
+        detail: `${denial.rule}: ${denial.reason}`,
+      })
+    this.match = findRoute(this)
+    this.#explain = this.received.header('x-heddle-explain') !== undefined
+    const waiting = this.account.admit()
+    if (waiting === undefined) this.#admitted()
+    else waiting.then(() => this.#later(() => this.#admitted()), this.#refuse)
+  }
+
+  #admitted(): void {
+    this.#loop = new AttemptLoop(this)
+    this.#loop.begin()
   }
 
   /** The request ends with an error: in the envelope before the first byte, as an event in a stream after it. */
@@ -143,6 +184,7 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
       const body = errorJson(error, this.id)
       this.status = error.status
       const headers: HeaderList = ['content-type', JSON_TYPE, 'x-request-id', this.id, ...errorHeaders(error)]
+      if (error.headers.length === 0) this.account.addHeaders(headers)
       if (error.code === 'method_not_allowed') headers.push('allow', methodsOf(this.received.path).join(', '))
       this.#addExplain(headers)
       this.#noteFirstByte()
@@ -178,6 +220,7 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
     if (this.over) return
     this.over = true
     this.#loop?.close()
+    this.account.settle()
     this.totalMs = this.services.clock.monotonic() - this.received.startedAt
     this.services.telemetry.request(this)
     this.snapshot.release()
@@ -229,6 +272,10 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
     }
   }
 
+  onAttemptClosed(attempt: Attempt): void {
+    this.account.charge(attempt)
+  }
+
   onAttemptDone(attempt: Attempt): void {
     this.usage = addUsages(this.usage, attempt.usage)
     if (attempt === this.#writing && !this.stream) {
@@ -239,7 +286,10 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
   }
 
   onAnswer(attempt: JsonAttempt, body: Buffer): void {
+    this.account.charge(attempt)
     const headers = answerHeaders(attempt, this.id, JSON_TYPE)
+    this.account.addHeaders(headers)
+    if (this.snapshot.config.usage.costHeader) addCost(headers, this.account)
     this.#addExplain(headers)
     this.status = 200
     this.bytesOut = body.length
@@ -253,6 +303,7 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
     if (!first) return
     this.#releaseBody()
     const headers = answerHeaders(attempt, this.id, 'text/event-stream; charset=utf-8')
+    this.account.addHeaders(headers)
     headers.push('cache-control', 'no-cache', 'x-accel-buffering', 'no')
     if (this.match?.route.continuation === true) headers.push('x-heddle-continuation', 'possible')
     this.#addExplain(headers)
@@ -274,6 +325,7 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
     this.#writing = attempt
     this.#releaseBody()
     const headers = rawAnswerHeaders(attempt, this.id)
+    this.account.addHeaders(headers)
     this.#addExplain(headers)
     this.status = attempt.answerStatus
     this.#noteFirstByte()

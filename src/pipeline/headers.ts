@@ -1,6 +1,8 @@
 import type { HeaderList } from '../contracts/http.ts'
 import type { UpstreamHeaders } from '../contracts/upstream.ts'
+import type { Account } from './account.ts'
 import type { Attempt } from './attempt.ts'
+import { usdText } from '../core/usd.ts'
 
 /**
  * Headers of a backend that a client may see; nothing else passes: no cookies, no server names, no keys, nothing that
@@ -47,6 +49,11 @@ export function answerHeaders(attempt: Attempt, id: string, contentType: string)
   headers.push('content-type', contentType)
   copy(attempt.headers, ANSWER, headers)
   return headers
+}
+
+/** What the answer cost, US dollars; only when it is all counted: an estimate is no receipt. */
+export function addCost(to: HeaderList, account: Account): void {
+  if (!account.unpriced) to.push('x-heddle-cost-usd', usdText(account.nanoUsd))
 }
 
 export function rawAnswerHeaders(attempt: Attempt, id: string): HeaderList {

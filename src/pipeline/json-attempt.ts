@@ -10,6 +10,8 @@ export interface JsonOwner extends AttemptOwner {
   onAnswer(attempt: JsonAttempt, body: Buffer): void
 }
 
+const BYTES_PER_TOKEN = 4
+
 const first = (value: string | string[] | undefined): string | undefined =>
   typeof value === 'string' ? value : value?.[0]
 
@@ -24,6 +26,10 @@ export class JsonAttempt extends Attempt {
   constructor(plan: AttemptPlan & { readonly owner: JsonOwner; readonly operation: Operation }) {
     super(plan)
     this.#operation = plan.operation
+  }
+
+  override answerTokens(): number {
+    return Math.ceil(this.#bytes / BYTES_PER_TOKEN)
   }
 
   protected nextCheck(): number {

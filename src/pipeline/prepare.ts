@@ -6,7 +6,7 @@ import { readRequest } from '../protocol/openai/request.ts'
 import { formField } from '../protocol/multipart.ts'
 import { methodsOf } from './operation.ts'
 
-/** Reads what the request says of itself and finds its route. Throws GatewayError. */
+/** Reads what the request says of itself. Throws GatewayError. */
 export function prepare(x: Exchange, operation: Operation, upstreamPath: string): void {
   const { received, services } = x
   x.operation = operation
@@ -33,7 +33,6 @@ export function prepare(x: Exchange, operation: Operation, upstreamPath: string)
     })
   } else if (received.body.length > 0 && type.startsWith('multipart/form-data'))
     x.formModel = formField(received.body, type, 'model') ?? ''
-  x.match = findRoute(x)
 }
 
 const isJson = (type: string): boolean => {
@@ -42,7 +41,8 @@ const isJson = (type: string): boolean => {
   return bare === 'application/json' || (bare.startsWith('application/') && bare.endsWith('+json'))
 }
 
-function findRoute(x: Exchange): RouteMatch {
+/** The route of a request that has been read. Throws GatewayError. */
+export function findRoute(x: Exchange): RouteMatch {
   const { table } = x.snapshot
   if (x.model !== '') {
     const match = table.match(x.model)

@@ -1,4 +1,5 @@
 import type { HeddleConfig } from '../contracts/config.ts'
+import type { Policies } from './policies.ts'
 import type { RouteTable } from '../routing/table.ts'
 
 /**
@@ -8,14 +9,16 @@ import type { RouteTable } from '../routing/table.ts'
 export class Snapshot {
   readonly config: HeddleConfig
   readonly table: RouteTable
+  readonly policies: Policies
   readonly loadedAt: number
   readonly #dispose: () => void
   #holders = 1
 
   /** dispose runs when the snapshot has been replaced and its last request has ended. */
-  constructor(config: HeddleConfig, table: RouteTable, loadedAt: number, dispose: () => void) {
+  constructor(config: HeddleConfig, table: RouteTable, policies: Policies, loadedAt: number, dispose: () => void) {
     this.config = config
     this.table = table
+    this.policies = policies
     this.loadedAt = loadedAt
     this.#dispose = dispose
   }

@@ -3,6 +3,7 @@ import type { RouteMatch, Target } from '../contracts/routing.ts'
 import type { UpstreamRequest } from '../contracts/upstream.ts'
 import type { Attempt, AttemptRecord } from './attempt.ts'
 import type { Exchange } from './exchange.ts'
+import type { Permit } from './permit.ts'
 import type { RequestFields } from '../protocol/openai/request.ts'
 import { chatStream, responsesStream } from '../protocol/openai/answer.ts'
 import { replaceFormField } from '../protocol/multipart.ts'
@@ -23,6 +24,8 @@ export interface AttemptOptions {
   /** Clock.monotonic, ms, when the caller has just read it. */
   readonly now?: number
   readonly hedge?: boolean
+  /** What the call holds while it lasts. */
+  readonly permit?: Permit | null
   /** Text that another target sent before it broke off: this one goes on with it. */
   readonly continueFrom?: string
 }
@@ -40,9 +43,14 @@ export function startAttempt(x: Exchange, target: Target, match: RouteMatch, opt
     status: 0,
     firstTokenMs: -1,
     result: 'open',
+    nanoUsd: -1,
+    inputTokens: 0,
+    outputTokens: 0,
+    estimated: false,
+    unpriced: false,
   }
   x.attempts.push(record)
-  const plan = { owner: x, target, model, record, now, rules: match.route }
+  const plan = { owner: x, target, model, record, now, rules: match.route, permit: options.permit ?? null }
   let attempt: Attempt
   let includeUsage = false
   if (x.operation === 'passthrough') attempt = new RawAttempt(plan)

@@ -6,6 +6,7 @@ import type { AttemptFailure } from '../routing/failure.ts'
 import { EVENT_BAD_UTF8, EVENT_DONE, EVENT_EMPTY, EVENT_JSON, EVENT_MULTILINE } from '../protocol/json-scan/scanner.ts'
 import { answerScanner, continuableText, parseEvent } from '../protocol/openai/answer.ts'
 import { invalidAnswer } from '../routing/failure.ts'
+import { tokensOfEvents } from './account.ts'
 import { Attempt } from './attempt.ts'
 import { joinDataLines } from '../protocol/sse.ts'
 
@@ -65,6 +66,7 @@ export class StreamAttempt extends Attempt {
   text: string | null
   /** Events of the Responses dialect are numbered: an error event goes on counting. */
   events = 0
+  #bytes = 0
 
   constructor(plan: StreamPlan) {
     super(plan)
@@ -72,6 +74,10 @@ export class StreamAttempt extends Attempt {
     this.#dropUsage = plan.dropUsage
     this.#finishEnds = plan.target.provider.config.streamEnd === 'finish_reason'
     this.text = plan.keepText ? '' : null
+  }
+
+  override answerTokens(): number {
+    return tokensOfEvents(this.events, this.#bytes)
   }
 
   protected nextCheck(): number {
@@ -117,6 +123,7 @@ export class StreamAttempt extends Attempt {
 
   protected onAnswerData(chunk: Buffer): void {
     if (this.#ended) return
+    this.#bytes += chunk.length
     let bytes = chunk
     if (this.#first) {
       this.#first = false

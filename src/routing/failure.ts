@@ -8,8 +8,9 @@ import { retryAfterMs } from '../protocol/retry-after.ts'
  * failure: the target's fault, counts for its breaker. busy: rate limited or overloaded with a hint, rests a while.
  * dead: credentials or account refused, rests long. client: the request's own fault, no target would do better.
  * missing: this target has no such model, another may. context, content: the request's fault, but a fallback may help.
+ * limited: Heddle's own limits or queue keep the request from the target; it was not called.
  */
-export type FailureKind = 'failure' | 'busy' | 'dead' | 'client' | 'missing' | 'context' | 'content'
+export type FailureKind = 'limited' | 'failure' | 'busy' | 'dead' | 'client' | 'missing' | 'context' | 'content'
 
 export interface AttemptFailure {
   readonly kind: FailureKind

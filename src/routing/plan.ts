@@ -54,6 +54,9 @@ export function planTargets(input: PlanInput): Plan {
   return { order, skipped, note }
 }
 
+/** Begins the reason of a target that the caller may not use. */
+const DENIED = 'not allowed: '
+
 const seconds = (ms: number): string => `${Math.ceil(ms / 1000)} s`
 
 function isReady(target: Target, now: number): boolean {
@@ -79,6 +82,10 @@ function misfit(target: Target, facts: RequestFacts): string | null {
     return `answers at most ${can.maxOutputTokens} tokens`
   if (can.contextWindow !== undefined && needs.promptTokens > can.contextWindow)
     return `context window of ${can.contextWindow} tokens`
+  if (!facts.principal.access.anyTarget) {
+    const denial = facts.principal.access.target(target)
+    if (denial !== null) return `${DENIED}${denial.rule}: ${denial.reason}`
+  }
   if (target.when !== null && !target.when.evaluate(facts)) return `condition is false: ${target.when.source}`
   return null
 }
@@ -91,6 +98,15 @@ function nothingFits(input: PlanInput, skipped: readonly Skip[]): GatewayError {
       'context_length_exceeded',
       `The prompt (about ${facts.needs.promptTokens} tokens) is longer than any target of '${route.name}' takes.`,
       { param: 'messages', detail },
+    )
+  }
+  if (skipped.some((s) => s.reason.startsWith(DENIED))) {
+    return new GatewayError(
+      'permission_denied',
+      `None of the targets of '${route.name}' may be used for this caller.`,
+      {
+        detail,
+      },
     )
   }
   const missing = [

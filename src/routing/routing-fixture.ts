@@ -1,4 +1,5 @@
 /** Targets and requests for unit tests of planning. */
+import { ANONYMOUS } from '../auth/anonymous.ts'
 import type { RequestFacts, RequestNeeds, Route, Target } from '../contracts/routing.ts'
 import type { BreakerConfig } from '../contracts/config.ts'
 import { HealthTable } from './health.ts'
@@ -53,7 +54,7 @@ export const routeOf = (targets: readonly Target[], more: Partial<Route> = {}): 
   }) as Route
 
 export const factsOf = (needs: Partial<RequestNeeds> = {}, more: Partial<RequestFacts> = {}): RequestFacts => ({
-  principal: {} as RequestFacts['principal'],
+  principal: ANONYMOUS,
   operation: 'chat',
   model: 'm',
   stream: false,

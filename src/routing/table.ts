@@ -168,7 +168,13 @@ function compileCondition(source: string): Condition {
   return {
     source,
     evaluate(facts) {
-      const common = { headers: facts.headers(), model: facts.model, operation: facts.operation, stream: facts.stream }
+      const common = {
+        headers: facts.headers(),
+        model: facts.model,
+        operation: facts.operation,
+        stream: facts.stream,
+        principal: facts.principal.variables,
+      }
       if (!expression.needsBody) return expression.evaluate(common)
       const request = facts.json()
       return expression.evaluate({ ...common, request, metadata: request['metadata'] ?? {} })

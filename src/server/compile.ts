@@ -4,6 +4,7 @@ import type { HealthTable } from '../routing/health.ts'
 import type { UpstreamPool } from './upstream-pool.ts'
 import { SIM_BASE_URL } from '../config/sim-url.ts'
 import { Snapshot } from '../pipeline/snapshot.ts'
+import { NO_POLICIES } from './policies.ts'
 import { RouteTable } from '../routing/table.ts'
 
 export interface CompileParts {
@@ -49,7 +50,7 @@ export function compileSnapshot(config: HeddleConfig, parts: CompileParts): Snap
         return parts.health.slot(parts.slots[slotKey(provider, target)]!, rules.breaker)
       },
     })
-    return new Snapshot(config, table, parts.now, release)
+    return new Snapshot(config, table, NO_POLICIES, parts.now, release)
   } catch (error) {
     release()
     throw error

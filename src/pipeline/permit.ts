@@ -1,0 +1,140 @@
+import type { Lease } from '../contracts/admission.ts'
+import type { Grant, Waiting } from '../contracts/capacity.ts'
+import type { Target } from '../contracts/routing.ts'
+import type { Attempt } from './attempt.ts'
+import type { Exchange } from './exchange.ts'
+import { GatewayError } from '../core/errors.ts'
+
+/** What one call holds while it lasts: its place at the backend, and what it took of limits on the target. */
+export class Permit {
+  readonly #grant: Grant | null
+  readonly #lease: Lease | null
+
+  constructor(grant: Grant | null, lease: Lease | null) {
+    this.#grant = grant
+    this.#lease = lease
+  }
+
+  /** The call is over and charged. */
+  end({ record }: Attempt): void {
+    const { inputTokens, outputTokens } = record
+    this.#grant?.end(inputTokens + outputTokens)
+    this.#lease?.settle({ inputTokens, outputTokens, nanoUsd: Math.max(0, record.nanoUsd) })
+  }
+}
+
+/** null = nothing bounds the target. */
+export type OnPermit = (permit: Permit | null) => void
+
+const isGrant = (entry: Grant | Waiting): entry is Grant => 'end' in entry
+
+/**
+ * Asks for one call of a target: first its turn at the backend, then the limits that count the target. One of the two
+ * callbacks is called, at once or later; what this returns ends the asking, after which neither is.
+ */
+export class PermitRequest {
+  readonly #x: Exchange
+  readonly #target: Target
+  readonly #model: string
+  readonly #onPermit: OnPermit
+  readonly #onRefused: (error: GatewayError) => void
+  #waiting: Waiting | null = null
+  #over = false
+
+  constructor(
+    x: Exchange,
+    target: Target,
+    model: string,
+    onPermit: OnPermit,
+    onRefused: (error: GatewayError) => void,
+  ) {
+    this.#x = x
+    this.#target = target
+    this.#model = model
+    this.#onPermit = onPermit
+    this.#onRefused = onRefused
+  }
+
+  /** mayWait false: refused where there is a queue. */
+  begin(mayWait: boolean): void {
+    const { gate, ticketOf } = this.#x.snapshot.policies
+    if (gate === null) {
+      this.#askLimits(null)
+      return
+    }
+    const { inputTokens, outputTokens } = this.#x.account.expected
+    const ticket = { ...ticketOf(this.#x.principal), tokens: inputTokens + outputTokens }
+    try {
+      const entry = gate.enter(this.#target, ticket, (grant) => this.#onTurn(grant))
+      if (entry === null || isGrant(entry)) this.#askLimits(entry)
+      else if (mayWait) this.#waiting = entry
+      else {
+        entry.cancel()
+        this.#refuse(tooBusy(this.#target))
+      }
+    } catch (error) {
+      this.#refuse(GatewayError.from(error))
+    }
+  }
+
+  #onTurn(grant: Grant | null): void {
+    this.#waiting = null
+    if (this.#over) grant?.end(0)
+    else if (grant === null) this.#refuse(tooBusy(this.#target))
+    else this.#askLimits(grant)
+  }
+
+  #askLimits(grant: Grant | null): void {
+    const { limiter } = this.#x.snapshot.policies
+    if (limiter === null || !limiter.byTarget) {
+      this.#permit(grant, null)
+      return
+    }
+    try {
+      const lease = limiter.admit({
+        facts: this.#x,
+        model: this.#x.match?.route.name ?? '',
+        target: this.#target,
+        estimate: this.#x.account.expectedAt(this.#target, this.#model),
+      })
+      if (lease instanceof Promise)
+        lease.then(
+          (taken) => this.#permit(grant, taken),
+          (error: unknown) => this.#refuse(GatewayError.from(error), grant),
+        )
+      else this.#permit(grant, lease)
+    } catch (error) {
+      this.#refuse(GatewayError.from(error), grant)
+    }
+  }
+
+  #permit(grant: Grant | null, lease: Lease | null): void {
+    if (this.#over) {
+      grant?.end(0)
+      lease?.settle({ inputTokens: 0, outputTokens: 0, nanoUsd: 0 })
+      return
+    }
+    this.#over = true
+    this.#onPermit(grant === null && lease === null ? null : new Permit(grant, lease))
+  }
+
+  #refuse(error: GatewayError, grant: Grant | null = null): void {
+    grant?.end(0)
+    if (this.#over) return
+    this.#over = true
+    this.#onRefused(error)
+  }
+
+  /** Nobody wants the call any more. */
+  cancel(): void {
+    this.#over = true
+    this.#waiting?.cancel()
+    this.#waiting = null
+  }
+}
+
+const tooBusy = (target: Target): GatewayError =>
+  new GatewayError('upstream_unavailable', 'The backend had no place for the request in time.', {
+    retryAfterMs: 1000,
+    detail: `queue of ${target.name}`,
+  })

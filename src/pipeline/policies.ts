@@ -1,0 +1,27 @@
+import type { Limiter } from '../contracts/admission.ts'
+import type { CapacityGate, Ticket } from '../contracts/capacity.ts'
+import type { Authenticator, Principal } from '../contracts/identity.ts'
+import type { Target } from '../contracts/routing.ts'
+import type { Charge, Usage } from '../contracts/usage.ts'
+
+/** What calls cost, and what they are expected to use. */
+export interface Pricing {
+  /** estimated: the tokens were counted here, not by the backend. */
+  charge(target: Target, model: string, usage: Usage, estimated: boolean): Charge
+  /** Why a target without a known price may not be called; null = it may. */
+  refuses(target: Target, model: string): string | null
+  /** Tokens of a prompt of so many bytes and of its answer; maxTokens 0 = not said. */
+  estimate(route: string, promptBytes: number, maxTokens: number): { inputTokens: number; outputTokens: number }
+  /** What a call really used. */
+  learn(route: string, promptBytes: number, usage: Usage): void
+}
+
+/** What a configuration asks of requests beyond passing them on. null = not asked: nothing of it runs. */
+export interface Policies {
+  readonly auth: Authenticator | null
+  readonly limiter: Limiter | null
+  readonly gate: CapacityGate | null
+  readonly pricing: Pricing
+  /** Who waits, and with what weight. */
+  ticketOf(principal: Principal): Pick<Ticket, 'tenant' | 'weight' | 'priority'>
+}
