@@ -49,8 +49,11 @@ export interface JwtConfig {
     | {
         readonly kind: 'url'
         readonly url: string
+        /** PEM. */
         readonly ca: string | null
-        readonly bearer: string | null
+        /** Files that are read anew for each fetch, as a platform replaces them: PEM, and a token sent as bearer. */
+        readonly caFile: string | null
+        readonly bearerFile: string | null
         /** Ms. Between fetches because of an unknown kid, and between regular refreshes. */
         readonly cooldownMs: number
         readonly refreshMs: number
@@ -59,7 +62,10 @@ export interface JwtConfig {
   readonly clockToleranceMs: number
   /** Longest life of a token that is accepted (exp - iat); 0 = any. */
   readonly maxAgeMs: number
-  /** Claim that holds each property; dots step into objects; null = not taken from the token. */
+  /**
+   * Claim that holds each property; dots step into objects, the longest name that is there first; null = not taken from
+   * the token. What is taken from it and is not in it denies: no such role, no such model.
+   */
   readonly claims: {
     readonly tenant: string | null
     readonly team: string | null
@@ -87,6 +93,7 @@ export interface PeersConfig {
     readonly id: string
     readonly tenant: string
     readonly team: string
+    readonly user: string
     readonly roles: readonly string[]
     readonly grant: GrantConfig
     readonly limits: readonly LimitRule[]
@@ -101,7 +108,6 @@ export interface AuthConfig {
   readonly jwt: readonly JwtConfig[]
   readonly peers: PeersConfig | null
   readonly roles: Readonly<Record<string, GrantConfig>>
-  /** Key ids revoked at run time are shared through the ledger's Redis when there is one. */
 }
 
 export interface TenantConfig {

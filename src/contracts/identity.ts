@@ -17,7 +17,10 @@ export type PrincipalKind = 'anonymous' | 'api_key' | 'signed_key' | 'jwt' | 'pe
 /** Who calls. Built once a key or token, shared by its requests, never changed. Holds no secret. */
 export interface Principal {
   readonly kind: PrincipalKind
-  /** Public id of the key, or of the token's issuer and subject; never the secret. For logs, records, limits. */
+  /**
+   * Never the secret. For logs, records, limits, revocation: the id of a key; `ISSUER/ID` of a signed key; `NAME:SUBJECT`
+   * of a token; `peer:ID` of a peer; '' = anonymous. Ids of keys hold neither slash nor colon, so no two kinds collide.
+   */
   readonly keyId: string
   /** '' = none. */
   readonly tenant: string
@@ -44,10 +47,13 @@ export interface Denial {
 export interface Access {
   /** Model (as asked), operation, tools and conditions of a request. null = allowed. */
   request(facts: RequestFacts): Denial | null
-  /** One public model name: for lists and fallbacks. null = allowed. */
-  model(name: string): Denial | null
-  /** One target: provider, region, retention. null = allowed. */
-  target(target: Target): Denial | null
+  /** One public model name: for lists. With the request: whether it could be made for that name, as by a fallback. */
+  model(name: string, facts?: RequestFacts): Denial | null
+  /**
+   * One target: provider, region, retention. null = allowed. Of several roles only those count that allow the request
+   * under the public name `model` (default: as sent); without `facts` nobody knows which, and all of them must allow.
+   */
+  target(target: Target, facts?: RequestFacts, model?: string): Denial | null
   /** target() never denies: nothing need be asked. */
   readonly anyTarget: boolean
 }

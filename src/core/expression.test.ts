@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { compileExpression } from './expression.ts'
+import { compileExpression, compileValue } from './expression.ts'
 import type { Expression, ExpressionVariables } from './expression.ts'
 
 const compile = (source: string, onError?: (message: string) => void): Expression => {
@@ -159,4 +159,38 @@ test('compiling is total: any text gives an expression or a message', () => {
   fc.assert(fc.property(fc.array(token, { maxLength: 20 }), (tokens) => void compileExpression(tokens.join(''))))
   fc.assert(fc.property(fc.string(), (text) => void compileExpression(text)))
   expect(compileExpression('!'.repeat(100_000))).toMatchObject({ ok: false })
+})
+
+const valueOf = (source: string) => {
+  const compiled = compileValue(source)
+  if (!compiled.ok) throw new Error(compiled.message)
+  return compiled.expression
+}
+
+test.each([
+  ['principal.team', 'search'],
+  ['principal.claims.org + "/" + model', '7/m'],
+  ['size(model)', '1'],
+  ['3u', '3'],
+  ['1.5', '1.5'],
+  ['stream', 'false'],
+  ['headers["x-none"]', null],
+  ['principal.claims', null],
+  ['principal.claims.none', null],
+])('the value of %s', (source, expected) => {
+  const principal = { team: 'search', claims: { org: '7' } }
+  expect(valueOf(source).evaluate({ headers: {}, model: 'm', operation: 'chat', stream: false, principal })).toBe(
+    expected,
+  )
+})
+
+test.each(['[1]', '{"a": 1}', 'model +', 'model.matches("(a+)+")', 'null'])('%s is no value', (source) => {
+  expect(compileValue(source).ok).toBe(false)
+})
+
+test('what an expression needs is known before it runs', () => {
+  expect(valueOf('principal.team')).toMatchObject({ needsPrincipal: true, needsBody: false })
+  expect(valueOf('[metadata].map(m, string(m.a))[0]')).toMatchObject({ needsPrincipal: false, needsBody: true })
+  const condition = compileExpression('"dev" in principal.roles')
+  expect(condition).toMatchObject({ ok: true, expression: { needsPrincipal: true, needsBody: false } })
 })

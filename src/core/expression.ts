@@ -21,10 +21,16 @@ export interface ExpressionVariables {
   readonly principal?: Readonly<Record<string, unknown>>
 }
 
-export interface Expression {
+/** What an expression must be given. */
+interface Needs {
   readonly source: string
   /** Mentions `request` or `metadata`: without it the body need not be parsed. */
   readonly needsBody: boolean
+  /** Mentions `principal`: without it who calls makes no difference. */
+  readonly needsPrincipal: boolean
+}
+
+export interface Expression extends Needs {
   /**
    * True only when the condition holds. Never throws: a field that is missing, a type that does not fit or a division
    * by zero makes it false and is reported to `onError`. As CEL demands, `missing || true` is true all the same.
@@ -32,10 +38,21 @@ export interface Expression {
   evaluate: (variables: ExpressionVariables) => boolean
 }
 
-export type CompileResult =
-  | { readonly ok: true; readonly expression: Expression }
-  /** `offset` counts characters of the source from 0. */
-  | { readonly ok: false; readonly message: string; readonly offset: number }
+/** An expression whose result is text, such as what tells the counters of a limit apart. */
+export interface ValueExpression extends Needs {
+  /**
+   * A string as it is, a number or boolean as its text. Never throws: null when the expression fails or gives anything
+   * else (null, a list, a map), with the cause for `onError`.
+   */
+  evaluate: (variables: ExpressionVariables) => string | null
+}
+
+/** `offset` counts characters of the source from 0. */
+type CompileFault = { readonly ok: false; readonly message: string; readonly offset: number }
+
+export type CompileResult = { readonly ok: true; readonly expression: Expression } | CompileFault
+
+export type CompileValueResult = { readonly ok: true; readonly expression: ValueExpression } | CompileFault
 
 export interface CompileOptions {
   /** Called for each evaluation that ended in an error: count it, and log the message at debug level at most. */
@@ -134,15 +151,23 @@ const faultOf = (error: unknown): Fault => {
   return { message: text.split('\n')[0] ?? text, offset: range?.start ?? 0 }
 }
 
-/** Parses and type-checks a condition; the result must be a boolean, or a field whose type only a request tells. */
-export const compileExpression = (source: string, options: CompileOptions = {}): CompileResult => {
+interface Program extends Needs {
+  readonly run: (variables: ExpressionVariables) => unknown
+}
+
+/** Parses and type-checks; the type of the result must be one of `types`, or one that only a request tells. */
+const compileProgram = (
+  source: string,
+  types: readonly string[],
+  wanted: string,
+): { readonly ok: true; readonly program: Program } | CompileFault => {
   let program: ReturnType<Environment['parse']>
   try {
     program = environment.parse(source)
     const check = program.check()
     if (!check.valid) return { ok: false, ...faultOf(check.error) }
-    if (check.type !== 'bool' && check.type !== 'dyn') {
-      return { ok: false, message: `must be true or false, but is a ${check.type ?? 'value'}`, offset: 0 }
+    if (check.type !== 'dyn' && !types.includes(check.type ?? '')) {
+      return { ok: false, message: `must be ${wanted}, but is a ${check.type ?? 'value'}`, offset: 0 }
     }
   } catch (error) {
     return { ok: false, ...faultOf(error) }
@@ -150,16 +175,27 @@ export const compileExpression = (source: string, options: CompileOptions = {}):
   const nodes = nodesOf(program.ast)
   const fault = findPatternFault(nodes)
   if (fault !== undefined) return { ok: false, ...fault }
-  const needsBody = nodes.some((node) => node.op === 'id' && (node.args === 'request' || node.args === 'metadata'))
+  const names = new Set(nodes.map((node) => (node.op === 'id' ? node.args : '')))
+  const run = (variables: ExpressionVariables): unknown =>
+    program({
+      ...variables,
+      request: variables.request ?? EMPTY,
+      metadata: variables.metadata ?? EMPTY,
+      principal: variables.principal ?? EMPTY,
+    })
+  const needsBody = names.has('request') || names.has('metadata')
+  return { ok: true, program: { source, needsBody, needsPrincipal: names.has('principal'), run } }
+}
+
+/** Parses and type-checks a condition; the result must be a boolean, or a field whose type only a request tells. */
+export const compileExpression = (source: string, options: CompileOptions = {}): CompileResult => {
+  const compiled = compileProgram(source, ['bool'], 'true or false')
+  if (!compiled.ok) return compiled
+  const { run, ...needs } = compiled.program
   const { onError } = options
   const evaluate = (variables: ExpressionVariables): boolean => {
     try {
-      const result: unknown = program({
-        ...variables,
-        request: variables.request ?? EMPTY,
-        metadata: variables.metadata ?? EMPTY,
-        principal: variables.principal ?? EMPTY,
-      })
+      const result = run(variables)
       if (typeof result === 'boolean') return result
       onError?.('the condition is neither true nor false')
     } catch (error) {
@@ -167,5 +203,31 @@ export const compileExpression = (source: string, options: CompileOptions = {}):
     }
     return false
   }
-  return { ok: true, expression: { source, needsBody, evaluate } }
+  return { ok: true, expression: { ...needs, evaluate } }
+}
+
+const VALUE_TYPES = ['string', 'int', 'uint', 'double', 'bool']
+
+/** Parses and type-checks an expression whose result is one value that has a text. */
+export const compileValue = (source: string, options: CompileOptions = {}): CompileValueResult => {
+  const compiled = compileProgram(source, VALUE_TYPES, 'a string, a number or a boolean')
+  if (!compiled.ok) return compiled
+  const { run, ...needs } = compiled.program
+  const { onError } = options
+  const evaluate = (variables: ExpressionVariables): string | null => {
+    try {
+      const result = run(variables)
+      if (typeof result === 'string') return result
+      if (typeof result === 'number' || typeof result === 'bigint' || typeof result === 'boolean') return String(result)
+      // Unsigned integers are wrapped by the library.
+      if (typeof result === 'object' && result !== null && typeof result.valueOf() === 'bigint') {
+        return String(result.valueOf())
+      }
+      onError?.('the value is neither a string, a number nor a boolean')
+    } catch (error) {
+      onError?.(faultOf(error).message)
+    }
+    return null
+  }
+  return { ok: true, expression: { ...needs, evaluate } }
 }
