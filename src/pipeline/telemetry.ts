@@ -5,9 +5,26 @@ import type { Counter, Gauge, Histogram, MetricRegistry } from '../telemetry/met
 import type { Attempt } from './attempt.ts'
 import type { Exchange } from './exchange.ts'
 import type { Telemetry } from './services.ts'
+import { NANO_PER_USD } from '../core/usd.ts'
 import { ERROR_CODES } from '../core/errors.ts'
 import { accessLine } from '../telemetry/access-log.ts'
 import { DURATION_BOUNDS, OVERHEAD_BOUNDS } from '../telemetry/metrics.ts'
+
+const NONE: readonly string[] = []
+/** Tenants named by tokens are not the operator's number: beyond this many they are counted together. */
+const MAX_TENANTS = 1000
+const OTHER_TENANTS = 'other'
+
+interface TenantMetrics {
+  readonly cost: Counter
+  readonly inputTokens: Counter
+  readonly outputTokens: Counter
+}
+
+interface TargetMetrics {
+  readonly cost: Counter
+  readonly unpriced: Counter
+}
 
 interface RouteMetrics {
   readonly requests: Map<string, Counter>
@@ -27,6 +44,8 @@ export class RequestTelemetry implements Telemetry {
   readonly #now: () => number
   readonly #routes = new Map<Operation, Map<string, RouteMetrics>>()
   readonly #attempts = new Map<Target, Map<string, Counter>>()
+  readonly #tenants = new Map<string, TenantMetrics>()
+  readonly #targets = new Map<Target, TargetMetrics>()
   readonly #hedges: Counter
   readonly #continued: Counter
 
@@ -105,6 +124,44 @@ export class RequestTelemetry implements Telemetry {
       counters.set(result, counter)
     }
     counter.value++
+    if (attempt.record.nanoUsd > 0 || attempt.record.unpriced) this.#cost(attempt)
+  }
+
+  #cost({ target, record }: Attempt): void {
+    let metrics = this.#targets.get(target)
+    if (metrics === undefined) {
+      const labels = { target: target.name, provider: target.provider.name }
+      metrics = {
+        cost: this.#registry.counter('heddle_cost_usd_total', 'What calls of backends cost, US dollars.', labels),
+        unpriced: this.#registry.counter(
+          'heddle_unpriced_calls_total',
+          'Calls whose price is not known; their cost is missing or assumed.',
+          labels,
+        ),
+      }
+      this.#targets.set(target, metrics)
+    }
+    metrics.cost.value += record.nanoUsd / NANO_PER_USD
+    if (record.unpriced) metrics.unpriced.value++
+  }
+
+  #tenant(name: string): TenantMetrics {
+    let metrics = this.#tenants.get(name)
+    if (metrics === undefined) {
+      if (this.#tenants.size >= MAX_TENANTS && name !== OTHER_TENANTS) return this.#tenant(OTHER_TENANTS)
+      const r = this.#registry
+      const tokens = (type: string): Counter =>
+        r.counter('heddle_tenant_tokens_total', 'Tokens by tenant, all calls of its requests.', { tenant: name, type })
+      metrics = {
+        cost: r.counter('heddle_tenant_cost_usd_total', 'What the requests of a tenant cost, US dollars.', {
+          tenant: name,
+        }),
+        inputTokens: tokens('input'),
+        outputTokens: tokens('output'),
+      }
+      this.#tenants.set(name, metrics)
+    }
+    return metrics
   }
 
   shadow(target: Target, result: string): void {
@@ -139,6 +196,13 @@ export class RequestTelemetry implements Telemetry {
       metrics.outputTokens.value += x.usage.outputTokens
       metrics.cachedTokens.value += x.usage.cachedInputTokens
     }
+    const { account } = x
+    if (x.principal.tenant !== '' && account.inputTokens + account.outputTokens > 0) {
+      const tenant = this.#tenant(x.principal.tenant)
+      tenant.cost.value += account.nanoUsd / NANO_PER_USD
+      tenant.inputTokens.value += account.inputTokens
+      tenant.outputTokens.value += account.outputTokens
+    }
     if (x.hedged) this.#hedges.value++
     this.#continued.value += x.continued
     this.#log?.write(this.#line(x))
@@ -172,6 +236,14 @@ export class RequestTelemetry implements Telemetry {
       inputTokens: u?.inputTokens ?? -1,
       outputTokens: u?.outputTokens ?? -1,
       cachedInputTokens: u?.cachedInputTokens ?? -1,
+      key: x.principal.keyId,
+      tenant: x.principal.tenant,
+      team: x.principal.team,
+      user: x.principal.user,
+      nanoUsd: x.attempts.length === 0 ? -1 : x.account.nanoUsd,
+      costNote: x.account.unpriced ? 'unpriced' : x.account.estimated ? 'estimated' : '',
+      passedOver: x.passedOver,
+      wouldRefuse: x.account.lease?.wouldRefuse ?? NONE,
     })
   }
 }

@@ -29,6 +29,14 @@ const ENTRY: AccessEntry = {
   inputTokens: 1,
   outputTokens: 2,
   cachedInputTokens: 0,
+  key: '',
+  tenant: '',
+  team: '',
+  user: '',
+  nanoUsd: -1,
+  costNote: '',
+  passedOver: null,
+  wouldRefuse: [],
 }
 
 test('one line with what is known, and nothing that is not', () => {
@@ -57,6 +65,30 @@ test('one line with what is known, and nothing that is not', () => {
   })
 })
 
+test('who called, and what it cost', () => {
+  const line = accessLine({
+    ...ENTRY,
+    key: 'ci',
+    tenant: 'acme',
+    team: 'search',
+    user: 'ann"e',
+    nanoUsd: 1_234_500,
+    costNote: 'estimated',
+    passedOver: [{ target: 'p/m', reason: 'quota' }],
+    wouldRefuse: ['team_day'],
+  })
+  expect(JSON.parse(line)).toMatchObject({
+    key: 'ci',
+    tenant: 'acme',
+    team: 'search',
+    user: 'ann"e',
+    cost_usd: 0.0012345,
+    cost_note: 'estimated',
+    passed_over: [{ target: 'p/m', reason: 'quota' }],
+    would_refuse: ['team_day'],
+  })
+})
+
 test('whatever clients, backends and operators call things, a line is one line of JSON that says so', () => {
   const text = fc.oneof(
     fc.string({ unit: 'binary' }),
@@ -70,6 +102,10 @@ test('whatever clients, backends and operators call things, a line is one line o
     target: text,
     answeredModel: text,
     detail: text,
+    key: text,
+    tenant: text,
+    team: text,
+    user: text,
     results: fc.array(fc.record({ target: text, result: text }), { maxLength: 3 }),
   })
   fc.assert(

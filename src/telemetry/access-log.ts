@@ -1,3 +1,5 @@
+import { usdText } from '../core/usd.ts'
+
 /**
  * One line of JSON a request. Written by hand because it is the same few fields each time: a general serialiser costs
  * several times as much. Holds no content and no secret; numbers are ms with one decimal.
@@ -42,6 +44,19 @@ export interface AccessEntry {
   readonly inputTokens: number
   readonly outputTokens: number
   readonly cachedInputTokens: number
+  /** Public id of the key; '' = nobody was asked. */
+  readonly key: string
+  readonly tenant: string
+  readonly team: string
+  readonly user: string
+  /** Billionths of a US dollar; -1 = nothing was called. */
+  readonly nanoUsd: number
+  /** `estimated`, `unpriced`, or '' when tokens and price are known. */
+  readonly costNote: string
+  /** Targets that limits or a full queue kept it from. */
+  readonly passedOver: readonly { readonly target: string; readonly reason: string }[] | null
+  /** Limits in shadow mode that would have refused. */
+  readonly wouldRefuse: readonly string[]
 }
 
 const PLAIN = /^[A-Za-z0-9._~:/@ +*()=,;'!&$%-]*$/
@@ -101,6 +116,14 @@ export function accessLine(e: AccessEntry): string {
   line += `,"upstream_ms":${ms(e.upstreamMs)}`
   if (e.inputTokens >= 0) line += `,"input_tokens":${e.inputTokens},"output_tokens":${e.outputTokens}`
   if (e.cachedInputTokens > 0) line += `,"cached_input_tokens":${e.cachedInputTokens}`
+  if (e.key !== '') line += `,"key":${quoteName(e.key)}`
+  if (e.tenant !== '') line += `,"tenant":${quoteName(e.tenant)}`
+  if (e.team !== '') line += `,"team":${quoteName(e.team)}`
+  if (e.user !== '') line += `,"user":${quote(e.user.slice(0, MAX_TEXT))}`
+  if (e.nanoUsd > 0) line += `,"cost_usd":${usdText(e.nanoUsd)}`
+  if (e.costNote !== '') line += `,"cost_note":"${e.costNote}"`
+  if (e.passedOver !== null) line += `,"passed_over":${JSON.stringify(e.passedOver)}`
+  if (e.wouldRefuse.length > 0) line += `,"would_refuse":${JSON.stringify(e.wouldRefuse)}`
   const { attempts } = e
   if (attempts.length === 1 && attempts[0]!.result === 'ok') line += `,"attempts":1`
   else if (attempts.length > 0) {
