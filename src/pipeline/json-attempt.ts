@@ -4,6 +4,7 @@ import { judgeAnswer, usageOf } from '../protocol/openai/answer.ts'
 import { invalidAnswer } from '../routing/failure.ts'
 import { Attempt } from './attempt.ts'
 import { decodeBody, encodingOf } from '../core/decode.ts'
+import { usageHints } from '../protocol/usage.ts'
 
 /** The owner takes the whole answer. */
 export interface JsonOwner extends AttemptOwner {
@@ -87,7 +88,7 @@ export class JsonAttempt extends Attempt {
         return
       case 'ok':
     }
-    this.usage = usageOf(body)
+    this.usage = usageOf(body, usageHints(this.target.provider.config.type))
     if (!this.owner.claim(this)) return
     this.owner.onAnswer(this, body)
     this.succeed(false)

@@ -9,6 +9,8 @@ import { invalidAnswer } from '../routing/failure.ts'
 import { tokensOfEvents } from './account.ts'
 import { Attempt } from './attempt.ts'
 import { joinDataLines } from '../protocol/sse.ts'
+import { usageHints } from '../protocol/usage.ts'
+import type { UsageHints } from '../protocol/usage.ts'
 
 /** The owner writes to the client. */
 export interface StreamOwner extends AttemptOwner {
@@ -48,6 +50,7 @@ export class StreamAttempt extends Attempt {
   readonly #dialect: StreamDialect
   readonly #dropUsage: boolean
   readonly #finishEnds: boolean
+  readonly #hints: UsageHints
   #held: Buffer[] | null = null
   #heldBytes = 0
   #heldSince = -1
@@ -72,6 +75,7 @@ export class StreamAttempt extends Attempt {
     super(plan)
     this.#dialect = plan.dialect
     this.#dropUsage = plan.dropUsage
+    this.#hints = usageHints(plan.target.provider.config.type)
     this.#finishEnds = plan.target.provider.config.streamEnd === 'finish_reason'
     this.text = plan.keepText ? '' : null
   }
@@ -226,7 +230,7 @@ export class StreamAttempt extends Attempt {
         this.#content(bytes)
         return STEP.keep
       case 'usage':
-        this.#noteUsage(this.#dialect.usage(bytes))
+        this.#noteUsage(this.#dialect.usage(bytes, this.#hints))
         return this.#dropUsage ? STEP.drop : STEP.keep
       case 'note':
         return STEP.keep
@@ -234,10 +238,10 @@ export class StreamAttempt extends Attempt {
         this.#open(bytes)
         return STEP.keep
       case 'end':
-        this.#noteUsage(this.#dialect.usage(bytes))
+        this.#noteUsage(this.#dialect.usage(bytes, this.#hints))
         return STEP.stop
       case 'failed':
-        this.#noteUsage(this.#dialect.usage(bytes))
+        this.#noteUsage(this.#dialect.usage(bytes, this.#hints))
         if (this.committed) return STEP.stop
         return this.#refuse(this.classify(200, parseEvent(bytes)))
       case 'error':
@@ -250,12 +254,12 @@ export class StreamAttempt extends Attempt {
   /** An event of the answer proper, with or without content. */
   #open(bytes: Buffer): void {
     this.#opened = true
+    this.#noteUsage(this.#dialect.usage(bytes, this.#hints))
     if (this.#finishEnds && !this.#finished) this.#finished = this.#dialect.finished(bytes)
   }
 
   #content(bytes: Buffer): void {
     this.#open(bytes)
-    this.#noteUsage(this.#dialect.usage(bytes))
     if (this.text !== null) this.#keepText(bytes)
     if (this.committed || this.#ready) return
     this.#ready = true

@@ -1,4 +1,5 @@
 import type { Usage } from '../contracts/usage.ts'
+import { isUsage, readShape } from './usage-shapes.ts'
 
 /** Nothing used, nothing said. */
 export const NO_USAGE: Usage = {
@@ -47,22 +48,120 @@ export function addUsages(a: Usage | null, b: Usage | null): Usage | null {
   }
 }
 
-const number = (value: unknown): number =>
-  typeof value === 'number' && Number.isFinite(value) && value > 0 ? value : 0
+/** What the shape alone cannot say, by type of provider. */
+export interface UsageHints {
+  /** Reasoning is counted beside the output, also where no total shows it. */
+  readonly reasoningApart?: boolean
+  /** The cost in the answer is what the provider bills, in US dollars: better than a price table. */
+  readonly billsReported?: boolean
+}
+
+const NO_HINTS: UsageHints = {}
+
+/**
+ * Rows only where a provider uses a field otherwise than OpenAI does. xAI: docs.x.ai, consumption and rate limits;
+ * Perplexity: `reasoning_tokens` beside `completion_tokens`, `cost.total_cost`; OpenRouter: usage accounting.
+ */
+const HINTS: ReadonlyMap<string, UsageHints> = new Map([
+  ['xai', { reasoningApart: true, billsReported: true }],
+  ['perplexity', { reasoningApart: true, billsReported: true }],
+  ['openrouter', { billsReported: true }],
+])
+
+/** Hints for a provider type (`ProviderConfig.type`). */
+export const usageHints = (providerType: string): UsageHints => HINTS.get(providerType) ?? NO_HINTS
+
 const record = (value: unknown): Record<string, unknown> =>
   typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
 
-/** Reads a usage object of chat, completions, embeddings or responses. Null when it holds no counts. */
-export function readUsage(value: unknown): Usage | null {
-  const u = record(value)
-  const inputTokens = number(u['prompt_tokens'] ?? u['input_tokens'])
-  const outputTokens = number(u['completion_tokens'] ?? u['output_tokens'])
-  if (inputTokens === 0 && outputTokens === 0) return null
-  return {
-    ...NO_USAGE,
-    inputTokens,
-    outputTokens,
-    cachedInputTokens: number(record(u['prompt_tokens_details'] ?? u['input_tokens_details'])['cached_tokens']),
-    reasoningTokens: number(record(u['completion_tokens_details'] ?? u['output_tokens_details'])['reasoning_tokens']),
+/** OpenAI's `default` and `auto`, Anthropic's and Groq's `standard` and `on_demand` are the list price. */
+const LIST_PRICE = new Set(['default', 'auto', 'standard', 'on_demand', 'standard_only', 'scale'])
+const tierOf = (value: unknown): string =>
+  typeof value === 'string' && value.length <= 32 && !LIST_PRICE.has(value) ? value : ''
+
+/**
+ * Reads a usage object of any backend; its shape is recognised by its fields. Null when it holds no counts. Never
+ * throws: what is no count (negative, NaN, text) is 0, `total_tokens` repairs a part that is missing.
+ * tier: `service_tier` of the answer, when it stands outside the usage.
+ */
+export function readUsage(value: unknown, hints: UsageHints = NO_HINTS, tier: unknown = ''): Usage | null {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return null
+  const u = value as Record<string, unknown>
+  const usage = { ...NO_USAGE, ...readShape(u, hints.reasoningApart === true) }
+  usage.tier = tierOf(u['service_tier']) || tierOf(tier)
+  return isUsage(usage) ? usage : null
+}
+
+/** Where the usage object stands in a whole answer, or in one event of a stream; undefined = it has none. */
+export function findUsage(answer: unknown): unknown {
+  const root = record(answer)
+  const candidates = [
+    root['usage'],
+    record(root['x_groq'])['usage'],
+    record(root['response'])['usage'],
+    record(root['message'])['usage'],
+    record(root['delta'])['usage'],
+    record(root['metadata'])['usage'],
+    root['usageMetadata'],
+    root['meta'],
+  ]
+  const found = candidates.find((part) => typeof part === 'object' && part !== null && Object.keys(part).length > 0)
+  if (found !== undefined) return found
+  if (typeof root['timings'] === 'object') return root['timings']
+  if (typeof root['details'] === 'object') return root['details']
+  return 'prompt_eval_count' in root || 'eval_count' in root ? root : undefined
+}
+
+/** Images made: an answer of `/images` lists them under `data`, each as `b64_json` or `url`. */
+function imagesIn(root: Record<string, unknown>): number {
+  const data = root['data']
+  if (!Array.isArray(data)) return 0
+  return data.filter((item) => 'b64_json' in record(item) || 'url' in record(item)).length
+}
+
+/** Usage of a whole JSON answer of any backend, native dialects included. */
+export function readAnswer(answer: unknown, hints: UsageHints = NO_HINTS): Usage | null {
+  const root = record(answer)
+  const images = imagesIn(root)
+  const usage = readUsage(findUsage(root), hints, root['service_tier'])
+  if (images === 0) return usage
+  const made = { ...(usage ?? NO_USAGE), images }
+  // The answer of an image model is images: older versions of the API do not break their tokens down.
+  if (made.imageOutputTokens === 0) made.imageOutputTokens = made.outputTokens
+  return made
+}
+
+/**
+ * Usage of a stream, event by event. Counts are cumulative wherever several events carry some, so the last one wins;
+ * Anthropic's two halves (`message_start`, `message_delta`) complete each other.
+ */
+export class StreamUsage {
+  readonly #hints: UsageHints
+  #raw: Record<string, unknown> | null = null
+  #tier: unknown = ''
+
+  constructor(hints: UsageHints = NO_HINTS) {
+    this.#hints = hints
   }
+
+  /** event: the data of one event, parsed. */
+  feed(event: unknown): void {
+    const root = record(event)
+    this.#tier = root['service_tier'] ?? record(root['response'])['service_tier'] ?? this.#tier
+    const found = findUsage(root)
+    if (found === undefined) return
+    const next = record(found)
+    const type = root['type']
+    this.#raw = type === 'message_delta' && this.#raw !== null ? merge(this.#raw, next) : next
+  }
+
+  get usage(): Usage | null {
+    return readUsage(this.#raw, this.#hints, this.#tier)
+  }
+}
+
+/** Null in the later half says nothing. */
+function merge(before: Record<string, unknown>, now: Record<string, unknown>): Record<string, unknown> {
+  const said = Object.fromEntries(Object.entries(now).filter(([, value]) => value !== null))
+  return { ...before, ...said }
 }

@@ -1,6 +1,7 @@
 import type { Operation } from '../../contracts/config.ts'
 import type { Usage } from '../../contracts/usage.ts'
 import { readUsage } from '../usage.ts'
+import type { UsageHints } from '../usage.ts'
 import { JsonScanner, SCAN_OK, numbersOf } from '../json-scan/scanner.ts'
 
 const QUOTE = 34
@@ -10,8 +11,19 @@ const LETTER_N = 110
 const LETTER_F = 102
 const ZERO = 48
 
-const NAMES = ['choices', 'usage', 'error', 'data', 'output', 'type', 'response'] as const
-const [CHOICES, USAGE, ERROR, DATA, OUTPUT, TYPE, RESPONSE] = numbersOf(NAMES)
+const NAMES = [
+  'choices',
+  'usage',
+  'error',
+  'data',
+  'output',
+  'type',
+  'response',
+  'x_groq',
+  'service_tier',
+  'timings',
+] as const
+const [CHOICES, USAGE, ERROR, DATA, OUTPUT, TYPE, RESPONSE, X_GROQ, SERVICE_TIER, TIMINGS] = numbersOf(NAMES)
 
 /** Shared by all streams of a thread: each call of read() is complete before the next begins. */
 export const answerScanner = new JsonScanner(NAMES)
@@ -49,9 +61,20 @@ export function judgeAnswer(operation: Operation, body: Buffer): AnswerVerdict {
   return 'ok'
 }
 
+/** Usage in what answerScanner read last; null when it holds none. Groq has it under `x_groq`, llama.cpp as `timings`. */
+function scannedUsage(bytes: Buffer, hints: UsageHints | undefined): Usage | null {
+  const slot = answerScanner.kind(USAGE) === OPEN_BRACE ? USAGE : -1
+  if (slot < 0 && answerScanner.kind(X_GROQ) !== OPEN_BRACE && answerScanner.kind(TIMINGS) !== OPEN_BRACE) return null
+  const tier = answerScanner.kind(SERVICE_TIER) === QUOTE ? parseSlot(bytes, 0, SERVICE_TIER) : ''
+  if (slot >= 0) return readUsage(parseSlot(bytes, 0, USAGE), hints, tier)
+  if (answerScanner.kind(X_GROQ) === OPEN_BRACE)
+    return readUsage(record(parseSlot(bytes, 0, X_GROQ))['usage'], hints, tier)
+  return readUsage(parseSlot(bytes, 0, TIMINGS), hints, tier)
+}
+
 /** Usage of the answer that judgeAnswer() judged last. */
-export function usageOf(body: Buffer): Usage | null {
-  return answerScanner.kind(USAGE) === OPEN_BRACE ? readUsage(parseSlot(body, 0, USAGE)) : null
+export function usageOf(body: Buffer, hints?: UsageHints): Usage | null {
+  return scannedUsage(body, hints)
 }
 
 /**
@@ -66,7 +89,7 @@ export interface StreamDialect {
   /** Judges the event that answerScanner has just read; bytes holds it at offset 0 = scanner offset 0. */
   judge(bytes: Buffer, committed: boolean): EventVerdict
   /** Usage in the event just judged, if it has any. */
-  usage(bytes: Buffer): Usage | null
+  usage(bytes: Buffer, hints?: UsageHints): Usage | null
   /** Every choice of the event just judged is finished; only asked when the backend never sends `[DONE]`. */
   finished(bytes: Buffer): boolean
   /** `[DONE]` ends the stream. */
@@ -115,9 +138,7 @@ export const chatStream: StreamDialect = {
     const choices = record(eventData(bytes))['choices']
     return Array.isArray(choices) && choices.some(choiceHasContent) ? 'content' : 'start'
   },
-  usage(bytes) {
-    return answerScanner.kind(USAGE) === OPEN_BRACE ? readUsage(parseSlot(bytes, 0, USAGE)) : null
-  },
+  usage: (bytes, hints) => scannedUsage(bytes, hints),
   finished(bytes) {
     const choices = record(eventData(bytes))['choices']
     return (
@@ -160,11 +181,12 @@ export const responsesStream: StreamDialect = {
       return CALL_ITEMS.test(String(record(data['item'])['type'])) ? 'content' : 'start'
     return 'start'
   },
-  usage(bytes) {
+  usage(bytes, hints) {
     if (answerScanner.kind(RESPONSE) !== OPEN_BRACE) return null
     const type = eventType(bytes)
     if (!TERMINAL.has(type) && type !== 'response.failed') return null
-    return readUsage(record(parseSlot(bytes, 0, RESPONSE))['usage'])
+    const response = record(parseSlot(bytes, 0, RESPONSE))
+    return readUsage(response['usage'], hints, response['service_tier'])
   },
   finished: () => false,
 }
