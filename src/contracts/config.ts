@@ -169,8 +169,13 @@ export interface TokenRates {
   readonly reasoning?: number | undefined
 }
 
-/** What a target's calls cost, US dollars. */
-export interface Price extends TokenRates {
+/** Rates of a whole call; with a long prompt others: the highest threshold that its tokens exceed holds. */
+export interface CallRates extends TokenRates {
+  readonly longContext?: readonly (TokenRates & { readonly above: number })[] | undefined
+}
+
+/** What a target's calls cost, US dollars. Digits below a millionth of a dollar per million tokens are rounded. */
+export interface Price extends CallRates {
   /** Each call. */
   readonly perRequest?: number | undefined
   /** Each call of the provider's search tools; rerankers' search units. */
@@ -181,10 +186,8 @@ export interface Price extends TokenRates {
   /** Minute of audio transcribed, by the second. */
   readonly perMinute?: number | undefined
   readonly perMillionCharacters?: number | undefined
-  /** Prices of a whole call whose prompt has more tokens than that; the highest threshold exceeded holds. */
-  readonly longContext?: readonly (TokenRates & { readonly above: number })[] | undefined
   /** By service tier (`flex`, `priority`, `batch`): a factor on the prices of tokens, or prices of its own. */
-  readonly tiers?: Readonly<Record<string, number | TokenRates>> | undefined
+  readonly tiers?: Readonly<Record<string, number | CallRates>> | undefined
 }
 
 export type AuthScheme = 'bearer' | 'api-key' | 'x-api-key' | 'none'
