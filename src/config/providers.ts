@@ -124,6 +124,8 @@ const findBaseUrl = (entry: Entry, preset: ProviderPreset, path: Path, context: 
 
 const findKey = (entry: Entry, preset: ProviderPreset, path: Path, context: ProviderContext): string | null => {
   if (entry.api_key !== undefined) return entry.api_key
+  // Whoever sets credentials means those, not a key that happens to be in the environment.
+  if (entry.credentials !== undefined) return null
   if ((entry.auth ?? preset.auth) === 'none') return null
   const found = firstSet(preset.keyEnv, context.env)
   if (found !== undefined) {
@@ -192,7 +194,7 @@ export const toProvider = (name: string, entry: Entry, context: ProviderContext)
       rejectUnauthorized: entry.tls.verify,
     },
     capabilities: toCapabilities(entry.capabilities),
-    credentials: toCredentials(entry, context),
+    credentials: toCredentials(entry, context, path),
     capacity: toCapacity(entry),
     data: toData(entry),
   }

@@ -1,0 +1,73 @@
+import type { TenantConfig } from '../../contracts/config-auth.ts'
+import type { ProviderConfig } from '../../contracts/config.ts'
+import type { Credentials } from '../../contracts/credentials.ts'
+import { FileKey } from './file-key.ts'
+import { NoKey, SingleKey } from './fixed.ts'
+import { KeyPool } from './pool.ts'
+import { Renewal } from './renewal.ts'
+import { CredentialShare, type Lease } from './share.ts'
+import { TenantKey, TenantKeys } from './tenant-keys.ts'
+
+export { CredentialShare }
+export type { CredentialParts } from './share.ts'
+
+/**
+ * What authenticates the calls of one provider; null = it wants nothing. host: as the backend sees it (`host` header),
+ * which signatures cover. What signs or fetches tokens is loaded when it is configured, not before. close() gives
+ * back what the share holds.
+ */
+export function createCredentials(
+  provider: ProviderConfig,
+  tenants: readonly TenantConfig[],
+  share: CredentialShare,
+  host: string,
+): Credentials | null {
+  const own = new Map<string, Lease<TenantKey>>()
+  for (const { name, credentials } of tenants) {
+    const key = Object.hasOwn(credentials, provider.name) ? credentials[provider.name] : undefined
+    if (key === undefined) continue
+    const identity = ['tenant', provider.baseUrl, provider.auth, name, key]
+    own.set(
+      name,
+      share.acquire(identity, () => new TenantKey(name, provider.auth, key)),
+    )
+  }
+  const base = baseCredentials(provider, share, host)
+  if (own.size > 0) return new TenantKeys(own, base ?? { thing: new NoKey(), release: () => {} })
+  return base === null ? null : new Leased(base)
+}
+
+/** Closing it gives the lease back instead of closing what others may hold too. */
+class Leased implements Credentials {
+  readonly #lease: Lease<Credentials>
+  readonly choose: Credentials['choose']
+
+  constructor(lease: Lease<Credentials>) {
+    this.#lease = lease
+    this.choose = lease.thing.choose.bind(lease.thing)
+  }
+  close(): void {
+    this.#lease.release()
+  }
+}
+
+function baseCredentials(provider: ProviderConfig, share: CredentialShare, host: string): Lease<Credentials> | null {
+  const { apiKey, auth, credentials, name } = provider
+  if (credentials === null)
+    return apiKey === null || auth === 'none' ? null : { thing: new SingleKey(auth, apiKey), release: () => {} }
+  return share.acquire<Credentials>([name, host, auth, credentials], () => {
+    const title = `${credentials.kind} credentials of provider ${name}`
+    switch (credentials.kind) {
+      case 'pool':
+        return new KeyPool(name, auth, credentials.keys)
+      case 'file':
+        return new FileKey(credentials.path, auth, share)
+      case 'aws':
+        return new Renewal(title, share, async () => (await import('./aws.ts')).obtainAws(credentials, host, share))
+      case 'google':
+        return new Renewal(title, share, async () => (await import('./google.ts')).obtainGoogle(credentials, share))
+      case 'azure':
+        return new Renewal(title, share, async () => (await import('./azure.ts')).obtainAzure(credentials, share))
+    }
+  })
+}
