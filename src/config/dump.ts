@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { HeddleConfig, ProviderConfig, ServerConfig } from '../contracts/config.ts'
+import { maskAuth, maskTenants } from './mask-auth.ts'
 
 const MASK = '***'
 
@@ -27,6 +28,8 @@ export const maskedConfig = (config: HeddleConfig): HeddleConfig => ({
   ...config,
   server: maskServer(config.server),
   providers: config.providers.map(maskProvider),
+  auth: maskAuth(config.auth),
+  tenants: maskTenants(config.tenants),
 })
 
 /** See `HeddleConfig.hash`. Names a configuration in logs and metrics without giving a secret away. */
