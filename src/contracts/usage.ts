@@ -42,3 +42,71 @@ export interface Charge {
   /** False = no price is known for the target: nanoUsd is 0, or what the policy assumes. */
   readonly priced: boolean
 }
+
+/** One call of a target that is charged: the answered one, and those that failed over, were hedged or broke off. */
+export interface AttemptCharge {
+  /** `provider/model`. */
+  readonly target: string
+  /** `ok`, `cancelled`, or the failure's reason. */
+  readonly result: string
+  readonly usage: Usage | null
+  readonly charge: Charge
+}
+
+/** One request, as the sinks get it. No content, no secret; '' = unknown or none. */
+export interface UsageRecord {
+  /** Epoch ms, when the request began. */
+  readonly time: number
+  readonly durationMs: number
+  readonly requestId: string
+  /** 32 hexadecimal digits. */
+  readonly traceId: string
+  readonly tenant: string
+  readonly team: string
+  readonly user: string
+  readonly keyId: string
+  /** Id of the mesh peer. */
+  readonly peer: string
+  /** As the client asked. */
+  readonly model: string
+  readonly route: string
+  readonly provider: string
+  readonly target: string
+  /** As sent upstream, or as the backend named it. */
+  readonly modelAnswered: string
+  readonly operation: string
+  readonly stream: boolean
+  /** HTTP status of the answer. */
+  readonly status: number
+  /** `ok`, or the error's code. */
+  readonly outcome: string
+  /** Of all attempts together. Null = none counted. */
+  readonly usage: Usage | null
+  /** The sum of the attempts' charges. */
+  readonly charge: Charge
+  /** Answered from Heddle's own cache. */
+  readonly cached: boolean
+  /** Those that cost something or might have. */
+  readonly attempts: readonly AttemptCharge[]
+  /** Limits in shadow mode that would have refused. */
+  readonly wouldRefuse: readonly string[]
+  /** Of the tenant or the key. */
+  readonly labels: Readonly<Record<string, string>>
+}
+
+/** What records are appended to in Redis: XADD with an approximate MAXLEN. */
+export interface StreamStore {
+  /** Rejects when the store does not take it. */
+  xadd(stream: string, maxLength: number, field: string, value: string): Promise<unknown>
+}
+
+/** Writes records to the sinks that are configured. Never throws, never waits, never lets memory grow without bound. */
+export interface Recorder {
+  write(record: UsageRecord): void
+  /** Resolves when everything written so far is out, or given up. */
+  flush(): Promise<void>
+  /** flush(), then frees files and timers. */
+  close(): Promise<void>
+  /** Records that a sink had to drop, summed over the sinks. */
+  readonly dropped: number
+}

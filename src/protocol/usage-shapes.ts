@@ -69,35 +69,43 @@ function cacheWrites(u: Fields, details: Fields): readonly [number, number] {
   return [Math.max(short, whole - long), long]
 }
 
+/** What the whole says of its parts: the other part, and what is counted beside the output. */
+interface Repaired {
+  readonly input: number
+  readonly output: number
+}
+
 /**
- * OpenAI and everything like it, both namings. Reasoning inside or beside the output is told apart by the total where
- * there is one: 10120 prompt + 1499 completion + 2809 reasoning = 14428 (xAI), against prompt + completion (OpenAI).
+ * Reasoning inside or beside the output is told apart by the total where there is one: 10120 prompt + 1499 completion
+ * + 2809 reasoning = 14428 (xAI), against prompt + completion (OpenAI). Where the total is silent, apart decides.
  */
+function repaired(u: Fields, input: number, output: number, reasoning: number, apart: boolean): Repaired {
+  const total = count(u['total_tokens'])
+  const chat = 'prompt_tokens' in u || 'completion_tokens' in u
+  if (input === 0 && total > output) return { input: total - output, output }
+  if (total > input + output && (output > 0 || chat)) return { input, output: total - input }
+  if (!apart || !chat) return { input, output }
+  // Perplexity's stands at the top and is in no total; SGLang's, at the same place, is inside the output.
+  const besides = count(u['reasoning_tokens'])
+  if (besides > 0) return { input, output: output + besides }
+  return { input, output: total === 0 || output < reasoning ? output + reasoning : output }
+}
+
+/** OpenAI and everything like it, in both namings: `prompt_tokens` and `input_tokens`. */
 function openai(u: Fields, apart: boolean): Counts {
   const inDetails = fields(u['prompt_tokens_details'] ?? u['input_tokens_details'] ?? u['input_token_details'])
-  const outDetails = fields(
-    u['completion_tokens_details'] ?? u['output_tokens_details'] ?? u['output_token_details'] ?? undefined,
-  )
-  const chat = 'prompt_tokens' in u || 'completion_tokens' in u
+  const outDetails = fields(u['completion_tokens_details'] ?? u['output_tokens_details'] ?? u['output_token_details'])
   const hits = count(u['prompt_cache_hit_tokens'])
-  const total = count(u['total_tokens'])
-  const citations = count(u['citation_tokens'])
-  // Perplexity's stands beside the details and beside the output; SGLang's, at the same place, is inside it.
-  const besides = apart ? count(u['reasoning_tokens']) : 0
   const reasoning = count(outDetails['reasoning_tokens']) || count(u['reasoning_tokens'])
-  let input = first(u, 'prompt_tokens', 'input_tokens') || hits + count(u['prompt_cache_miss_tokens'])
-  let output = first(u, 'completion_tokens', 'output_tokens')
-  if (total > 0 && input === 0 && total > output) input = total - output
-  else if (total > input + output && (output > 0 || chat)) output = total - input
-  else if (apart && chat && besides === 0 && (total === 0 || output < reasoning)) output += reasoning
+  const prompt = first(u, 'prompt_tokens', 'input_tokens') || hits + count(u['prompt_cache_miss_tokens'])
+  const { input, output } = repaired(u, prompt, first(u, 'completion_tokens', 'output_tokens'), reasoning, apart)
+  const cached = first(inDetails, 'cached_tokens', 'cached_read_tokens')
   const [short, long] = cacheWrites(u, inDetails)
   return {
-    inputTokens: input + citations,
-    outputTokens: output + besides,
-    cachedInputTokens:
-      first(inDetails, 'cached_tokens', 'cached_read_tokens') ||
-      hits ||
-      first(u, 'cached_tokens', 'cache_read_input_tokens'),
+    // Perplexity bills what it cited like a prompt.
+    inputTokens: input + count(u['citation_tokens']),
+    outputTokens: output,
+    cachedInputTokens: cached || hits || first(u, 'cached_tokens', 'cache_read_input_tokens'),
     cacheWrite5mTokens: short,
     cacheWrite1hTokens: long,
     reasoningTokens: reasoning,

@@ -101,9 +101,13 @@ export class PriceBook {
   require(target: Target, model: string): Quote {
     const denial = this.refusal(target, model)
     if (denial === null) return this.quote(target, model)
-    throw new GatewayError('permission_denied', 'No price is known for this model, and unpriced calls are not allowed.', {
-      detail: `${denial.rule}: ${denial.reason}; set usage.prices or the target's price`,
-    })
+    throw new GatewayError(
+      'permission_denied',
+      'No price is known for this model, and unpriced calls are not allowed.',
+      {
+        detail: `${denial.rule}: ${denial.reason}; set usage.prices or the target's price`,
+      },
+    )
   }
 
   #table(type: string, model: string): Price | null {

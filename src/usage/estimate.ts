@@ -1,0 +1,80 @@
+import type { Usage } from '../contracts/usage.ts'
+import { NO_USAGE } from '../protocol/usage.ts'
+
+/** Nothing known yet: fewer bytes a token than any language model's usual text has, so that estimates err upwards. */
+const START_BYTES_PER_TOKEN = 3
+const START_OUTPUT = 1000
+const MAX_MODELS = 2000
+/** So many answers before what was learned is believed; it then begins with the largest of them. */
+const WARM_UP = 16
+/** Nine of ten answers are to use less. */
+const QUANTILE = 0.9
+const STEP = 0.05
+/** An answer is text in pieces of about this many bytes a token. */
+const BYTES_PER_OUTPUT_TOKEN = 4
+
+/** A moving quantile in two numbers: up a little when a sample is above, down a little less when it is below. */
+class Quantile {
+  #value = 0
+  #seen = 0
+
+  add(sample: number): void {
+    if (this.#seen < WARM_UP) {
+      this.#seen++
+      this.#value = Math.max(this.#value, sample)
+    } else this.#value *= sample > this.#value ? 1 + STEP * QUANTILE : 1 - STEP * (1 - QUANTILE)
+  }
+
+  /** 0 = not enough seen. */
+  get value(): number {
+    return this.#seen < WARM_UP ? 0 : this.#value
+  }
+}
+
+interface Learned {
+  readonly tokensPerByte: Quantile
+  readonly output: Quantile
+}
+
+/**
+ * Guesses what a request will use before it is sent, for limits that reserve. Learns from the answers, model by model;
+ * remembers 2000 models, the longest known is forgotten first.
+ */
+export class TokenEstimator {
+  readonly #models = new Map<string, Learned>()
+
+  /** maxTokens: what the client allows for the answer, 0 = not said. */
+  estimate(model: string, promptBytes: number, maxTokens: number): { inputTokens: number; outputTokens: number } {
+    const learned = this.#models.get(model)
+    const perByte = learned?.tokensPerByte.value || 1 / START_BYTES_PER_TOKEN
+    const usual = learned?.output.value || (maxTokens > 0 ? maxTokens : START_OUTPUT)
+    return {
+      inputTokens: Math.ceil(promptBytes * perByte),
+      outputTokens: Math.ceil(maxTokens > 0 ? Math.min(usual, maxTokens) : usual),
+    }
+  }
+
+  /** Only of answers that are complete and were counted by the backend. */
+  learn(model: string, promptBytes: number, usage: Usage): void {
+    let learned = this.#models.get(model)
+    if (learned === undefined) {
+      if (this.#models.size >= MAX_MODELS) this.#models.delete(this.#models.keys().next().value!)
+      learned = { tokensPerByte: new Quantile(), output: new Quantile() }
+      this.#models.set(model, learned)
+    }
+    if (promptBytes > 0 && usage.inputTokens > 0) learned.tokensPerByte.add(usage.inputTokens / promptBytes)
+    // An answer of nothing (embeddings) is a sample too: the next will have nothing either.
+    learned.output.add(Math.max(1, usage.outputTokens))
+  }
+}
+
+/**
+ * What a stream used that broke off before its usage came: the estimated prompt, and of the answer what was seen.
+ * Backends send about one event a token; textBytes (0 = not counted) catches those that send larger pieces. Charge it
+ * with `estimated`.
+ */
+export const partialUsage = (inputTokens: number, events: number, textBytes = 0): Usage => ({
+  ...NO_USAGE,
+  inputTokens,
+  outputTokens: Math.max(events, Math.ceil(textBytes / BYTES_PER_OUTPUT_TOKEN)),
+})

@@ -1,0 +1,8 @@
+// Knows what calls cost, and records it. Reads no configuration file and calls no model.
+// Contracts: src/contracts/usage.ts, config-usage.ts. The recorder is loaded apart, only when a sink is configured:
+// `await import('../usage/recorder.ts')`.
+export { chargeOf, usdText } from './charge.ts'
+export type { ChargeOptions } from './charge.ts'
+export { partialUsage, TokenEstimator } from './estimate.ts'
+export { fitsPattern, overrideFor, PriceBook } from './price-book.ts'
+export type { PriceSource, Quote } from './price-book.ts'

@@ -1,0 +1,87 @@
+import type { UsageConfig } from '../contracts/config-usage.ts'
+import type { Recorder, StreamStore, UsageRecord } from '../contracts/usage.ts'
+import type { Clock } from '../core/clock.ts'
+import { fetchSmall } from '../core/http-client.ts'
+import { sleep } from '../core/sleep.ts'
+import { FileSink } from './file-sink.ts'
+import { OtlpSink } from './otlp-sink.ts'
+import { recordLine } from './record.ts'
+
+/** Commands that Redis has not answered yet; more are dropped. */
+const MAX_PENDING = 1000
+
+export interface RecorderParts {
+  readonly clock: Clock
+  readonly version: string
+  /** Needed when `records.redis` is configured. */
+  readonly store: StreamStore | null
+}
+
+/** A line a record, field `record`. */
+class RedisSink {
+  readonly #store: StreamStore
+  readonly #stream: string
+  readonly #maxLength: number
+  readonly #pending = new Set<Promise<unknown>>()
+  dropped = 0
+
+  constructor(store: StreamStore, stream: string, maxLength: number) {
+    this.#store = store
+    this.#stream = stream
+    this.#maxLength = maxLength
+  }
+
+  write(line: string): void {
+    if (this.#pending.size >= MAX_PENDING) {
+      this.dropped++
+      return
+    }
+    const sent: Promise<unknown> = this.#send(line).finally(() => this.#pending.delete(sent))
+    this.#pending.add(sent)
+  }
+
+  async #send(line: string): Promise<void> {
+    try {
+      await this.#store.xadd(this.#stream, this.#maxLength, 'record', line)
+    } catch {
+      this.dropped++
+    }
+  }
+
+  async flush(): Promise<void> {
+    await Promise.all(this.#pending)
+  }
+}
+
+/**
+ * A recorder for the configured sinks, one a worker; several workers may share a file. Throws GatewayError
+ * `config_invalid` when the file cannot be opened.
+ */
+export function createRecorder(config: UsageConfig['records'], parts: RecorderParts): Recorder {
+  const { clock, version, store } = parts
+  const file = config.file === null ? null : new FileSink({ ...config.file, clock })
+  const otlp = config.otlp === null ? null : new OtlpSink({ ...config.otlp, version, fetch: fetchSmall, sleep: later })
+  const redis =
+    config.redis === null || store === null ? null : new RedisSink(store, config.redis.stream, config.redis.maxLength)
+  return {
+    write(record: UsageRecord): void {
+      if (file !== null || redis !== null) {
+        const line = recordLine(record)
+        file?.write(line)
+        redis?.write(line)
+      }
+      otlp?.write(record)
+    },
+    async flush(): Promise<void> {
+      await Promise.all([file?.flush(), otlp?.flush(), redis?.flush()])
+    },
+    async close(): Promise<void> {
+      await Promise.all([file?.close(), otlp?.close(), redis?.flush()])
+    },
+    get dropped(): number {
+      return (file?.dropped ?? 0) + (otlp?.dropped ?? 0) + (redis?.dropped ?? 0)
+    },
+  }
+}
+
+const later = (ms: number): Promise<void> => sleep(ms, false)
