@@ -4,6 +4,8 @@ export interface LoadPlan {
   readonly mode: 'closed' | 'open' | 'hold'
   readonly kind: 'chat' | 'stream' | 'embeddings'
   readonly port: number
+  /** Bearer token of every request. */
+  readonly token: string
   readonly connections: number
   /** Requests a second, open loop only. */
   readonly rate?: number
@@ -63,7 +65,7 @@ export const requestBytes = (plan: LoadPlan): Buffer => {
     'X-Stainless-Lang: js',
     'X-Stainless-Package-Version: 7.57.0',
     'X-Stainless-Retry-Count: 0',
-    'Authorization: Bearer sk-bench-0123456789abcdef',
+    `Authorization: Bearer ${plan.token}`,
     `Content-Length: ${body.length}`,
   ]
   return Buffer.concat([Buffer.from(`${head.join('\r\n')}\r\n\r\n`), body])

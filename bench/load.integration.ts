@@ -11,6 +11,7 @@ const plan = (port: number, more: Partial<LoadPlan> = {}): LoadPlan => ({
   mode: 'closed',
   kind: 'chat',
   port,
+  token: 'sk-test',
   connections: 4,
   promptBytes: 200,
   warmupMs: 50,

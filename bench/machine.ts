@@ -15,7 +15,7 @@ const canPin = findProgram('taskset') !== null && cores > 1
 /** The last core is for the mock backend and the load generator; the gateway has the first, or one for each worker if there are enough. */
 export const gatewayCores = (workers: number): string => (cores >= workers + 2 ? `0-${workers - 1}` : '0')
 export const hasCoresFor = (workers: number): boolean => cores >= workers + 2
-const loadCore = String(cores - 1)
+export const loadCore = String(cores - 1)
 
 const running = new Set<ChildProcess>()
 

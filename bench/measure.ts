@@ -2,8 +2,9 @@ import type { ChildProcess } from 'node:child_process'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { LoadPlan, LoadResult } from './load-plan.ts'
-import { freePort, gatewayCores, load, start, stop, until } from './machine.ts'
+import { freePort, gatewayCores, load, loadCore, start, stop, until } from './machine.ts'
 import type { Mock } from './machine.ts'
+import { KEY, redisCalls, redisServer } from './policies.ts'
 import { cpuMicros, residentKb } from './proc.ts'
 import type { Profile } from './profiles.ts'
 import type { Samples } from './samples.ts'
@@ -18,15 +19,17 @@ interface Live {
   readonly startupMs: number
 }
 
+type Plan = Omit<LoadPlan, 'port' | 'pid' | 'token'>
+
 const START_LIMIT_MS = 15_000
 const CHUNKS = 32
 const SMALL = 200
 const CONNECTIONS = 64
 
-const question = (port: number): Promise<void> =>
+const question = (port: number, token = KEY): Promise<void> =>
   fetch(`http://127.0.0.1:${port}/v1/chat/completions`, {
     method: 'POST',
-    headers: { 'content-type': 'application/json', authorization: 'Bearer sk-bench-0123456789abcdef' },
+    headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` },
     body: JSON.stringify({ model: 'gpt-4o-mini', messages: [{ role: 'user', content: 'hello' }] }),
   }).then(async (response) => {
     const text = await response.text()
@@ -52,6 +55,8 @@ export class Bench {
     this.#say = say
   }
 
+  #tests = 0
+
   #problem(target: string, text: string): void {
     this.problems.set(target, [...(this.problems.get(target) ?? []), text])
     this.#say(`  ${target}: ${text}`)
@@ -60,7 +65,9 @@ export class Bench {
   async #launch(target: Target): Promise<Live | null> {
     if (target.group === 'direct') return { target, port: this.#mock.port, process: null, startupMs: 0 }
     const port = await freePort()
-    const command = target.command(port, this.#mock.port, join(this.#folder, target.name.replaceAll(/\W+/g, '-')))
+    const redis = target.redis === true ? await this.#redis() : 0
+    const folder = join(this.#folder, target.name.replaceAll(/\W+/g, '-'))
+    const command = redis === null ? null : target.command(port, this.#mock.port, folder, redis)
     if (command === null) {
       if (!this.absent.has(target.name)) this.#say(`  ${target.name}: not installed, left out`)
       this.absent.set(target.name, 'not installed')
@@ -68,7 +75,7 @@ export class Bench {
     }
     const startedAt = performance.now()
     const child = start(gatewayCores(target.workers), command, this.#log(target.name))
-    if ((await this.#awaitFirstAnswer(child, port)) === null) {
+    if ((await this.#awaitFirstAnswer(child, port, target.token)) === null) {
       this.#problem(
         target.name,
         `gave no answer within ${START_LIMIT_MS / 1000} s of its start or ended before that; see ${this.#log(target.name)}`,
@@ -79,28 +86,47 @@ export class Bench {
     return { target, port, process: child, startupMs: performance.now() - startedAt }
   }
 
+  #redisPort: number | null = null
+
+  /** One for the whole run. Null when it is not installed. */
+  async #redis(): Promise<number | null> {
+    if (this.#redisPort !== null) return this.#redisPort
+    const port = await freePort()
+    const command = redisServer(port, join(this.#folder, 'redis'))
+    if (command === null) return null
+    start(loadCore, command, this.#log('redis'))
+    if ((await until(START_LIMIT_MS, () => redisCalls(port))) === null) return null
+    this.#redisPort = port
+    return port
+  }
+
   #log(name: string): string {
     return join(this.#folder, `${name.replaceAll(/\W+/g, '-')}.log`)
   }
 
-  #awaitFirstAnswer(child: ChildProcess, port: number): Promise<true | null> {
+  #awaitFirstAnswer(child: ChildProcess, port: number, token?: string): Promise<true | null> {
     return until(START_LIMIT_MS, async () => {
       if (child.exitCode !== null || child.signalCode !== null) return null
-      await question(port)
+      await question(port, token)
       return true as const
     })
   }
 
-  #load(live: Live, plan: Omit<LoadPlan, 'port' | 'pid'>): Promise<LoadResult> {
+  #load(live: Live, plan: Plan): Promise<LoadResult> {
     const pid = live.process?.pid
-    return load({ ...plan, port: live.port, ...(pid === undefined ? {} : { pid }) })
+    return load({ ...plan, port: live.port, token: live.target.token ?? KEY, ...(pid === undefined ? {} : { pid }) })
   }
 
   /** One test of one target; its errors are noted. */
-  async #test(live: Live, name: string, plan: Omit<LoadPlan, 'port' | 'pid'>): Promise<LoadResult> {
+  async #test(live: Live, name: string, plan: Plan): Promise<LoadResult> {
     const before = (await this.#mock.stats()).requests
+    const calls = live.target.redis === true ? await redisCalls(this.#redisPort!) : 0
     const result = await this.#load(live, plan)
     const forwarded = (await this.#mock.stats()).requests - before
+    if (live.target.redis === true && forwarded > 0) {
+      const trips = ((await redisCalls(this.#redisPort!)) - calls) / forwarded
+      this.#samples.add(live.target.name, 'redis.calls', this.#tests++, trips)
+    }
     const { status, reset, cut } = result.errors
     if (status + reset + cut > 0) {
       this.#problem(live.target.name, `${name}: ${status} not 200, ${reset} reset, ${cut} without [DONE]`)
@@ -155,7 +181,7 @@ export class Bench {
   async #inTurns(
     live: readonly Live[],
     name: string,
-    plan: (target: Target) => Omit<LoadPlan, 'port' | 'pid' | 'durationMs'>,
+    plan: (target: Target) => Omit<Plan, 'durationMs'>,
     note: (target: string, result: LoadResult, slice: number) => void | Promise<void>,
     round: number,
   ): Promise<void> {
@@ -201,7 +227,7 @@ export class Bench {
       rate,
     } as const
     await this.#inTurns(
-      live.filter(({ target }) => target.name !== HEDDLE_TWO),
+      live.filter(({ target }) => target.name !== HEDDLE_TWO && target.chatOnly !== true),
       'half load',
       () => shape,
       (name, result, slice) => {
@@ -215,7 +241,9 @@ export class Bench {
   }
 
   async #bodies(live: readonly Live[], round: number): Promise<void> {
-    const measured = live.filter(({ target, process: child }) => child !== null && target.name !== HEDDLE_TWO)
+    const measured = live.filter(
+      ({ target, process: child }) => child !== null && target.name !== HEDDLE_TWO && target.chatOnly !== true,
+    )
     const closed = { mode: 'closed', warmupMs: this.#profile.warm / 2 } as const
     const tests = [
       ['100 KB prompt', 'cpu.big', { ...closed, kind: 'chat', connections: 16, promptBytes: 100_000 }],
@@ -255,7 +283,13 @@ export class Bench {
 
   /** A process of its own for each number of streams: memory that an earlier test left behind would hide what streams need. */
   async #hold(target: Target, round: number): Promise<void> {
-    if (target.group === 'direct' || target.name === HEDDLE_TWO || this.absent.has(target.name)) return
+    if (
+      target.group === 'direct' ||
+      target.name === HEDDLE_TWO ||
+      target.chatOnly === true ||
+      this.absent.has(target.name)
+    )
+      return
     for (const streams of this.#profile.holdStreams) {
       const live = await this.#launch(target)
       if (live?.process === undefined || live.process === null) return

@@ -1,6 +1,6 @@
 import { hasCoresFor } from './machine.ts'
 import type { Samples } from './samples.ts'
-import { DIRECT, FLOOR, HEDDLE, HEDDLE_TWO } from './targets.ts'
+import { DIRECT, FLOOR, HEDDLE, HEDDLE_JWT, HEDDLE_KEY, HEDDLE_REDIS, HEDDLE_TWO } from './targets.ts'
 
 export interface Bar {
   readonly name: string
@@ -80,7 +80,7 @@ const bodyTable = (samples: Samples, streams: readonly number[]): string =>
       'first answer, ms',
     ],
     ordered(samples)
-      .filter((name) => name !== DIRECT && name !== HEDDLE_TWO)
+      .filter((name) => name !== DIRECT && samples.all(name, 'cpu.big').length > 0)
       .map((name) => [
         name,
         ...['cpu.big', 'cpu.embeddings', 'cpu.event', 'cpu.paced'].flatMap((metric) => [
@@ -134,10 +134,30 @@ export const judge = (samples: Samples, streams: readonly number[]): Bar[] => {
     ),
     bar('orphan backend streams', samples.median(HEDDLE, 'orphans'), 0, ''),
   ]
+  bars.push(...policyBars(samples))
   if (samples.all(HEDDLE_TWO, 'cpu.chat').length > 0) {
     bars.push(bar('2 workers, CPU a request', samples.ratio(HEDDLE_TWO, HEDDLE, 'cpu.chat'), 1.11, '× 1 worker'))
     if (hasCoresFor(2))
       bars.push(bar('2 workers, rate', samples.ratio(HEDDLE_TWO, HEDDLE, 'rate'), 1.8, '× 1 worker', '', true))
+  }
+  return bars
+}
+
+/** What identity and limits add to Heddle without them, in the same run. */
+const policyBars = (samples: Samples): Bar[] => {
+  const measured = (name: string): boolean => samples.all(name, 'cpu.chat').length > 0
+  const added = (name: string): string => `${micros(samples.difference(name, HEDDLE, 'cpu.chat'))} more`
+  const bars: Bar[] = []
+  const share = (title: string, name: string, limit: number): void => {
+    if (measured(name)) bars.push(bar(title, samples.ratio(name, HEDDLE, 'cpu.chat'), limit, '× heddle', added(name)))
+  }
+  share('key and two limits, CPU a request', HEDDLE_KEY, 1.08)
+  share('JWT seen before, CPU a request', HEDDLE_JWT, 1.1)
+  if (measured(HEDDLE_REDIS)) {
+    const more = samples.difference(HEDDLE_REDIS, HEDDLE, 'cpu.chat')
+    bars.push(bar('key and two limits in Redis, CPU added', more, 40, 'µs'))
+    const trips = samples.median(HEDDLE_REDIS, 'redis.calls')
+    bars.push(bar('Redis, scripts a request', trips, 1.05, '', 'to admit; settlements are sent in batches'))
   }
   return bars
 }

@@ -4,6 +4,8 @@
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { availableParallelism } from 'node:os'
+import type { Accounts } from './admin/accounts.ts'
+import type { GuardOptions } from './admin/guard.ts'
 import type { AdminListener, AdminState } from './admin/listener.ts'
 import type { HeddleConfig } from './contracts/config.ts'
 import type { ServeOptions } from './cli/serve.ts'
@@ -11,6 +13,7 @@ import type { ConfigWatcher } from './config/watch.ts'
 import type { LoadedConfig } from './config/load.ts'
 import type { Sim } from './sim/index.ts'
 import { banner } from './cli/banner.ts'
+import { isLoopback } from './config/loopback.ts'
 import { maskedConfig } from './config/dump.ts'
 import { ConfigError, formatProblem } from './config/problem.ts'
 import { SIM_BASE_URL } from './config/sim-url.ts'
@@ -33,6 +36,8 @@ const FLUSH_MS = 1000
 
 export interface RunningServer {
   readonly url: string
+  /** Null without a TLS listener. */
+  readonly tlsUrl: string | null
   readonly adminUrl: string
   /** Reads the configuration again now. Resolves with whether it was taken. */
   reload(): Promise<boolean>
@@ -75,6 +80,7 @@ class Server implements RunningServer, AdminState {
   #sim: Sim | null = null
   #watcher: ConfigWatcher | null = null
   #port = 0
+  #tlsPort = 0
   #adminPort = 0
   #ready = false
   #stopping: Promise<number> | null = null
@@ -133,7 +139,10 @@ class Server implements RunningServer, AdminState {
     }
     this.#assignSlots(this.#config)
     const workers = this.#workers
-    if (workers > 1) await expectFree(server.port, server.host)
+    if (workers > 1) {
+      await expectFree(server.port, server.host)
+      if (server.tls !== null) await expectFree(server.tls.port, server.host)
+    }
     this.#fleet = new Fleet(
       {
         config: this.#config,
@@ -141,7 +150,6 @@ class Server implements RunningServer, AdminState {
         health: this.#health.buffer,
         simUrl: this.#sim?.url ?? null,
         version,
-        port: server.port,
         reusePort: workers > 1,
       },
       workers,
@@ -150,7 +158,9 @@ class Server implements RunningServer, AdminState {
         this.#log('error', { error: error.message }, 'worker lost, another takes its place')
       },
     )
-    this.#port = await this.#fleet.listen(server.port)
+    const ports = await this.#fleet.listen({ plain: server.port, tls: server.tls?.port ?? 0 })
+    this.#port = ports.plain
+    this.#tlsPort = ports.tls
     this.#registerMetrics()
     // Traffic is served already: what only operators need is loaded afterwards.
     const { AdminListener: Admin } = await import('./admin/listener.ts')
@@ -303,6 +313,18 @@ class Server implements RunningServer, AdminState {
     return maskedConfig(this.#config)
   }
 
+  readonly accounts: Accounts = {
+    limits: async () => (await this.#fleet.ask({ kind: 'limits' })) as readonly object[],
+    change: async (change) => this.#fleet.tell({ kind: 'change', change }),
+    revoked: async () => (await this.#fleet.ask({ kind: 'revoked' })) as readonly string[],
+    revoke: async (id, revoked) => this.#fleet.tell({ kind: 'revoke', id, revoked }),
+  }
+
+  get guard(): GuardOptions {
+    const { adminToken, adminHost } = this.#config.server
+    return { token: adminToken, loopback: isLoopback(adminHost) }
+  }
+
   async metrics(): Promise<ReturnType<typeof mergeSnapshots>> {
     return mergeSnapshots([this.#metrics.snapshot(), ...(await this.#fleet.metrics())])
   }
@@ -311,6 +333,11 @@ class Server implements RunningServer, AdminState {
   get url(): string {
     const { host } = this.#config.server
     return `http://${hostInUrl(host)}:${this.#port}`
+  }
+
+  get tlsUrl(): string | null {
+    const { host, tls } = this.#config.server
+    return tls === null ? null : `https://${hostInUrl(host)}:${this.#tlsPort}`
   }
 
   get adminUrl(): string {

@@ -1,5 +1,9 @@
 import Fastify, { type FastifyInstance } from 'fastify'
+import type { Accounts } from './accounts.ts'
+import type { GuardOptions } from './guard.ts'
 import type { FamilySnapshot } from '../telemetry/metrics.ts'
+import { accountRoutes } from './accounts.ts'
+import { adminGuard, problem } from './guard.ts'
 import { OPENMETRICS_TYPE, PROMETHEUS_TYPE, renderMetrics } from '../telemetry/metrics.ts'
 
 /** What the process tells its operators. */
@@ -10,6 +14,8 @@ export interface AdminState {
   config(): object
   metrics(): Promise<FamilySnapshot[]>
   reload(): Promise<boolean>
+  readonly accounts: Accounts
+  readonly guard: GuardOptions
 }
 
 /** Health, metrics and state, apart from the traffic: its own port, loopback unless configured otherwise. */
@@ -18,6 +24,7 @@ export class AdminListener {
 
   constructor(state: AdminState) {
     const app = Fastify({ logger: false, forceCloseConnections: true })
+    app.addHook('onRequest', adminGuard(state.guard))
     // Liveness says that the event loop turns, nothing more: a restart mends nothing else.
     app.get('/livez', async () => ({ status: 'ok' }))
     app.get('/readyz', async (_request, reply) =>
@@ -33,10 +40,9 @@ export class AdminListener {
       const taken = await state.reload()
       return reply.code(taken ? 200 : 422).send(state.state())
     })
+    accountRoutes(app, state.accounts)
     app.setNotFoundHandler((request, reply) =>
-      reply
-        .code(404)
-        .send({ error: { message: `There is nothing at ${request.method} ${request.url.slice(0, 200)}.` } }),
+      reply.code(404).send(problem(`There is nothing at ${request.method} ${request.url.slice(0, 200)}.`)),
     )
     this.#app = app
   }

@@ -1,19 +1,32 @@
+import { createSecureContext } from 'node:tls'
 import { compileExpression } from '../core/expression.ts'
 import type { ProviderConfig, ProviderPreset, RouteDefaults, ServerConfig } from '../contracts/config.ts'
 import { didYouMean } from './nearest.ts'
 import type { PlacedModel } from './normalise.ts'
+import { isLoopback } from './loopback.ts'
 import { formatPath } from './problem.ts'
 import type { Path, Problem } from './problem.ts'
 import type { SourceMap } from './yaml-source.ts'
 
 const stars = (text: string): number => text.split('*').length - 1
 
-/** `localhost`, 127.0.0.0/8 and `::1`: reachable from this machine only. */
-export const isLoopback = (host: string): boolean =>
-  host === 'localhost' || host === '::1' || host === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(host)
+const checkTls = ({ tls }: ServerConfig, map: SourceMap): readonly Problem[] => {
+  if (tls === null) return []
+  const problems: Problem[] = []
+  if (tls.clientCert !== 'none' && tls.clientCa === null)
+    problems.push(map.problem(['server', 'tls'], '`client_cert` needs `client_ca`: whose certificates are believed'))
+  try {
+    createSecureContext({ cert: tls.cert, key: tls.key, ...(tls.clientCa === null ? {} : { ca: tls.clientCa }) })
+  } catch {
+    // The library's words may quote what it was given.
+    problems.push(map.problem(['server', 'tls'], 'certificate, key and `client_ca` cannot be used together', 'key'))
+  }
+  return problems
+}
 
 export const checkServer = (server: ServerConfig, authenticated: boolean, map: SourceMap): readonly Problem[] => {
-  if (server.insecure) return []
+  const problems = checkTls(server, map)
+  if (server.insecure) return problems
   const exposed = (key: string, host: string): readonly Problem[] =>
     isLoopback(host)
       ? []
@@ -21,11 +34,15 @@ export const checkServer = (server: ServerConfig, authenticated: boolean, map: S
           map.problem(
             ['server', key],
             `${map.show(['server', key], host)} is reachable from other machines and clients are not authenticated: ` +
-              'everyone there could spend your keys. Use 127.0.0.1, or set `server.insecure: true` (flag --insecure) ' +
+              'everyone there could spend your keys. Say who may call under `auth`, use 127.0.0.1, or set `server.insecure: true` (flag --insecure) ' +
               'when a mesh, proxy or firewall decides who may call',
           ),
         ]
-  return [...(authenticated ? [] : exposed('host', server.host)), ...exposed('admin_host', server.adminHost)]
+  return [
+    ...problems,
+    ...(authenticated ? [] : exposed('host', server.host)),
+    ...exposed('admin_host', server.adminHost),
+  ]
 }
 
 /** Does the one `*` of `pattern` make it fit `name`? */

@@ -53,7 +53,7 @@ const start = (answers: readonly Answer[], targets: number, hedge: HedgeConfig |
       log: () => {},
     },
     match: { route, wildcard: '' },
-    snapshot: { table: { match: () => null }, policies: { limiter: null, gate: null } },
+    snapshot: { table: { match: () => null }, policies: { limiter: null, gate: null, pricing: { strict: false } } },
     received: { startedAt: clock.ms, header: () => undefined, method: 'POST', body: Buffer.from('{}'), query: '' },
     upstreamPath: '/x',
     attempts: [],

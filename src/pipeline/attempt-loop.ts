@@ -66,11 +66,13 @@ export class AttemptLoop extends WheelTimer {
 
   #planRoute(now = this.#now()): Plan {
     const { services } = this.#x
+    const { pricing } = this.#x.snapshot.policies
     const plan = planTargets({
       route: this.#route,
       facts: this.#x,
       now,
       random: () => services.random.next(),
+      refuse: pricing.strict ? (target) => pricing.refuses(target, upstreamModel(target, this.#match)) : undefined,
     })
     this.#x.planNote = plan.note
     return plan

@@ -8,7 +8,9 @@ import type { Charge, Usage } from '../contracts/usage.ts'
 export interface Pricing {
   /** estimated: the tokens were counted here, not by the backend. */
   charge(target: Target, model: string, usage: Usage, estimated: boolean): Charge
-  /** Why a target without a known price may not be called; null = it may. */
+  /** Targets whose price is not known may not be called: refuses() is worth asking. */
+  readonly strict: boolean
+  /** Why a target may not be called; null = it may. */
   refuses(target: Target, model: string): string | null
   /** Tokens of a prompt of so many bytes and of its answer; maxTokens 0 = not said. */
   estimate(route: string, promptBytes: number, maxTokens: number): { inputTokens: number; outputTokens: number }

@@ -9,6 +9,8 @@ export interface PlanInput {
   readonly now: number
   /** [0, 1) */
   random(): number
+  /** Why the caller may not use a target, beyond what its principal says; null = it may. */
+  readonly refuse?: ((target: Target) => string | null) | undefined
 }
 
 type Skip = { target: Target; reason: string }
@@ -26,7 +28,7 @@ export function planTargets(input: PlanInput): Plan {
     return { order: route.targets, skipped: NO_SKIPS, note: 'only target' }
   const skipped: Skip[] = []
   const fit = route.targets.filter((target) => {
-    const reason = misfit(target, input.facts)
+    const reason = misfit(target, input)
     if (reason !== null) skipped.push({ target, reason })
     return reason === null
   })
@@ -65,11 +67,11 @@ function isReady(target: Target, now: number): boolean {
 }
 
 function isPlain(target: Target, input: PlanInput): boolean {
-  return misfit(target, input.facts) === null
+  return misfit(target, input) === null
 }
 
 /** Why the target cannot serve this request; null = it can. */
-function misfit(target: Target, facts: RequestFacts): string | null {
+function misfit(target: Target, { facts, refuse }: PlanInput): string | null {
   const { capabilities: can, provider } = target
   const { needs } = facts
   if (!provider.config.operations.includes(facts.operation)) return `provider does not serve ${facts.operation}`
@@ -86,6 +88,8 @@ function misfit(target: Target, facts: RequestFacts): string | null {
     const denial = facts.principal.access.target(target)
     if (denial !== null) return `${DENIED}${denial.rule}: ${denial.reason}`
   }
+  const refusal = refuse?.(target) ?? null
+  if (refusal !== null) return `${DENIED}${refusal}`
   if (target.when !== null && !target.when.evaluate(facts)) return `condition is false: ${target.when.source}`
   return null
 }

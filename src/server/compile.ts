@@ -2,9 +2,10 @@ import type { BreakerConfig, HeddleConfig, ProviderConfig } from '../contracts/c
 import type { Provider } from '../contracts/routing.ts'
 import type { HealthTable } from '../routing/health.ts'
 import type { UpstreamPool } from './upstream-pool.ts'
+import { createCredentials, CredentialShare } from '../providers/credentials/index.ts'
 import { SIM_BASE_URL } from '../config/sim-url.ts'
+import type { Policies } from '../pipeline/policies.ts'
 import { Snapshot } from '../pipeline/snapshot.ts'
-import { NO_POLICIES } from './policies.ts'
 import { RouteTable } from '../routing/table.ts'
 
 export interface CompileParts {
@@ -17,6 +18,9 @@ export interface CompileParts {
   /** Epoch ms. */
   readonly now: number
   readonly version: string
+  readonly policies: Policies
+  /** Of the worker: what is renewed lives over reloads. Left out: a new one. */
+  readonly credentials?: CredentialShare
 }
 
 /** Health belongs to what is called: another address or key name is another target, a new weight is not. */
@@ -34,6 +38,7 @@ export function slotKeys(config: HeddleConfig): string[] {
 /** Turns a configuration into what serves. Throws when a connection's settings cannot be used (a bad CA file). */
 export function compileSnapshot(config: HeddleConfig, parts: CompileParts): Snapshot {
   const held: (() => void)[] = []
+  const share = parts.credentials ?? new CredentialShare()
   const release = (): void => {
     for (const drop of held.splice(0)) drop()
   }
@@ -43,14 +48,17 @@ export function compileSnapshot(config: HeddleConfig, parts: CompileParts): Snap
       provider(provider) {
         const lease = parts.pool.acquire(upstreamKey(provider, config, parts.simUrl))
         held.push(() => lease.release())
-        return compileProvider(provider, lease.upstream, parts)
+        const { host } = baseUrlOf(provider, parts.simUrl)
+        const credentials = createCredentials(provider, config.tenants, share, host)
+        if (credentials !== null) held.push(() => credentials.close())
+        return compileProvider(provider, { upstream: lease.upstream, credentials }, parts)
       },
       health(target: string, rules: { readonly breaker: BreakerConfig }) {
         const provider = configs.get(target.slice(0, target.indexOf('/')))!
         return parts.health.slot(parts.slots[slotKey(provider, target)]!, rules.breaker)
       },
     })
-    return new Snapshot(config, table, NO_POLICIES, parts.now, release)
+    return new Snapshot(config, table, parts.policies, parts.now, release)
   } catch (error) {
     release()
     throw error
@@ -74,14 +82,17 @@ function upstreamKey(
   }
 }
 
-function compileProvider(provider: ProviderConfig, upstream: Provider['upstream'], parts: CompileParts): Provider {
+function compileProvider(
+  provider: ProviderConfig,
+  { upstream, credentials }: Pick<Provider, 'upstream' | 'credentials'>,
+  parts: CompileParts,
+): Provider {
   const url = baseUrlOf(provider, parts.simUrl)
   const fixed = [
     'user-agent',
     `heddle/${parts.version}`,
     'accept-encoding',
     'identity',
-    ...credentials(provider),
     ...Object.entries(provider.headers).flat(),
   ]
   const query = new URLSearchParams(provider.query).toString()
@@ -89,16 +100,11 @@ function compileProvider(provider: ProviderConfig, upstream: Provider['upstream'
     name: provider.name,
     config: provider,
     upstream,
-    credentials: null,
+    credentials,
     basePath: url.pathname.replace(/\/+$/, ''),
     query: query === '' ? '' : `?${query}`,
     jsonHeaders: ['content-type', 'application/json', 'accept', 'application/json', ...fixed],
     streamHeaders: ['content-type', 'application/json', 'accept', 'text/event-stream', ...fixed],
     rawHeaders: ['accept', '*/*', ...fixed],
   }
-}
-
-function credentials({ auth, apiKey }: ProviderConfig): string[] {
-  if (apiKey === null || auth === 'none') return []
-  return auth === 'bearer' ? ['authorization', `Bearer ${apiKey}`] : [auth, apiKey]
 }

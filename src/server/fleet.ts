@@ -1,6 +1,7 @@
 import { Worker as Thread } from 'node:worker_threads'
 import type { FamilySnapshot } from '../telemetry/metrics.ts'
-import type { Command, Report } from './messages.ts'
+import { GatewayError } from '../core/errors.ts'
+import type { Command, Control, Ports, Report } from './messages.ts'
 import { systemClock } from '../core/clock.ts'
 import { atMost, sleep } from '../core/sleep.ts'
 import { Worker, type ConfigUpdate, type WorkerInit } from './worker.ts'
@@ -23,11 +24,13 @@ class LocalHandle implements Handle {
   async call(command: Command): Promise<unknown> {
     switch (command.name) {
       case 'listen':
-        return this.#worker.listen(command.port)
+        return this.#worker.listen(command.ports)
       case 'prepare':
         return this.#worker.prepare(command.update)
       case 'drain':
         return this.#worker.drain(command.maxMs)
+      case 'control':
+        return this.#worker.control(command.control)
       default:
         return this.#worker[command.name]()
     }
@@ -50,7 +53,10 @@ class ThreadHandle implements Handle {
       const waiting = this.#waiting.get(report.id)
       this.#waiting.delete(report.id)
       if (report.error === undefined) waiting?.resolve(report.value)
-      else waiting?.reject(new Error(report.error))
+      else
+        waiting?.reject(
+          report.refused === true ? new GatewayError('invalid_request', report.error) : new Error(report.error),
+        )
     })
     let cause: Error | null = null
     this.#thread.on('error', (error: Error) => {
@@ -98,7 +104,7 @@ export class Fleet {
   readonly #count: number
   readonly #onLost: (error: Error, worker: number) => void
   #stopping = false
-  #port = 0
+  #ports: Ports = { plain: 0, tls: 0 }
   #update: ConfigUpdate
 
   /** onLost: a worker thread died by itself; another takes its place, under the same number. */
@@ -122,7 +128,7 @@ export class Fleet {
     const born = systemClock.monotonic()
     const handle: Handle = new ThreadHandle(this.#initOf(worker), (error) => {
       // Before the first listen() the start fails as a whole.
-      if (this.#stopping || this.#port === 0) return
+      if (this.#stopping || this.#ports.plain === 0) return
       this.#onLost(error, worker)
       void this.#replace(handle, systemClock.monotonic() - born < YOUNG_MS ? YOUNG_MS : 0)
     })
@@ -136,14 +142,15 @@ export class Fleet {
     const next = this.#spawn(at)
     this.#handles[at] = next
     // When it fails by dying, its own end says so.
-    next.call({ name: 'listen', port: this.#port }).catch(() => {})
+    next.call({ name: 'listen', ports: this.#ports }).catch(() => {})
   }
 
-  /** The first worker finds the port (it may be 0), the others join it. */
-  async listen(port: number): Promise<number> {
-    this.#port = (await this.#handles[0]!.call({ name: 'listen', port })) as number
-    await Promise.all(this.#handles.slice(1).map((h) => h.call({ name: 'listen', port: this.#port })))
-    return this.#port
+  /** The first worker finds the ports (they may be 0), the others join it. */
+  async listen(wanted: Ports): Promise<Ports> {
+    const ports = (await this.#handles[0]!.call({ name: 'listen', ports: wanted })) as Ports
+    this.#ports = ports
+    await Promise.all(this.#handles.slice(1).map((h) => h.call({ name: 'listen', ports })))
+    return ports
   }
 
   /** All workers or none: each compiles first, and only when all could does any of them change. */
@@ -167,6 +174,17 @@ export class Fleet {
         }),
       ),
     )
+  }
+
+  /** Asks the first worker that answers: what it tells is the same in all. */
+  async ask(control: Control): Promise<unknown> {
+    const handle = this.#handles.find((h) => !h.gone) ?? this.#handles[0]!
+    return atMost(STUCK_MS, handle.call({ name: 'control', control }))
+  }
+
+  /** Tells all workers. */
+  async tell(control: Control): Promise<void> {
+    await this.#all({ name: 'control', control })
   }
 
   /** A worker that does not answer in time is left out rather than waited for. */

@@ -1,14 +1,31 @@
+import type { LimitChange } from '../admin/accounts.ts'
 import type { ConfigUpdate } from './worker.ts'
+
+/** Of the API; tls 0 = any free one when there is a TLS listener, else unused. */
+export interface Ports {
+  readonly plain: number
+  readonly tls: number
+}
+
+/** What operators ask of limits and keys while the process runs. */
+export type Control =
+  | { readonly kind: 'limits' }
+  | { readonly kind: 'change'; readonly change: LimitChange }
+  | { readonly kind: 'revoked' }
+  | { readonly kind: 'revoke'; readonly id: string; readonly revoked: boolean }
 
 /** What the main thread asks a worker thread to do; the answer is a Report with the same id. */
 export type Command =
-  | { readonly name: 'listen'; readonly port: number }
+  | { readonly name: 'listen'; readonly ports: Ports }
   | { readonly name: 'prepare'; readonly update: ConfigUpdate }
   | { readonly name: 'commit' | 'discard' | 'metrics' | 'beginDrain' }
   | { readonly name: 'drain'; readonly maxMs: number }
+  | { readonly name: 'control'; readonly control: Control }
 
 export interface Report {
   readonly id: number
   readonly value?: unknown
   readonly error?: string
+  /** The error is the asker's own; it may read the message. */
+  readonly refused?: boolean
 }

@@ -1,26 +1,52 @@
+import type { HeddleConfig } from '../contracts/config.ts'
 import type { Policies, Pricing } from '../pipeline/policies.ts'
+import type { WorkerPlace } from '../routing/health.ts'
+import type { Control } from './messages.ts'
+import { GatewayError } from '../core/errors.ts'
+import { chargeOf, PriceBook, TokenEstimator } from '../usage/index.ts'
 
-const pricing: Pricing = {
-  charge: (target, _model, usage, estimated) => ({
-    nanoUsd:
-      target.price === null
-        ? 0
-        : Math.ceil((usage.inputTokens * target.price.input + usage.outputTokens * target.price.output) * 1000),
-    estimated,
-    priced: target.price !== null,
-  }),
-  refuses: () => null,
-  estimate: (_route, promptBytes, maxTokens) => ({
-    inputTokens: Math.ceil(promptBytes / 3),
-    outputTokens: maxTokens || 1000,
-  }),
-  learn() {},
+export interface PolicyParts {
+  readonly place: WorkerPlace
 }
 
-export const NO_POLICIES: Policies = {
-  auth: null,
-  limiter: null,
-  gate: null,
-  pricing,
-  ticketOf: () => ({ tenant: '', weight: 1, priority: 0 }),
+/** Builds what configurations ask of requests, and keeps what outlives them. One a worker. */
+export class PolicyKit {
+  readonly #estimator = new TokenEstimator()
+
+  constructor(_parts: PolicyParts) {}
+
+  async compile(config: HeddleConfig): Promise<Policies> {
+    return {
+      auth: null,
+      limiter: null,
+      gate: null,
+      pricing: pricingOf(config, this.#estimator),
+      ticketOf: () => ({ tenant: '', weight: 1, priority: 0 }),
+    }
+  }
+
+  async control(_control: Control): Promise<unknown> {
+    throw new GatewayError('invalid_request', 'No limits are configured.')
+  }
+}
+
+/** Counting and guessing, as the pipeline asks for it. */
+export function pricingOf(config: HeddleConfig, estimator: TokenEstimator): Pricing {
+  const book = new PriceBook(config.usage)
+  return {
+    charge(target, model, usage, estimated) {
+      const quote = book.quote(target, model)
+      return chargeOf(quote.price, usage, {
+        preferReported: quote.preferReported,
+        estimated: estimated || quote.estimated,
+      })
+    },
+    strict: config.usage.unknownPrice === 'deny',
+    refuses(target, model) {
+      const denial = book.refusal(target, model)
+      return denial === null ? null : `${denial.rule}: ${denial.reason}`
+    },
+    estimate: (route, promptBytes, maxTokens) => estimator.estimate(route, promptBytes, maxTokens),
+    learn: (route, promptBytes, usage) => estimator.learn(route, promptBytes, usage),
+  }
 }

@@ -1,5 +1,6 @@
 // Entry of a worker thread: one Worker, driven by messages of the main thread.
 import { parentPort, workerData } from 'node:worker_threads'
+import { GatewayError } from '../core/errors.ts'
 import type { Command, Report } from './messages.ts'
 import { Worker, type WorkerInit } from './worker.ts'
 
@@ -10,7 +11,7 @@ const errorText = (error: unknown): string => (error instanceof Error ? error.me
 async function run(command: Command): Promise<unknown> {
   switch (command.name) {
     case 'listen':
-      return worker.listen(command.port)
+      return worker.listen(command.ports)
     case 'prepare':
       return worker.prepare(command.update)
     case 'commit':
@@ -23,12 +24,19 @@ async function run(command: Command): Promise<unknown> {
       return worker.beginDrain()
     case 'drain':
       return worker.drain(command.maxMs)
+    case 'control':
+      return worker.control(command.control)
   }
 }
 
 port.on('message', (command: Command & { readonly id: number }) => {
   run(command).then(
     (value) => port.postMessage({ id: command.id, value } satisfies Report),
-    (error: unknown) => port.postMessage({ id: command.id, error: errorText(error) } satisfies Report),
+    (error: unknown) =>
+      port.postMessage({
+        id: command.id,
+        error: errorText(error),
+        refused: GatewayError.is(error) && error.code === 'invalid_request',
+      } satisfies Report),
   )
 })

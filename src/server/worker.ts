@@ -12,11 +12,14 @@ import type { LineWriter } from '../core/line-writer.ts'
 import { logWriter } from '../core/log-output.ts'
 import { TimerWheel } from '../core/wheel.ts'
 import { DataListener } from '../http/data-listener.ts'
+import { TlsListener } from '../http/tls-listener.ts'
 import { RequestHandler } from '../http/request-handler.ts'
 import { hedgeBudget } from '../pipeline/hedge-budget.ts'
 import { RequestTelemetry } from '../pipeline/telemetry.ts'
 import { HealthTable, type WorkerPlace } from '../routing/health.ts'
 import { MetricRegistry } from '../telemetry/metrics.ts'
+import type { Control, Ports } from './messages.ts'
+import { PolicyKit } from './policies.ts'
 import { compileSnapshot } from './compile.ts'
 import { logLine } from './log.ts'
 import { UpstreamPool } from './upstream-pool.ts'
@@ -28,7 +31,6 @@ export interface WorkerInit {
   readonly place: WorkerPlace
   readonly simUrl: string | null
   readonly version: string
-  readonly port: number
   readonly reusePort: boolean
 }
 
@@ -50,9 +52,12 @@ export class Worker implements Gate {
   readonly #metrics = new MetricRegistry()
   readonly #log: LineWriter
   readonly #listener: DataListener
+  readonly #tls: TlsListener | null
+  readonly #policies: PolicyKit
   readonly #handler: RequestHandler
   readonly #telemetry: RequestTelemetry
-  #snapshot: Snapshot
+  /** From start() on. */
+  #snapshot!: Snapshot
   #prepared: Snapshot | null = null
   #inflight = 0
   #loopDelayMs = 0
@@ -66,8 +71,8 @@ export class Worker implements Gate {
     this.#log = logWriter(init.reusePort)
     this.#health = new HealthTable(init.health, systemClock.monotonic, init.place)
     hedgeBudget.workers = init.place.workers
-    this.#snapshot = this.#compile(init)
     this.#telemetry = new RequestTelemetry(this.#metrics, server.log.access ? this.#log : null, systemClock.now)
+    this.#policies = new PolicyKit({ place: init.place })
     const current = (): Snapshot => this.#snapshot
     const services: Services = {
       clock: systemClock,
@@ -92,12 +97,22 @@ export class Worker implements Gate {
       handle: this.#handler.handle,
       onClientError: (error) => this.#countRefused(error),
     })
+    this.#tls =
+      server.tls === null
+        ? null
+        : new TlsListener({
+            config: server.tls,
+            handshakeMs: server.limits.headerTimeoutMs,
+            peer: () => null,
+            accept: (socket) => this.#listener.accept(socket),
+          })
     this.#watchLoop()
   }
 
-  #compile(update: ConfigUpdate): Snapshot {
+  async #compile(update: ConfigUpdate): Promise<Snapshot> {
     const { simUrl, version } = this.#init
     return compileSnapshot(update.config, {
+      policies: await this.#policies.compile(update.config),
       pool: this.#pool,
       health: this.#health,
       slots: update.slots,
@@ -162,16 +177,22 @@ export class Worker implements Gate {
   }
 
   // ── life ──────────────────────────────────────────────────────────────────
-  /** Resolves with the port. */
-  listen(port = this.#init.port): Promise<number> {
-    return this.#listener.listen(port, this.#init.config.server.host, this.#init.reusePort)
+  /** Resolves with the ports. */
+  async listen({ plain, tls }: Ports): Promise<Ports> {
+    this.#snapshot = await this.#compile(this.#init)
+    const { host } = this.#init.config.server
+    const { reusePort } = this.#init
+    return {
+      plain: await this.#listener.listen(plain, host, reusePort),
+      tls: this.#tls === null ? 0 : await this.#tls.listen(tls, host, reusePort),
+    }
   }
 
   /** Compiles a new configuration without using it. Throws when it cannot be used; the old one serves on. */
-  prepare(update: ConfigUpdate): void {
+  async prepare(update: ConfigUpdate): Promise<void> {
     this.#prepared?.release()
     this.#prepared = null
-    this.#prepared = this.#compile(update)
+    this.#prepared = await this.#compile(update)
   }
 
   /** Uses what was prepared, for requests from now on. */
@@ -181,11 +202,19 @@ export class Worker implements Gate {
     this.#snapshot = this.#prepared
     this.#prepared = null
     old.release()
+    const { tls } = this.#snapshot.config.server
+    // Its address needs a restart, its certificates do not.
+    if (this.#tls !== null && tls !== null) this.#tls.update(tls)
   }
 
   discard(): void {
     this.#prepared?.release()
     this.#prepared = null
+  }
+
+  /** What operators ask of limits and keys. */
+  async control(control: Control): Promise<unknown> {
+    return this.#policies.control(control)
   }
 
   metrics(): FamilySnapshot[] {
@@ -213,6 +242,7 @@ export class Worker implements Gate {
       )
       await this.#idle(FLUSH_MS)
     }
+    this.#tls?.close()
     const closed = this.#listener.close()
     if (this.#inflight > 0) this.#listener.destroy()
     // The last answers are on their way: their sockets get a moment, then nothing more is waited for.

@@ -1,0 +1,35 @@
+import { createHash, timingSafeEqual } from 'node:crypto'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+
+/** Asked by balancers and scrapers, which hold no token, and silent about callers. */
+const OPEN_PATHS = new Set(['/livez', '/readyz', '/metrics'])
+
+const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
+
+export interface GuardOptions {
+  /** null = none is asked for. */
+  readonly token: string | null
+  /** Reachable from this machine only. */
+  readonly loopback: boolean
+}
+
+/** Who may ask the admin API what. Answers, or lets pass. */
+export function adminGuard({ token, loopback }: GuardOptions) {
+  const wanted = token === null ? null : digest(`Bearer ${token}`)
+  return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    if (OPEN_PATHS.has(request.routeOptions.url ?? '')) return
+    if (wanted !== null) {
+      if (timingSafeEqual(digest(request.headers.authorization ?? ''), wanted)) return
+      await reply.code(401).header('www-authenticate', 'Bearer').send(problem('The admin API wants its token.'))
+      return
+    }
+    if (request.method === 'GET' || request.method === 'HEAD') return
+    // A page in an operator's browser can reach loopback too; browsers say so.
+    if (request.headers.origin !== undefined || request.headers['sec-fetch-site'] !== undefined)
+      await reply.code(403).send(problem('Browsers may change nothing here: set `server.admin_token`.'))
+    else if (!loopback)
+      await reply.code(403).send(problem('To change anything from other machines set `server.admin_token`.'))
+  }
+}
+
+export const problem = (message: string): object => ({ error: { message } })
