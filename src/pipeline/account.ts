@@ -110,8 +110,7 @@ export class Account {
     const { pricing } = this.#x.snapshot.policies
     const charge = pricing.charge(attempt.target, attempt.model, usage, counted === null)
     record.nanoUsd = charge.nanoUsd
-    record.inputTokens = usage.inputTokens
-    record.outputTokens = usage.outputTokens
+    record.usage = usage
     record.estimated = charge.estimated
     record.unpriced = !charge.priced
     this.nanoUsd += charge.nanoUsd

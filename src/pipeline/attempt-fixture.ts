@@ -130,8 +130,7 @@ export const harness = (rules: Partial<RouteDefaults> = {}, name = 'p/m'): Harne
     firstTokenMs: -1,
     result: 'open',
     nanoUsd: -1,
-    inputTokens: 0,
-    outputTokens: 0,
+    usage: null,
     estimated: false,
     unpriced: false,
   }
@@ -150,6 +149,7 @@ export const harness = (rules: Partial<RouteDefaults> = {}, name = 'p/m'): Harne
         model: 'm',
         record,
         permit: null,
+        credential: null,
         now: clock.ms,
         rules: { ...RULES, ...rules },
         ...more,

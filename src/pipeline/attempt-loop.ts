@@ -70,6 +70,7 @@ export class AttemptLoop extends WheelTimer {
     const plan = planTargets({
       route: this.#route,
       facts: this.#x,
+      asked: this.#match.asked === '' ? undefined : this.#match.asked,
       now,
       random: () => services.random.next(),
       refuse: pricing.strict ? (target) => pricing.refuses(target, upstreamModel(target, this.#match)) : undefined,
@@ -370,7 +371,7 @@ export class AttemptLoop extends WheelTimer {
       const name = this.#fallbacks.shift()!
       this.#fallbacksUsed++
       const match = this.#x.snapshot.table.match(name)
-      if (match === null || this.#x.principal.access.model(name) !== null) continue
+      if (match === null || this.#x.principal.access.model(name, this.#x) !== null) continue
       this.#match = match
       this.#index = 0
       this.#tries = 0

@@ -1,10 +1,13 @@
 import type { Call, UpstreamFault, UpstreamHeaders, UpstreamRequest, UpstreamSink } from '../contracts/upstream.ts'
 import type { ProviderConfig, RouteDefaults } from '../contracts/config.ts'
+import type { Credential } from '../contracts/credentials.ts'
+import type { GatewayError } from '../core/errors.ts'
 import type { AttemptOutcome, Target } from '../contracts/routing.ts'
 import type { AttemptFailure } from '../routing/failure.ts'
 import type { Permit } from './permit.ts'
 import type { Services } from './services.ts'
 import type { Usage } from '../contracts/usage.ts'
+import { ANOTHER, ONLY_THIS } from '../contracts/credentials.ts'
 import { classifyAnswer, classifyFault, timeoutFailure } from '../routing/failure.ts'
 import { WheelTimer } from '../core/wheel.ts'
 
@@ -23,8 +26,8 @@ export interface AttemptRecord {
   result: string
   /** What it cost, billionths of a US dollar; -1 = not yet counted. */
   nanoUsd: number
-  inputTokens: number
-  outputTokens: number
+  /** What it used, as counted or estimated; null = nothing. */
+  usage: Usage | null
   /** The tokens were counted by Heddle, or the price was assumed. */
   estimated: boolean
   /** No price is known for it. */
@@ -60,9 +63,13 @@ export interface AttemptPlan {
   readonly rules: RouteDefaults
   /** What it holds while it lasts; null = nothing. */
   readonly permit: Permit | null
+  /** null = the provider wants none. */
+  readonly credential: Credential | null
 }
 
 const MAX_ERROR_BYTES = 64 * 1024
+/** A key of several rests this long when the provider gives no time with its 429. */
+const BUSY_KEY_MS = 1000
 /** After its terminal event a backend gets this long to end its answer, so that the connection can be used again. */
 const LINGER_MS = 1000
 
@@ -78,6 +85,7 @@ export abstract class Attempt extends WheelTimer implements UpstreamSink {
   readonly startedAt: number
   readonly rules: RouteDefaults
   readonly #permit: Permit | null
+  readonly #credential: Credential | null
   usage: Usage | null = null
   /** Bytes of it have gone to the client. */
   committed = false
@@ -101,6 +109,7 @@ export abstract class Attempt extends WheelTimer implements UpstreamSink {
     this.record = plan.record
     this.rules = plan.rules
     this.#permit = plan.permit
+    this.#credential = plan.credential
     this.startedAt = plan.now
   }
 
@@ -185,7 +194,7 @@ export abstract class Attempt extends WheelTimer implements UpstreamSink {
       statuses: this.rules.retries.statuses,
       now: this.owner.services.clock.now(),
       target: this.target.name,
-      secrets: secretsOf(this.target.provider.config),
+      secrets: secretsOf(this.target.provider.config, this.#credential),
     })
   }
 
@@ -210,17 +219,53 @@ export abstract class Attempt extends WheelTimer implements UpstreamSink {
     if (this.over) return
     this.#close(failure.kind === 'failure' ? 'failure' : 'neutral', failure.reason)
     this.call?.abort()
-    const { health } = this.target
-    const now = this.owner.services.clock.monotonic()
+    const judged = this.#rest(failure)
+    if (this.committed) this.owner.onStreamBroken(this, judged)
+    else this.owner.onAttemptFailed(this, judged)
+  }
+
+  /** The call is not made: no credential can be used for it now. Told later, as the owner must have the attempt first. */
+  refuse(error: GatewayError): void {
+    this.target.health.begin()
+    const failure: AttemptFailure = {
+      kind: error.code === 'upstream_auth' ? 'dead' : 'busy',
+      reason: error.code === 'upstream_auth' ? 'key_refused' : 'no_key',
+      status: 0,
+      retryable: true,
+      retryAfterMs: error.retryAfterMs,
+      error,
+    }
+    queueMicrotask(() => {
+      if (this.over) return
+      this.#close('neutral', failure.reason)
+      this.owner.onAttemptFailed(this, failure)
+    })
+  }
+
+  /** Who rests because of the failure: the credential, and the target only when no other credential can take its place. */
+  #rest(failure: AttemptFailure): AttemptFailure {
+    const dead = failure.kind === 'dead'
+    if (!dead && failure.kind !== 'busy') return failure
+    const { health, name } = this.target
     const { retries, breaker } = this.rules
+    const now = this.owner.services.clock.monotonic()
+    const pause = dead ? breaker.deadKeyMs : Math.min(failure.retryAfterMs ?? BUSY_KEY_MS, retries.maxRetryAfterMs)
+    let until = now + pause
+    // A backend that is overloaded (503 with a hint) is so whoever asks.
+    if (this.#credential !== null && (dead || failure.error.code === 'upstream_rate_limited')) {
+      const scope = credentialScope(this.target, this.model)
+      until = dead
+        ? this.#credential.dead(until, now, this.status === 403 ? scope : '')
+        : this.#credential.busy(until, now, scope)
+    }
+    if (until === ANOTHER) return { ...failure, kind: 'busy', retryAfterMs: 0 }
     // A target for any model of a provider: what was refused for one model says nothing of the others, and a client that
     // names a model it may not use must not take them out for everybody. A wrong key (401) is wrong for all.
-    const forOneModel = this.target.name.includes('*') && (failure.kind === 'busy' || this.status === 403)
-    if (failure.kind === 'busy' && failure.retryAfterMs !== undefined && !forOneModel)
-      health.busy(now + Math.min(failure.retryAfterMs, retries.maxRetryAfterMs))
-    if (failure.kind === 'dead' && !forOneModel) health.dead(now + breaker.deadKeyMs)
-    if (this.committed) this.owner.onStreamBroken(this, failure)
-    else this.owner.onAttemptFailed(this, failure)
+    const forOneModel = name.includes('*') && (!dead || this.status === 403)
+    if (until === ONLY_THIS || forOneModel) return failure
+    if (dead) health.dead(until)
+    else if (failure.retryAfterMs !== undefined) health.busy(until)
+    return failure
   }
 
   protected timeout(which: 'first_token' | 'idle' | 'attempt'): void {
@@ -310,10 +355,15 @@ export abstract class Attempt extends WheelTimer implements UpstreamSink {
   }
 }
 
-/** Values of a provider's configuration that its errors could quote; short ones and API versions are no secrets. */
-function secretsOf({ apiKey, headers, query }: ProviderConfig): string[] {
+/** What a provider tells keys apart by when it limits or refuses: the model called. */
+export const credentialScope = ({ name, provider }: Target, model: string): string =>
+  name.includes('*') ? `${provider.name}/${model}` : name
+
+/** Values that a provider's errors could quote; short ones and API versions are no secrets. */
+function secretsOf({ apiKey, headers, query }: ProviderConfig, credential: Credential | null): string[] {
   const others = [...Object.values(headers), ...Object.values(query)].filter(
     (value) => value.length >= 12 && !/^\d{4}-\d\d-\d\d/.test(value),
   )
-  return apiKey === null || apiKey.length < 4 ? others : [apiKey, ...others]
+  const keys = credential === null ? [apiKey ?? ''] : [apiKey ?? '', ...credential.secrets]
+  return [...keys.filter((key) => key.length >= 4), ...others]
 }

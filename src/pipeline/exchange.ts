@@ -23,6 +23,7 @@ import { AttemptLoop } from './attempt-loop.ts'
 import { addCost, answerHeaders, rawAnswerHeaders } from './headers.ts'
 import { modelsAnswer } from './models.ts'
 import { endpointOf, methodsOf } from './operation.ts'
+import { usageRecord } from './record.ts'
 import { findRoute, prepare } from './prepare.ts'
 
 const NO_NEEDS: RequestNeeds = {
@@ -223,6 +224,7 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
     this.account.settle()
     this.totalMs = this.services.clock.monotonic() - this.received.startedAt
     this.services.telemetry.request(this)
+    this.snapshot.policies.recorder?.write(usageRecord(this))
     this.snapshot.release()
   }
 

@@ -3,6 +3,7 @@ import type { Grant, Waiting } from '../contracts/capacity.ts'
 import type { Target } from '../contracts/routing.ts'
 import type { Attempt } from './attempt.ts'
 import type { Exchange } from './exchange.ts'
+import { NO_USAGE } from '../protocol/usage.ts'
 import { GatewayError } from '../core/errors.ts'
 
 /** What one call holds while it lasts: its place at the backend, and what it took of limits on the target. */
@@ -17,7 +18,7 @@ export class Permit {
 
   /** The call is over and charged. */
   end({ record }: Attempt): void {
-    const { inputTokens, outputTokens } = record
+    const { inputTokens, outputTokens } = record.usage ?? NO_USAGE
     this.#grant?.end(inputTokens + outputTokens)
     this.#lease?.settle({ inputTokens, outputTokens, nanoUsd: Math.max(0, record.nanoUsd) })
   }

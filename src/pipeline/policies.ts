@@ -2,7 +2,7 @@ import type { Limiter } from '../contracts/admission.ts'
 import type { CapacityGate, Ticket } from '../contracts/capacity.ts'
 import type { Authenticator, Principal } from '../contracts/identity.ts'
 import type { Target } from '../contracts/routing.ts'
-import type { Charge, Usage } from '../contracts/usage.ts'
+import type { Charge, Recorder, Usage } from '../contracts/usage.ts'
 
 /** What calls cost, and what they are expected to use. */
 export interface Pricing {
@@ -24,6 +24,7 @@ export interface Policies {
   readonly limiter: Limiter | null
   readonly gate: CapacityGate | null
   readonly pricing: Pricing
+  readonly recorder: Recorder | null
   /** Who waits, and with what weight. */
   ticketOf(principal: Principal): Pick<Ticket, 'tenant' | 'weight' | 'priority'>
 }

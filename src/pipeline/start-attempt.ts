@@ -1,14 +1,17 @@
 import type { Operation } from '../contracts/config.ts'
+import type { Credential } from '../contracts/credentials.ts'
 import type { RouteMatch, Target } from '../contracts/routing.ts'
 import type { UpstreamRequest } from '../contracts/upstream.ts'
 import type { Attempt, AttemptRecord } from './attempt.ts'
 import type { Exchange } from './exchange.ts'
 import type { Permit } from './permit.ts'
 import type { RequestFields } from '../protocol/openai/request.ts'
+import { GatewayError } from '../core/errors.ts'
 import { chatStream, responsesStream } from '../protocol/openai/answer.ts'
 import { replaceFormField } from '../protocol/multipart.ts'
 import { asksForUsage, rewriteRequest } from '../protocol/openai/request.ts'
 import { upstreamModel } from '../routing/table.ts'
+import { credentialScope } from './attempt.ts'
 import { continuationBody } from './continuation.ts'
 import { JsonAttempt } from './json-attempt.ts'
 import { RawAttempt } from './raw-attempt.ts'
@@ -44,13 +47,15 @@ export function startAttempt(x: Exchange, target: Target, match: RouteMatch, opt
     firstTokenMs: -1,
     result: 'open',
     nanoUsd: -1,
-    inputTokens: 0,
-    outputTokens: 0,
+    usage: null,
     estimated: false,
     unpriced: false,
   }
   x.attempts.push(record)
-  const plan = { owner: x, target, model, record, now, rules: match.route, permit: options.permit ?? null }
+  const chosen = chooseCredential(x, target, model, now)
+  const refusal = GatewayError.is(chosen) ? chosen : null
+  const credential = GatewayError.is(chosen) ? null : chosen
+  const plan = { owner: x, target, model, record, now, rules: match.route, permit: options.permit ?? null, credential }
   let attempt: Attempt
   let includeUsage = false
   if (x.operation === 'passthrough') attempt = new RawAttempt(plan)
@@ -65,13 +70,28 @@ export function startAttempt(x: Exchange, target: Target, match: RouteMatch, opt
       keepText: match.route.continuation && x.operation === 'chat' && !x.needs.tools && !x.needs.jsonSchema,
     })
   }
+  if (refusal !== null) {
+    attempt.refuse(refusal)
+    return attempt
+  }
   const { continueFrom } = options
   const body =
     continueFrom === undefined
       ? bodyFor(x, model, includeUsage)
       : continuationBody(x.json(), continueFrom, model, includeUsage)
-  attempt.start(upstreamRequest(x, target, body))
+  attempt.start(upstreamRequest(x, target, body, credential))
   return attempt
+}
+
+/** null = the provider wants none; the error says why none can be used. */
+function chooseCredential(x: Exchange, target: Target, model: string, now: number): Credential | GatewayError | null {
+  const { credentials } = target.provider
+  if (credentials === null) return null
+  try {
+    return credentials.choose(x.principal.tenant, now, credentialScope(target, model))
+  } catch (error) {
+    return GatewayError.from(error)
+  }
 }
 
 /** Heddle asks for the usage chunk itself: it may, the backend knows it, and the client did not. */
@@ -100,10 +120,19 @@ function bodyFor(x: Exchange, model: string, includeUsage: boolean): Buffer | nu
   return spliceBody(x.fields, model, includeUsage)
 }
 
-function upstreamRequest(x: Exchange, target: Target, body: Buffer | null): UpstreamRequest {
+function upstreamRequest(
+  x: Exchange,
+  target: Target,
+  body: Buffer | null,
+  credential: Credential | null,
+): UpstreamRequest {
   const { provider } = target
   const raw = x.operation === 'passthrough'
+  const { method } = x.received
+  const path = provider.basePath + x.upstreamPath + joinQuery(provider.query, raw ? x.received.query : '')
   let headers = raw ? provider.rawHeaders : x.stream ? provider.streamHeaders : provider.jsonHeaders
+  // First, so that what it makes of the provider's list can be kept; no signature covers what follows.
+  if (credential !== null) headers = credential.sign(headers, method, path, body)
   if (raw) {
     const type = x.received.header('content-type')
     if (type !== undefined && body !== null) headers = [...headers, 'content-type', type]
@@ -112,13 +141,7 @@ function upstreamRequest(x: Exchange, target: Target, body: Buffer | null): Upst
     const value = x.received.header(name)
     if (value !== undefined) headers = [...headers, name, value]
   }
-  return {
-    method: x.received.method,
-    path: provider.basePath + x.upstreamPath + joinQuery(provider.query, raw ? x.received.query : ''),
-    headers,
-    body,
-    longAnswer: x.stream,
-  }
+  return { method, path, headers, body, longAnswer: x.stream }
 }
 
 const joinQuery = (own: string, client: string): string =>
@@ -128,5 +151,11 @@ const joinQuery = (own: string, client: string): string =>
 export function startShadow(x: Exchange, target: Target, match: RouteMatch): void {
   if (x.operation === 'passthrough') return
   const model = upstreamModel(target, match)
-  startShadowCall(x.services, target, upstreamRequest(x, target, bodyFor(x, model, false)), match.route.timeouts)
+  const credential = chooseCredential(x, target, model, x.services.clock.monotonic())
+  if (GatewayError.is(credential)) {
+    x.services.telemetry.shadow(target, 'no_key')
+    return
+  }
+  const request = upstreamRequest(x, target, bodyFor(x, model, false), credential)
+  startShadowCall(x.services, target, request, match.route.timeouts)
 }

@@ -7,6 +7,8 @@ export interface PlanInput {
   readonly facts: RequestFacts
   /** Ms, Clock.monotonic. */
   readonly now: number
+  /** The public name that led to the route; left out: as sent. */
+  readonly asked?: string | undefined
   /** [0, 1) */
   random(): number
   /** Why the caller may not use a target, beyond what its principal says; null = it may. */
@@ -71,7 +73,7 @@ function isPlain(target: Target, input: PlanInput): boolean {
 }
 
 /** Why the target cannot serve this request; null = it can. */
-function misfit(target: Target, { facts, refuse }: PlanInput): string | null {
+function misfit(target: Target, { facts, refuse, asked }: PlanInput): string | null {
   const { capabilities: can, provider } = target
   const { needs } = facts
   if (!provider.config.operations.includes(facts.operation)) return `provider does not serve ${facts.operation}`
@@ -85,7 +87,7 @@ function misfit(target: Target, { facts, refuse }: PlanInput): string | null {
   if (can.contextWindow !== undefined && needs.promptTokens > can.contextWindow)
     return `context window of ${can.contextWindow} tokens`
   if (!facts.principal.access.anyTarget) {
-    const denial = facts.principal.access.target(target)
+    const denial = facts.principal.access.target(target, facts, asked)
     if (denial !== null) return `${DENIED}${denial.rule}: ${denial.reason}`
   }
   const refusal = refuse?.(target) ?? null

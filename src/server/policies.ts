@@ -20,6 +20,7 @@ export class PolicyKit {
       auth: null,
       limiter: null,
       gate: null,
+      recorder: null,
       pricing: pricingOf(config, this.#estimator),
       ticketOf: () => ({ tenant: '', weight: 1, priority: 0 }),
     }

@@ -12,6 +12,7 @@ import type { LineWriter } from '../core/line-writer.ts'
 import { logWriter } from '../core/log-output.ts'
 import { TimerWheel } from '../core/wheel.ts'
 import { DataListener } from '../http/data-listener.ts'
+import { peerFromCertificate } from '../auth/peer.ts'
 import { TlsListener } from '../http/tls-listener.ts'
 import { RequestHandler } from '../http/request-handler.ts'
 import { hedgeBudget } from '../pipeline/hedge-budget.ts'
@@ -103,7 +104,7 @@ export class Worker implements Gate {
         : new TlsListener({
             config: server.tls,
             handshakeMs: server.limits.headerTimeoutMs,
-            peer: () => null,
+            peer: peerFromCertificate,
             accept: (socket) => this.#listener.accept(socket),
           })
     this.#watchLoop()

@@ -1,0 +1,51 @@
+import type { AttemptCharge, Usage, UsageRecord } from '../contracts/usage.ts'
+import type { AttemptRecord } from './attempt.ts'
+import type { Exchange } from './exchange.ts'
+import { addUsages } from '../protocol/usage.ts'
+
+/** W3C Trace Context 2.2: version, trace id, parent id, flags. */
+const TRACE_PARENT = /^[\da-f]{2}-([\da-f]{32})-[\da-f]{16}-[\da-f]{2}/
+
+const traceIdOf = (header: string | undefined): string => TRACE_PARENT.exec(header ?? '')?.[1] ?? ''
+
+const NO_LABELS: Readonly<Record<string, string>> = {}
+
+const chargeOf = (record: AttemptRecord): AttemptCharge => ({
+  target: record.target,
+  result: record.result,
+  usage: record.usage,
+  charge: { nanoUsd: Math.max(0, record.nanoUsd), estimated: record.estimated, priced: !record.unpriced },
+})
+
+/** What the usage records say of a request that is over. */
+export function usageRecord(x: Exchange): UsageRecord {
+  const { principal, account, attempts } = x
+  let usage: Usage | null = null
+  for (const attempt of attempts) usage = addUsages(usage, attempt.usage)
+  return {
+    time: x.services.clock.now() - x.totalMs,
+    durationMs: x.totalMs,
+    requestId: x.id,
+    traceId: traceIdOf(x.received.header('traceparent')),
+    tenant: principal.tenant,
+    team: principal.team,
+    user: principal.user,
+    keyId: principal.keyId,
+    peer: principal.peer?.id ?? '',
+    model: x.model,
+    route: x.match?.route.name ?? '',
+    provider: x.answeredBy?.provider.name ?? '',
+    target: x.answeredBy?.name ?? '',
+    modelAnswered: x.answeredModel,
+    operation: x.operation,
+    stream: x.stream,
+    status: x.status,
+    outcome: x.error === null ? 'ok' : x.error.code,
+    usage,
+    charge: { nanoUsd: account.nanoUsd, estimated: account.estimated, priced: !account.unpriced },
+    cached: false,
+    attempts: attempts.map(chargeOf),
+    wouldRefuse: account.lease?.wouldRefuse ?? [],
+    labels: NO_LABELS,
+  }
+}
