@@ -107,6 +107,7 @@ export const harness = (rules: Partial<RouteDefaults> = {}, name = 'p/m'): Harne
     claim: () => true,
     onAttemptFailed: (_a: Attempt, f: AttemptFailure) => void (events.push(`failed ${f.reason}`), failures.push(f)),
     onStreamBroken: (_a: Attempt, f: AttemptFailure) => void (events.push(`broken ${f.reason}`), failures.push(f)),
+    mayCost: true,
     onAttemptClosed: () => {},
     onAttemptDone: () => void events.push('done'),
     onClientStalled: () => {

@@ -27,6 +27,7 @@ const start = (answers: readonly Answer[], targets: number, hedge: HedgeConfig |
     name: 'p',
     config: { operations: ['chat'], type: 'openai', streamEnd: 'done', apiKey: null, headers: {}, query: {} },
     upstream: upstream(index),
+    credentials: null,
     basePath: '',
     query: '',
     get jsonHeaders() {

@@ -93,6 +93,9 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
   get model(): string {
     return this.fields?.model ?? this.formModel
   }
+  get mayCost(): boolean {
+    return this.received.method === 'POST'
+  }
   get needs(): RequestNeeds {
     return this.fields ?? NO_NEEDS
   }

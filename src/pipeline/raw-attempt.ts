@@ -1,8 +1,12 @@
 import type { AttemptOwner } from './attempt.ts'
+import { RawUsage } from '../protocol/raw-usage.ts'
+import { usageHints } from '../protocol/usage.ts'
 import { Attempt } from './attempt.ts'
 
 /** The owner passes the bytes on. */
 export interface RawOwner extends AttemptOwner {
+  /** The request is one that a backend may bill: not a list, not a look at a file. */
+  readonly mayCost: boolean
   onRawHead(attempt: RawAttempt): void
   /** False = the client is slow. */
   onRawData(chunk: Buffer): boolean
@@ -11,6 +15,8 @@ export interface RawOwner extends AttemptOwner {
 /** A call whose answer nobody here understands: its bytes go on as they come, committed by a good status. */
 export class RawAttempt extends Attempt {
   declare readonly owner: RawOwner
+
+  #reader: RawUsage | null = null
 
   get answerStatus(): number {
     return this.status
@@ -35,6 +41,10 @@ export class RawAttempt extends Attempt {
     this.noteFirstToken()
     if (!this.owner.claim(this)) return
     this.committed = true
+    const type = this.headers['content-type']
+    const { config } = this.target.provider
+    if (this.owner.mayCost)
+      this.#reader = RawUsage.of(typeof type === 'string' ? type : undefined, usageHints(config.type))
     const ms = this.nextCheck()
     if (ms > 0) this.owner.services.wheel.arm(this, ms)
     else this.owner.services.wheel.disarm(this)
@@ -42,10 +52,12 @@ export class RawAttempt extends Attempt {
   }
 
   protected onAnswerData(chunk: Buffer): void {
+    this.#reader?.add(chunk)
     if (!this.owner.onRawData(chunk)) this.pause()
   }
 
   protected onAnswerEnd(): void {
+    this.usage = this.#reader?.usage ?? null
     this.succeed(false)
   }
 }
