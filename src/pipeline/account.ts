@@ -13,6 +13,9 @@ const BYTES_PER_TOKEN = 4
 /** As planning counts (protocol/openai/request.ts). */
 const PROMPT_BYTES_PER_TOKEN = 4
 
+/** A stream may be so many tokens beyond what it has taken: taking at every token would cost more than it is worth. */
+const EXTEND_STEP = 32
+
 const NO_AMOUNTS: Amounts = { inputTokens: 0, outputTokens: 0, nanoUsd: 0 }
 
 /**
@@ -30,6 +33,8 @@ export class Account {
   estimated = false
   /** A target without a known price was called. */
   unpriced = false
+  /** Output tokens above which more must be taken; -1 = not asked yet. */
+  #toExtend = -1
   /** Tokens that the request is expected to use, before it is admitted. */
   #expected: Amounts | null = null
 
@@ -130,11 +135,13 @@ export class Account {
   }
 
   /** A stream goes on: takes what it has used beyond its reserve. False = a limit that stops streams has no more. */
-  extend(attempt: Attempt): boolean {
+  keepUp(attempt: Attempt): boolean {
     if (this.lease === null) return true
-    const { inputTokens } = this.expected
     const outputTokens = attempt.answerTokens()
-    if (outputTokens <= this.expected.outputTokens) return true
+    if (this.#toExtend < 0) this.#toExtend = this.expected.outputTokens
+    if (outputTokens <= this.#toExtend) return true
+    this.#toExtend = outputTokens + EXTEND_STEP
+    const { inputTokens } = this.expected
     const nanoUsd = this.#priceOf(attempt.target, attempt.model, { inputTokens, outputTokens })
     return this.lease.extend({ inputTokens, outputTokens, nanoUsd })
   }

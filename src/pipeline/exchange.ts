@@ -318,6 +318,10 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
   }
 
   onStreamData(bytes: Buffer): boolean {
+    if (this.#writing !== null && !this.account.keepUp(this.#writing)) {
+      this.fail(new GatewayError('budget_exceeded', 'A limit was used up while the answer was being sent.'))
+      return false
+    }
     this.bytesOut += bytes.length
     return this.writer.write(bytes)
   }
