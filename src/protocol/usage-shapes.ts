@@ -83,6 +83,8 @@ function repaired(u: Fields, input: number, output: number, reasoning: number, a
   const total = count(u['total_tokens'])
   const chat = 'prompt_tokens' in u || 'completion_tokens' in u
   if (input === 0 && total > output) return { input: total - output, output }
+  // Mistral leaves the tokens of audio out of the prompt's.
+  if (total > input + output && count(u['prompt_audio_seconds']) > 0) return { input: total - output, output }
   if (total > input + output && (output > 0 || chat)) return { input, output: total - input }
   if (!apart || !chat) return { input, output }
   // Perplexity's stands at the top and is in no total; SGLang's, at the same place, is inside the output.
@@ -105,7 +107,7 @@ function openai(u: Fields, apart: boolean): Counts {
     // Perplexity bills what it cited like a prompt.
     inputTokens: input + count(u['citation_tokens']),
     outputTokens: output,
-    cachedInputTokens: cached || hits || first(u, 'cached_tokens', 'cache_read_input_tokens'),
+    cachedInputTokens: cached || hits || first(u, 'cached_tokens', 'num_cached_tokens', 'cache_read_input_tokens'),
     cacheWrite5mTokens: short,
     cacheWrite1hTokens: long,
     reasoningTokens: reasoning,

@@ -104,6 +104,7 @@ export function findUsage(answer: unknown): unknown {
     record(root['metadata'])['usage'],
     root['usageMetadata'],
     root['meta'],
+    record(root['response'])['meta'],
   ]
   const found = candidates.find((part) => typeof part === 'object' && part !== null && Object.keys(part).length > 0)
   if (found !== undefined) return found
@@ -122,14 +123,18 @@ function imagesIn(root: Record<string, unknown>): number {
 /** Usage of a whole JSON answer of any backend, native dialects included. */
 export function readAnswer(answer: unknown, hints: UsageHints = NO_HINTS): Usage | null {
   const root = record(answer)
-  const images = imagesIn(root)
-  const usage = readUsage(findUsage(root), hints, root['service_tier'])
-  if (images === 0) return usage
-  const made = { ...(usage ?? NO_USAGE), images }
-  // The answer of an image model is images: older versions of the API do not break their tokens down.
-  if (made.imageOutputTokens === 0) made.imageOutputTokens = made.outputTokens
-  return made
+  return withImages(readUsage(findUsage(root), hints, root['service_tier']), imagesIn(root))
 }
+
+/** The answer of an image model is images: older versions of the API do not break its tokens down. */
+function withImages(usage: Usage | null, images: number): Usage | null {
+  if (images === 0) return usage
+  const { imageOutputTokens, outputTokens } = usage ?? NO_USAGE
+  return { ...(usage ?? NO_USAGE), images, imageOutputTokens: imageOutputTokens || outputTokens }
+}
+
+/** Events of `/images` that hold a finished image, not a preview. */
+const IMAGE_DONE = new Set<unknown>(['image_generation.completed', 'image_edit.completed'])
 
 /**
  * Usage of a stream, event by event. Counts are cumulative wherever several events carry some, so the last one wins;
@@ -139,6 +144,7 @@ export class StreamUsage {
   readonly #hints: UsageHints
   #raw: Record<string, unknown> | null = null
   #tier: unknown = ''
+  #images = 0
 
   constructor(hints: UsageHints = NO_HINTS) {
     this.#hints = hints
@@ -148,6 +154,7 @@ export class StreamUsage {
   feed(event: unknown): void {
     const root = record(event)
     this.#tier = root['service_tier'] ?? record(root['response'])['service_tier'] ?? this.#tier
+    if (IMAGE_DONE.has(root['type'])) this.#images++
     const found = findUsage(root)
     if (found === undefined) return
     const next = record(found)
@@ -156,7 +163,7 @@ export class StreamUsage {
   }
 
   get usage(): Usage | null {
-    return readUsage(this.#raw, this.#hints, this.#tier)
+    return withImages(readUsage(this.#raw, this.#hints, this.#tier), this.#images)
   }
 }
 
