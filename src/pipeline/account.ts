@@ -1,5 +1,4 @@
 import type { Amounts, Lease } from '../contracts/admission.ts'
-import type { HeaderList } from '../contracts/http.ts'
 import type { Target } from '../contracts/routing.ts'
 import type { Usage } from '../contracts/usage.ts'
 import type { Attempt } from './attempt.ts'
@@ -98,10 +97,6 @@ export class Account {
     this.lease = await lease
     // The client left meanwhile: nobody else would give it back.
     if (this.#x.over) this.settle()
-  }
-
-  addHeaders(headers: HeaderList): void {
-    this.lease?.addHeaders(headers)
   }
 
   /** Counts what a call has cost. Once for each call, however often asked. */

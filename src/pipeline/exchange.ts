@@ -188,7 +188,7 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
       const body = errorJson(error, this.id)
       this.status = error.status
       const headers: HeaderList = ['content-type', JSON_TYPE, 'x-request-id', this.id, ...errorHeaders(error)]
-      if (error.headers.length === 0) this.account.addHeaders(headers)
+      if (error.headers.length === 0) this.account.lease?.addHeaders(headers)
       if (error.code === 'method_not_allowed') headers.push('allow', methodsOf(this.received.path).join(', '))
       this.#addExplain(headers)
       this.#noteFirstByte()
@@ -292,8 +292,7 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
 
   onAnswer(attempt: JsonAttempt, body: Buffer): void {
     this.account.charge(attempt)
-    const headers = answerHeaders(attempt, this.id, JSON_TYPE)
-    this.account.addHeaders(headers)
+    const headers = answerHeaders(attempt, this.id, JSON_TYPE, this.account)
     if (this.snapshot.config.usage.costHeader) addCost(headers, this.account)
     this.#addExplain(headers)
     this.status = 200
@@ -307,8 +306,7 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
     this.#writing = attempt
     if (!first) return
     this.#releaseBody()
-    const headers = answerHeaders(attempt, this.id, 'text/event-stream; charset=utf-8')
-    this.account.addHeaders(headers)
+    const headers = answerHeaders(attempt, this.id, 'text/event-stream; charset=utf-8', this.account)
     headers.push('cache-control', 'no-cache', 'x-accel-buffering', 'no')
     if (this.match?.route.continuation === true) headers.push('x-heddle-continuation', 'possible')
     this.#addExplain(headers)
@@ -333,8 +331,7 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
   onRawHead(attempt: RawAttempt): void {
     this.#writing = attempt
     this.#releaseBody()
-    const headers = rawAnswerHeaders(attempt, this.id)
-    this.account.addHeaders(headers)
+    const headers = rawAnswerHeaders(attempt, this.id, this.account)
     this.#addExplain(headers)
     this.status = attempt.answerStatus
     this.#noteFirstByte()

@@ -7,12 +7,14 @@ const MAX_BYTES = 4000
 export function explainHeader(x: Exchange, match: RouteMatch, plan: Plan): string {
   const text = JSON.stringify({
     request_id: x.id,
+    ...(x.principal.keyId === '' ? {} : { key: x.principal.keyId, tenant: x.principal.tenant }),
     route: match.route.name,
     origin: match.route.origin,
     strategy: match.route.strategy,
     note: x.planNote,
     order: plan.order.map((t) => t.name),
     skipped: plan.skipped.map((s) => ({ target: s.target.name, reason: s.reason })),
+    ...(x.passedOver === null ? {} : { passed_over: x.passedOver }),
     attempts: x.attempts.map((a) => ({
       target: a.target,
       model: a.model,

@@ -8,10 +8,9 @@ import { usdText } from '../core/usd.ts'
  * Headers of a backend that a client may see; nothing else passes: no cookies, no server names, no keys, nothing that
  * speaks of the connection.
  */
-const ANSWER = [
-  'openai-processing-ms',
-  'openai-version',
-  'openai-model',
+const ANSWER = ['openai-processing-ms', 'openai-version', 'openai-model'] as const
+/** The provider's limits on the gateway. Where the caller has limits of its own it gets those, under the same names. */
+const PROVIDER_LIMITS = [
   'x-ratelimit-limit-requests',
   'x-ratelimit-limit-tokens',
   'x-ratelimit-remaining-requests',
@@ -20,7 +19,6 @@ const ANSWER = [
   'x-ratelimit-reset-tokens',
 ] as const
 const RAW = [
-  ...ANSWER,
   'content-type',
   'content-encoding',
   'content-disposition',
@@ -44,11 +42,17 @@ function common(attempt: Attempt, id: string): HeaderList {
   return headers
 }
 
-export function answerHeaders(attempt: Attempt, id: string, contentType: string): HeaderList {
+export function answerHeaders(attempt: Attempt, id: string, contentType: string, account: Account): HeaderList {
   const headers = common(attempt, id)
   headers.push('content-type', contentType)
   copy(attempt.headers, ANSWER, headers)
+  addLimits(attempt, account, headers)
   return headers
+}
+
+function addLimits(attempt: Attempt, account: Account, to: HeaderList): void {
+  if (account.lease === null) copy(attempt.headers, PROVIDER_LIMITS, to)
+  else account.lease.addHeaders(to)
 }
 
 /** What the answer cost, US dollars; only when it is all counted: an estimate is no receipt. */
@@ -56,8 +60,10 @@ export function addCost(to: HeaderList, account: Account): void {
   if (!account.unpriced) to.push('x-heddle-cost-usd', usdText(account.nanoUsd))
 }
 
-export function rawAnswerHeaders(attempt: Attempt, id: string): HeaderList {
+export function rawAnswerHeaders(attempt: Attempt, id: string, account: Account): HeaderList {
   const headers = common(attempt, id)
+  copy(attempt.headers, ANSWER, headers)
   copy(attempt.headers, RAW, headers)
+  addLimits(attempt, account, headers)
   return headers
 }
