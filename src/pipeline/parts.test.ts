@@ -1,3 +1,4 @@
+import type { Account } from './account.ts'
 import { describe, expect, test } from 'vitest'
 import type { Attempt } from './attempt.ts'
 import { continuationBody, isContinuable } from './continuation.ts'
@@ -97,18 +98,28 @@ describe('headers of an answer', () => {
     'strict-transport-security': 'x',
     'access-control-allow-origin': '*',
   }
+  const NO_LEASE = { lease: null } as Account
   const names = (list: readonly string[]) => list.filter((_, i) => i % 2 === 0)
 
   test('only what a client may see', () => {
     for (const list of [
-      answerHeaders(attempt(hostile), 'id', 'application/json'),
-      rawAnswerHeaders(attempt(hostile), 'id'),
+      answerHeaders(attempt(hostile), 'id', 'application/json', NO_LEASE),
+      rawAnswerHeaders(attempt(hostile), 'id', NO_LEASE),
     ]) {
       const text = names(list).join(' ')
       for (const name of Object.keys(hostile)) if (name !== 'x-request-id') expect(names(list)).not.toContain(name)
       expect(list[list.indexOf('x-request-id') + 1]).toBe('id')
       expect(text).toContain('x-heddle-attempts')
     }
+  })
+
+  test('a caller with limits of its own gets those and not the provider’s', () => {
+    const given = { 'x-ratelimit-remaining-tokens': '5', 'x-ratelimit-limit-requests': '9' }
+    const lease = { addHeaders: (to: string[]) => void to.push('x-ratelimit-remaining-tokens', '7') }
+    const list = answerHeaders(attempt(given), 'id', 'application/json', { lease } as unknown as Account)
+    expect(list.filter((text) => text === 'x-ratelimit-remaining-tokens')).toHaveLength(1)
+    expect(list[list.indexOf('x-ratelimit-remaining-tokens') + 1]).toBe('7')
+    expect(list).not.toContain('x-ratelimit-limit-requests')
   })
 
   test('rate limits and timings pass, and what is needed to read a raw body', () => {
@@ -118,10 +129,10 @@ describe('headers of an answer', () => {
       'content-type': 'audio/mpeg',
       'content-disposition': 'attachment',
     }
-    expect(names(answerHeaders(attempt(given), 'id', 'application/json'))).toEqual(
+    expect(names(answerHeaders(attempt(given), 'id', 'application/json', NO_LEASE))).toEqual(
       expect.arrayContaining(['x-ratelimit-remaining-tokens', 'openai-processing-ms']),
     )
-    const raw = rawAnswerHeaders(attempt(given), 'id')
+    const raw = rawAnswerHeaders(attempt(given), 'id', NO_LEASE)
     expect(raw[raw.indexOf('content-type') + 1]).toBe('audio/mpeg')
     expect(names(raw)).toContain('content-disposition')
   })
