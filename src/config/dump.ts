@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { HeddleConfig, ProviderConfig, ServerConfig } from '../contracts/config.ts'
 import { maskAuth, maskTenants } from './mask-auth.ts'
+import { maskLedger } from './normalise-limits.ts'
 
 const MASK = '***'
 
@@ -30,6 +31,7 @@ export const maskedConfig = (config: HeddleConfig): HeddleConfig => ({
   providers: config.providers.map(maskProvider),
   auth: maskAuth(config.auth),
   tenants: maskTenants(config.tenants),
+  ledger: maskLedger(config.ledger),
 })
 
 /** See `HeddleConfig.hash`. Names a configuration in logs and metrics without giving a secret away. */
