@@ -25,7 +25,9 @@ import { atMost, sleep } from './core/sleep.ts'
 import { PRESETS } from './providers/presets.ts'
 import { HealthTable } from './routing/health.ts'
 import { slotKeys } from './server/compile.ts'
+import type { LedgerMemory } from './ratelimit/ledger-memory.ts'
 import { Fleet } from './server/fleet.ts'
+import { needsLedger, type SharedMemory } from './server/shared.ts'
 import { loadFor } from './server/load-config.ts'
 import { logLine } from './server/log.ts'
 import { MetricRegistry, mergeSnapshots } from './telemetry/metrics.ts'
@@ -77,6 +79,7 @@ class Server implements RunningServer, AdminState {
   /** Both from the start of start() on. */
   #fleet!: Fleet
   #admin!: AdminListener
+  #ledger: LedgerMemory | null = null
   #sim: Sim | null = null
   #watcher: ConfigWatcher | null = null
   #port = 0
@@ -121,6 +124,20 @@ class Server implements RunningServer, AdminState {
     }
   }
 
+  /** Once there, memory stays: what is counted in it outlives configurations. */
+  async #shareMemory(config: HeddleConfig): Promise<SharedMemory> {
+    if (this.#ledger === null && needsLedger(config)) {
+      const { LedgerMemory, ledgerBytes } = await import('./ratelimit/ledger-memory.ts')
+      const place = { worker: this.#workers, workers: this.#workers }
+      this.#ledger = new LedgerMemory(
+        new SharedArrayBuffer(ledgerBytes(config.ledger.maxScopes, this.#workers)),
+        place,
+        systemClock,
+      )
+    }
+    return { ledger: this.#ledger?.buffer ?? null, capacity: null }
+  }
+
   /** Listens, or throws with nothing left that would keep the process alive. */
   async start(): Promise<void> {
     try {
@@ -147,6 +164,7 @@ class Server implements RunningServer, AdminState {
       {
         config: this.#config,
         slots: this.#slots,
+        shared: await this.#shareMemory(this.#config),
         health: this.#health.buffer,
         simUrl: this.#sim?.url ?? null,
         version,
@@ -155,6 +173,7 @@ class Server implements RunningServer, AdminState {
       workers,
       (error, worker) => {
         this.#health.forget(worker)
+        this.#ledger?.forget(worker)
         this.#log('error', { error: error.message }, 'worker lost, another takes its place')
       },
     )
@@ -242,7 +261,8 @@ class Server implements RunningServer, AdminState {
     try {
       loaded = await loadFor(this.#options)
       this.#assignSlots(loaded.config)
-      await this.#fleet.apply({ config: loaded.config, slots: this.#slots })
+      const shared = await this.#shareMemory(loaded.config)
+      await this.#fleet.apply({ config: loaded.config, slots: this.#slots, shared })
     } catch (error) {
       if (error instanceof ConfigError) read?.()
       this.#lastError = error instanceof ConfigError ? error.problems.map(formatProblem).join('\n') : String(error)

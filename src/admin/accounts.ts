@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify'
+import type { LimitUnit } from '../contracts/config-limits.ts'
 import { GatewayError } from '../core/errors.ts'
 import { problem } from './guard.ts'
 
@@ -6,8 +7,10 @@ import { problem } from './guard.ts'
 export interface LimitChange {
   readonly limit: string
   /** One combination of scope values, as `GET /admin/limits` shows it; null = all that have no change of their own. */
-  readonly scope: string | null
-  readonly unit: string
+  readonly scope: readonly string[] | null
+  readonly unit: LimitUnit
+  /** As `GET /admin/limits` shows it; null = all rules of the unit. */
+  readonly period: string | null
   /** US dollars for `usd`, else a count; null = as configured again. */
   readonly amount: number | null
   /** Epoch ms; null = until it is changed back. */
@@ -28,7 +31,8 @@ const CHANGE = {
   required: ['limit', 'unit', 'amount'],
   properties: {
     limit: { type: 'string', minLength: 1, maxLength: 256 },
-    scope: { type: ['string', 'null'], maxLength: 2000 },
+    scope: { type: ['array', 'null'], maxItems: 16, items: { type: 'string', maxLength: 2000 } },
+    period: { type: ['string', 'null'], maxLength: 100 },
     unit: { enum: ['requests', 'input_tokens', 'output_tokens', 'tokens', 'usd', 'concurrency'] },
     amount: { type: ['number', 'null'], minimum: 0, maximum: 1e15 },
     until: { type: ['string', 'null'], format: 'date-time' },
@@ -37,8 +41,9 @@ const CHANGE = {
 
 interface ChangeBody {
   readonly limit: string
-  readonly scope?: string | null
-  readonly unit: string
+  readonly scope?: readonly string[] | null
+  readonly unit: LimitUnit
+  readonly period?: string | null
   readonly amount: number | null
   readonly until?: string | null
 }
@@ -54,8 +59,8 @@ const KEY = {
 export function accountRoutes(app: FastifyInstance, accounts: Accounts): void {
   app.get('/admin/limits', async () => ({ limits: await accounts.limits() }))
   app.post<{ Body: ChangeBody }>('/admin/limits', { schema: { body: CHANGE } }, async (request, reply) => {
-    const { limit, unit, amount, scope = null, until = null } = request.body
-    await accounts.change({ limit, unit, amount, scope, until: until === null ? null : Date.parse(until) })
+    const { limit, unit, amount, scope = null, period = null, until = null } = request.body
+    await accounts.change({ limit, unit, amount, scope, period, until: until === null ? null : Date.parse(until) })
     return reply.code(204).send()
   })
   app.get('/admin/keys/revoked', async () => ({ revoked: await accounts.revoked() }))

@@ -20,14 +20,13 @@ import { RequestTelemetry } from '../pipeline/telemetry.ts'
 import { HealthTable, type WorkerPlace } from '../routing/health.ts'
 import { MetricRegistry } from '../telemetry/metrics.ts'
 import type { Control, Ports } from './messages.ts'
+import type { SharedMemory } from './shared.ts'
 import { PolicyKit } from './policies.ts'
 import { compileSnapshot } from './compile.ts'
 import { logLine } from './log.ts'
 import { UpstreamPool } from './upstream-pool.ts'
 
-export interface WorkerInit {
-  readonly config: HeddleConfig
-  readonly slots: Readonly<Record<string, number>>
+export interface WorkerInit extends ConfigUpdate {
   readonly health: SharedArrayBuffer
   readonly place: WorkerPlace
   readonly simUrl: string | null
@@ -38,6 +37,7 @@ export interface WorkerInit {
 export interface ConfigUpdate {
   readonly config: HeddleConfig
   readonly slots: Readonly<Record<string, number>>
+  readonly shared: SharedMemory
 }
 
 const SAMPLE_MS = 1000
@@ -73,7 +73,7 @@ export class Worker implements Gate {
     this.#health = new HealthTable(init.health, systemClock.monotonic, init.place)
     hedgeBudget.workers = init.place.workers
     this.#telemetry = new RequestTelemetry(this.#metrics, server.log.access ? this.#log : null, systemClock.now)
-    this.#policies = new PolicyKit({ place: init.place })
+    this.#policies = new PolicyKit({ place: init.place, clock: systemClock, metrics: this.#metrics })
     const current = (): Snapshot => this.#snapshot
     const services: Services = {
       clock: systemClock,
@@ -113,7 +113,7 @@ export class Worker implements Gate {
   async #compile(update: ConfigUpdate): Promise<Snapshot> {
     const { simUrl, version } = this.#init
     return compileSnapshot(update.config, {
-      policies: await this.#policies.compile(update.config),
+      policies: await this.#policies.compile(update),
       pool: this.#pool,
       health: this.#health,
       slots: update.slots,
