@@ -370,6 +370,7 @@ class Server implements RunningServer, AdminState {
       config: this.#config,
       source: this.#options.config ?? null,
       url: this.url,
+      tlsUrl: this.tlsUrl,
       adminUrl: this.adminUrl,
       presets: PRESETS,
       workers: this.#fleet.size,

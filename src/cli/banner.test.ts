@@ -12,6 +12,7 @@ const facts = (more: Partial<BannerFacts> = {}): BannerFacts => ({
   config: zero,
   source: null,
   url: 'http://127.0.0.1:8080',
+  tlsUrl: null,
   adminUrl: 'http://127.0.0.1:8081',
   presets: PRESETS,
   workers: 1,
@@ -30,6 +31,7 @@ test('without a file it says what is on, what is off and why, and how to try it'
   expect(text).toContain('"model":"openai/gpt-5-mini"')
   expect(text).toContain('base_url="http://127.0.0.1:8080/v1"')
   expect(text).not.toContain('sk-secret')
+  expect(text).toContain('only this machine is served')
   expect(text.endsWith('\n')).toBe(true)
 })
 

@@ -8,6 +8,8 @@ export interface BannerFacts {
   readonly source: string | null
   /** Where the API and the admin API really listen (port 0 resolved). */
   readonly url: string
+  /** null = no TLS listener. */
+  readonly tlsUrl: string | null
   readonly adminUrl: string
   readonly presets: readonly ProviderPreset[]
   readonly workers: number
@@ -81,6 +83,26 @@ const modelLines = ({ config }: BannerFacts): readonly string[] => {
   return ['', 'Models', ...shown, ...(rest > 0 ? [`  and ${rest} more`] : [])]
 }
 
+const count = (n: number, what: string): readonly string[] => (n === 0 ? [] : [`${n} ${what}${n === 1 ? '' : 's'}`])
+
+/** Who may call, in one line. */
+export const accessLine = ({ auth, limits, server }: HeddleConfig): string => {
+  if (auth === null) {
+    return server.insecure
+      ? 'insecure: clients are not authenticated; whoever reaches this address can spend your keys'
+      : 'Access  callers are not asked who they are, so only this machine is served; say who may call under `auth`'
+  }
+  const ways = [
+    ...count(auth.keys.length, 'key'),
+    ...count(auth.signedKeys?.issuers.length ?? 0, 'signed-key issuer'),
+    ...count(auth.jwt.length, 'token issuer'),
+    ...(auth.peers === null ? [] : ['peers by identity']),
+    ...(auth.anonymous.allowed ? ['anonymous callers'] : []),
+    ...count(limits.length, 'limit'),
+  ]
+  return `Access  ${ways.join(', ') || 'nobody: `auth` names no way to prove who one is'}`
+}
+
 /** Several lines, ends with a line break. Holds no secret. */
 export const banner = (facts: BannerFacts): string => {
   const { config, url, adminUrl, version, source, workers } = facts
@@ -96,16 +118,16 @@ export const banner = (facts: BannerFacts): string => {
     ...rows.map((row) => `  ${row.name.padEnd(width)}  ${row.state.padEnd(3)}  ${row.note}`),
     ...(rows.length === 0 ? ['  none: set an API key such as OPENAI_API_KEY, or write `providers`'] : []),
     ...modelLines(facts),
-    ...(config.server.insecure
-      ? ['', 'insecure: clients are not authenticated; whoever reaches this address can spend your keys']
-      : []),
+    '',
+    accessLine(config),
     '',
     `API    ${url}/v1`,
+    ...(facts.tlsUrl === null ? [] : [`TLS    ${facts.tlsUrl}/v1`]),
     `Admin  ${adminUrl}`,
     '',
     'Try it',
-    `  curl ${url}/v1/chat/completions -H 'content-type: application/json' -d '${body.replaceAll("'", String.raw`'\''`)}'`,
-    `  python -c 'from openai import OpenAI; print(OpenAI(base_url="${url}/v1", api_key="unused").chat.completions.create(` +
+    `  curl ${url}/v1/chat/completions -H 'content-type: application/json'${config.auth === null ? '' : " -H 'authorization: Bearer YOUR_KEY'"} -d '${body.replaceAll("'", String.raw`'\''`)}'`,
+    `  python -c 'from openai import OpenAI; print(OpenAI(base_url="${url}/v1", api_key="${config.auth === null ? 'unused' : 'YOUR_KEY'}").chat.completions.create(` +
       `model=${model}, messages=[{"role": "user", "content": "Hello"}]).choices[0].message.content)'`,
   ]
   return `${lines.join('\n')}\n`
