@@ -10,7 +10,7 @@ import type { Snapshot } from './snapshot.ts'
 export interface Telemetry {
   attempt(attempt: Attempt): void
   request(exchange: Exchange): void
-  shadow(target: Target, result: string): void
+  shadow(target: Target, result: string, nanoUsd: number): void
 }
 
 /** What lives as long as the worker. */

@@ -1,7 +1,10 @@
 import type { Timeouts } from '../contracts/config.ts'
 import type { Target } from '../contracts/routing.ts'
-import type { Call, UpstreamFault, UpstreamRequest, UpstreamSink } from '../contracts/upstream.ts'
+import type { Call, UpstreamFault, UpstreamHeaders, UpstreamRequest, UpstreamSink } from '../contracts/upstream.ts'
+import type { Charge, Usage } from '../contracts/usage.ts'
 import type { Services } from './services.ts'
+import { RawUsage } from '../protocol/raw-usage.ts'
+import { usageHints } from '../protocol/usage.ts'
 import { WheelTimer } from '../core/wheel.ts'
 
 /** Shadow calls at a time in one worker: a slow shadow must not eat what the real traffic needs. */
@@ -12,12 +15,15 @@ let open = 0
 class ShadowCall extends WheelTimer implements UpstreamSink {
   readonly #services: Services
   readonly #target: Target
+  readonly #charge: ShadowCharge
+  #usage: RawUsage | null = null
   #call: Call | null = null
   #status = 0
   #over = false
 
-  constructor(services: Services, target: Target) {
+  constructor(services: Services, target: Target, charge: ShadowCharge) {
     super()
+    this.#charge = charge
     this.#services = services
     this.#target = target
   }
@@ -29,10 +35,15 @@ class ShadowCall extends WheelTimer implements UpstreamSink {
     if (!this.#over) this.#call = call
   }
 
-  onHead(status: number): void {
+  onHead(status: number, headers: UpstreamHeaders): void {
     this.#status = status
+    const type = headers['content-type']
+    const hints = usageHints(this.#target.provider.config.type)
+    if (status < 300) this.#usage = RawUsage.of(typeof type === 'string' ? type : undefined, hints)
   }
-  onData(): void {}
+  onData(chunk: Buffer): void {
+    this.#usage?.add(chunk)
+  }
   onEnd(): void {
     this.#end(this.#status < 400 ? 'ok' : `http_${this.#status}`)
   }
@@ -49,16 +60,20 @@ class ShadowCall extends WheelTimer implements UpstreamSink {
     this.#over = true
     open--
     this.#services.wheel.disarm(this)
-    this.#services.telemetry.shadow(this.#target, result)
+    const usage = this.#usage?.usage ?? null
+    this.#services.telemetry.shadow(this.#target, result, usage === null ? 0 : this.#charge(usage).nanoUsd)
   }
 }
+
+/** What a copy cost: nobody's budget, but the operator's bill. */
+export type ShadowCharge = (usage: Usage) => Charge
 
 export function startShadowCall(
   services: Services,
   target: Target,
   request: UpstreamRequest,
-  timeouts: Timeouts,
+  { timeouts, charge }: { readonly timeouts: Timeouts; readonly charge: ShadowCharge },
 ): void {
-  if (open >= MAX_OPEN) services.telemetry.shadow(target, 'skipped')
-  else new ShadowCall(services, target).start(request, timeouts.attemptMs)
+  if (open >= MAX_OPEN) services.telemetry.shadow(target, 'skipped', 0)
+  else new ShadowCall(services, target, charge).start(request, timeouts.attemptMs)
 }

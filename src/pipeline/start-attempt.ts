@@ -153,9 +153,14 @@ export function startShadow(x: Exchange, target: Target, match: RouteMatch): voi
   const model = upstreamModel(target, match)
   const credential = chooseCredential(x, target, model, x.services.clock.monotonic())
   if (GatewayError.is(credential)) {
-    x.services.telemetry.shadow(target, 'no_key')
+    x.services.telemetry.shadow(target, 'no_key', 0)
     return
   }
-  const request = upstreamRequest(x, target, bodyFor(x, model, false), credential)
-  startShadowCall(x.services, target, request, match.route.timeouts)
+  const includeUsage = x.fields !== null && wantsUsage(x.operation, x.stream, target, x.fields)
+  const request = upstreamRequest(x, target, bodyFor(x, model, includeUsage), credential)
+  const { pricing } = x.snapshot.policies
+  startShadowCall(x.services, target, request, {
+    timeouts: match.route.timeouts,
+    charge: (usage) => pricing.charge(target, model, usage, false),
+  })
 }

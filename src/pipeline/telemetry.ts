@@ -164,11 +164,15 @@ export class RequestTelemetry implements Telemetry {
     return metrics
   }
 
-  shadow(target: Target, result: string): void {
+  shadow(target: Target, result: string, nanoUsd: number): void {
     this.#registry.counter('heddle_shadow_requests_total', 'Copies sent to shadow targets.', {
       target: target.name,
       result,
     }).value++
+    if (nanoUsd > 0)
+      this.#registry.counter('heddle_shadow_cost_usd_total', 'What copies to shadow targets cost, US dollars.', {
+        target: target.name,
+      }).value += nanoUsd / NANO_PER_USD
   }
 
   request(x: Exchange): void {
