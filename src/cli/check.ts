@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import { ConfigError, loadConfig, maskedConfig } from '../config/index.ts'
 import type { HeddleConfig, ModelConfig } from '../contracts/config.ts'
-import { modelFacts, PRESETS } from '../providers/index.ts'
+import { modelFacts, modelPrices, PRESETS } from '../providers/index.ts'
 import { EXIT, textFlag } from './command.ts'
 import type { ParsedArgs } from './command.ts'
 import { COMMANDS } from './commands.ts'
@@ -60,6 +60,7 @@ export const checkCommand = (args: ParsedArgs, io: Io): number => {
     const { config } = loadConfig(source === null ? null : resolve(io.cwd, source), {
       presets: PRESETS,
       facts: modelFacts,
+      prices: modelPrices,
       env: io.env,
     })
     const full = args.flags.has('print') ? maskedConfig(config) : undefined

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import { loadConfig } from '../config/index.ts'
 import type { HeddleConfig, Operation } from '../contracts/config.ts'
-import { modelFacts, PRESETS } from '../providers/index.ts'
+import { modelFacts, modelPrices, PRESETS } from '../providers/index.ts'
 import { EXIT, textFlag, UsageError } from './command.ts'
 import type { ParsedArgs } from './command.ts'
 import { COMMANDS } from './commands.ts'
@@ -63,6 +63,7 @@ export const explainCommand = async (args: ParsedArgs, io: Io, explain: Explain)
   const { config } = loadConfig(source === null ? null : resolve(io.cwd, source), {
     presets: PRESETS,
     facts: modelFacts,
+    prices: modelPrices,
     env: io.env,
   })
   const explanation = await explain(config, { operation: operation ?? guessOperation(body), body, headers })

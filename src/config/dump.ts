@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { HeddleConfig, ProviderConfig, ServerConfig } from '../contracts/config.ts'
 import { maskAuth, maskTenants } from './mask-auth.ts'
 import { maskLedger } from './normalise-limits.ts'
+import { maskUsage } from './normalise-usage.ts'
 
 const MASK = '***'
 
@@ -32,6 +33,7 @@ export const maskedConfig = (config: HeddleConfig): HeddleConfig => ({
   auth: maskAuth(config.auth),
   tenants: maskTenants(config.tenants),
   ledger: maskLedger(config.ledger),
+  usage: maskUsage(config.usage),
 })
 
 /** See `HeddleConfig.hash`. Names a configuration in logs and metrics without giving a secret away. */

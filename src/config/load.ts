@@ -8,7 +8,9 @@ import type { SecretSource } from './interpolate.ts'
 import { problemsOf } from './issues.ts'
 import { toAuth, toTenants } from './normalise-auth.ts'
 import { toLedger, toLimits } from './normalise-limits.ts'
-import { toUsage } from './normalise-usage.ts'
+import { knownPrices, toUsage } from './normalise-usage.ts'
+import type { PriceTable } from './normalise-usage.ts'
+import { overrideFor } from './price.ts'
 import type { Build } from './build.ts'
 import { toDefaults, toModel, toServer } from './normalise.ts'
 import type { FactsLookup } from './normalise.ts'
@@ -38,6 +40,8 @@ export interface LoadOptions {
   readonly presets: readonly ProviderPreset[]
   /** Facts from config/models.json; left out = nothing is known about any model. */
   readonly facts?: FactsLookup
+  /** Prices from the same file, by provider type; left out = none. */
+  readonly prices?: PriceTable
   /** Default: the environment of the process. */
   readonly env?: Readonly<Record<string, string | undefined>>
   /** Text of a `${file:..}`; default: the file system. */
@@ -253,11 +257,13 @@ const build = (reading: Reading, options: LoadOptions, zeroConfig: boolean): Hed
   const parts: Build = { parsed, map, problems, env, readFile }
   const auth = toAuth(parts)
   const providers = buildProviders({ parsed, reading, options, env, zeroConfig })
+  const usage = toUsage(parts, knownPrices(providers, options.prices))
   const context = {
     defaults: parsed.defaults,
     hedgeDefaults: hedgeSchema.parse({}),
     providers: new Map(providers.map((provider) => [provider.name, provider])),
     facts: options.facts ?? (() => undefined),
+    prices: (provider: string, model: string) => overrideFor(usage.overrides, `${provider}/${model}`),
   }
   const models = Object.entries(parsed.models ?? {}).map(([name, entry]) => toModel(name, entry, context))
   const server: ServerConfig = toServer(parsed.server)
@@ -274,7 +280,7 @@ const build = (reading: Reading, options: LoadOptions, zeroConfig: boolean): Hed
     tenants: toTenants(parts),
     limits: toLimits(parts),
     ledger: toLedger(parts),
-    usage: toUsage(parts),
+    usage,
     zeroConfig,
   }
   return freeze({ ...config, hash: hashConfig(config) })

@@ -9,6 +9,8 @@ import type {
   ServerConfig,
   TargetConfig,
 } from '../contracts/config.ts'
+import { toPrice } from './price.ts'
+import type { PriceInput } from './price.ts'
 import type { Path } from './problem.ts'
 import type { ParsedConfig } from './schema.ts'
 import type { FallbacksInput, ModelEntry, ModelObject, TargetInput } from './schema-model.ts'
@@ -20,6 +22,9 @@ type RawCapabilities = NonNullable<NonNullable<ParsedConfig['providers']>[string
 
 /** Facts about a model by provider type and upstream name; undefined = unknown. */
 export type FactsLookup = (providerType: string, model: string) => ModelFacts | undefined
+
+/** The operator's price for a model of a provider, by the provider's name; null = none. */
+export type PriceLookup = (provider: string, model: string) => Price | null
 
 /** A model and where each of its targets stands, for messages. */
 export interface PlacedModel {
@@ -138,17 +143,12 @@ export const toCapabilities = (raw: RawCapabilities): Capabilities => {
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined))
 }
 
-const toPrice = (raw: Exclude<TargetInput, string>['price']): Price | null => {
-  if (raw === undefined) return null
-  const { input, output, cached_input: cachedInput } = raw
-  return cachedInput === undefined ? { input, output } : { input, output, cachedInput }
-}
-
 interface TargetContext {
   readonly modelName: string
   readonly ordered: boolean
   readonly providers: ReadonlyMap<string, ProviderConfig>
   readonly facts: FactsLookup
+  readonly prices: PriceLookup
 }
 
 const splitTarget = (text: string): { readonly provider: string; readonly model: string | undefined } => {
@@ -158,14 +158,20 @@ const splitTarget = (text: string): { readonly provider: string; readonly model:
     : { provider: text.slice(0, slash), model: text.slice(slash + 1) }
 }
 
+/** The operator's price: the target's own, else one of `usage.prices`. */
+const priceOf = (own: PriceInput | undefined, provider: string, model: string | null, context: TargetContext) => {
+  if (own !== undefined) return toPrice(own)
+  return model === null ? null : context.prices(provider, model)
+}
+
 const toTarget = (input: TargetInput, index: number, context: TargetContext): TargetConfig => {
   const raw = typeof input === 'string' ? { weight: 1, ...splitTarget(input) } : input
   const long: Partial<Exclude<TargetInput, string>> = typeof input === 'string' ? {} : input
   // A pattern's model is known per request only; an ordinary model without one has its public name upstream.
   const model = raw.model ?? (context.modelName.includes('*') ? null : context.modelName)
   const provider = context.providers.get(raw.provider)
-  const known =
-    provider === undefined || model === null || model.includes('*') ? undefined : context.facts(provider.type, model)
+  const concrete = model === null || model.includes('*') ? null : model
+  const known = provider === undefined || concrete === null ? undefined : context.facts(provider.type, concrete)
   return {
     provider: raw.provider,
     model,
@@ -173,7 +179,7 @@ const toTarget = (input: TargetInput, index: number, context: TargetContext): Ta
     priority: long.priority ?? (context.ordered ? index : 0),
     when: long.when ?? null,
     capabilities: { ...known?.capabilities, ...provider?.capabilities, ...toCapabilities(long.capabilities) },
-    price: toPrice(long.price) ?? known?.price ?? null,
+    price: priceOf(long.price, raw.provider, concrete, context) ?? known?.price ?? null,
     canary: long.canary ?? null,
     shadow: long.shadow ?? null,
   }
@@ -212,6 +218,7 @@ export interface ModelContext {
   readonly hedgeDefaults: NonNullable<Defaults['hedge']>
   readonly providers: ReadonlyMap<string, ProviderConfig>
   readonly facts: FactsLookup
+  readonly prices: PriceLookup
 }
 
 /** The long form that every short form stands for. */
@@ -229,6 +236,7 @@ export const toModel = (name: string, entry: ModelEntry, context: ModelContext):
     ordered: model.strategy === 'priority',
     providers: context.providers,
     facts: context.facts,
+    prices: context.prices,
   }
   const fallbacks = toFallbacks(model.fallbacks, path)
   return {

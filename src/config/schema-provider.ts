@@ -15,11 +15,50 @@ const OPERATIONS = [
 /** Price in US dollars per million tokens. */
 const money = z.number().min(0, { error: 'must not be negative' }).max(1_000_000)
 
+const rates = {
+  input: money.describe('Per million prompt tokens, US dollars.'),
+  output: money.describe('Per million answer tokens, US dollars.'),
+  cached_input: optional(money, 'Per million prompt tokens that the provider had cached. Left out: as `input`.'),
+  cache_write: optional(money, 'Per million prompt tokens written to its cache for 5 minutes. Left out: as `input`.'),
+  cache_write_hour: optional(money, 'The same for an hour. Left out: as `cache_write`.'),
+  audio_input: optional(money, 'Per million audio tokens of the prompt. Left out: as `input`.'),
+  audio_output: optional(money, 'Per million audio tokens of the answer. Left out: as `output`.'),
+  image_input: optional(money, 'Per million image tokens of the prompt. Left out: as `input`.'),
+  image_output: optional(money, 'Per million image tokens of the answer. Left out: as `output`.'),
+  reasoning: optional(money, 'Per million reasoning tokens. Left out: as `output`.'),
+}
+
+const longContext = optional(
+  z
+    .array(
+      z.strictObject({
+        above: integer(1, 1_000_000_000).describe('Prompts of more tokens than this have these prices, as a whole.'),
+        ...rates,
+      }),
+    )
+    .max(8),
+  'Prices of calls with long prompts. The highest threshold that is exceeded holds.',
+)
+
+const tierName = z.string().regex(/^[a-z0-9_-]{1,32}$/, { error: 'is not the name of a service tier' })
+const tierPrice = z.union([z.number().min(0).max(100), z.strictObject({ ...rates, long_context: longContext })], {
+  error: 'must be a factor, or a price with `input` and `output`',
+})
+
 export const priceSchema = z
   .strictObject({
-    input: money.describe('Per million prompt tokens, US dollars.'),
-    output: money.describe('Per million answer tokens, US dollars.'),
-    cached_input: optional(money, 'Per million prompt tokens that the provider had cached, US dollars.'),
+    ...rates,
+    long_context: longContext,
+    tiers: optional(
+      z.record(tierName, tierPrice),
+      'By service tier (`flex`, `priority`, `batch`): a factor on the prices of tokens, or prices of its own.',
+    ),
+    per_request: optional(money, 'Each call, US dollars.'),
+    per_search: optional(money, 'Each call of the provider’s own search, US dollars.'),
+    per_rerank_unit: optional(money, 'Each search unit of a reranker, US dollars.'),
+    per_image: optional(money, 'Each image made, US dollars.'),
+    per_minute: optional(money, 'Minute of audio transcribed, US dollars.'),
+    per_million_characters: optional(money, 'Per million characters spoken, US dollars.'),
   })
   .meta({ id: 'Price' })
 

@@ -1,26 +1,23 @@
 import { readFileSync } from 'node:fs'
+import { toPrice } from '../config/price.ts'
+import type { PriceInput } from '../config/price.ts'
 import type { Capabilities, ModelFacts, Price } from '../contracts/config.ts'
 
 interface Row {
   readonly provider: string
   readonly model: string
-  readonly context_window: number
+  /** Absent for models that have none, such as those of images and speech. */
+  readonly context_window?: number
   readonly max_output_tokens?: number
   readonly tools?: boolean
   readonly vision?: boolean
   readonly audio?: boolean
   readonly json_schema?: boolean
-  readonly price?: { readonly input: number; readonly output: number; readonly cached_input?: number }
+  readonly price?: PriceInput
 }
 
 /** Azure deploys OpenAI's models under names that operators choose, mostly the models' own. */
 const SAME_MODELS: Readonly<Record<string, string>> = { azure: 'openai' }
-
-const toPrice = (row: Row): Price | null => {
-  if (row.price === undefined) return null
-  const { input, output, cached_input: cachedInput } = row.price
-  return cachedInput === undefined ? { input, output } : { input, output, cachedInput }
-}
 
 const toFacts = (row: Row): ModelFacts => {
   const all: Capabilities = {
@@ -32,7 +29,7 @@ const toFacts = (row: Row): ModelFacts => {
     maxOutputTokens: row.max_output_tokens,
   }
   const capabilities: Capabilities = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined))
-  return { capabilities, price: toPrice(row) }
+  return { capabilities, price: row.price === undefined ? null : toPrice(row.price) }
 }
 
 let table: ReadonlyMap<string, ModelFacts> | undefined
@@ -54,4 +51,13 @@ const SNAPSHOT = /-(?:\d{4}-\d{2}-\d{2}|\d{8})$/
 export const modelFacts = (providerType: string, model: string): ModelFacts | undefined => {
   const provider = SAME_MODELS[providerType] ?? providerType
   return facts().get(`${provider}/${model}`) ?? facts().get(`${provider}/${model.replace(SNAPSHOT, '')}`)
+}
+
+/** Prices of all known models of a provider type, for UsageConfig.known. */
+export const modelPrices = (providerType: string): Readonly<Record<string, Price>> => {
+  const prefix = `${SAME_MODELS[providerType] ?? providerType}/`
+  const rows: [string, Price][] = []
+  for (const [name, { price }] of facts())
+    if (price !== null && name.startsWith(prefix)) rows.push([name.slice(prefix.length), price])
+  return Object.fromEntries(rows)
 }

@@ -81,7 +81,7 @@ test('facts: by type and name, dated snapshots like their model, Azure like Open
   expect(modelFacts('openai', 'gpt-5-mini-2025-08-07')).toEqual(mini)
   expect(modelFacts('azure', 'gpt-5-mini')).toEqual(mini)
   expect(modelFacts('anthropic', 'claude-haiku-4-5-20251001')).toEqual(modelFacts('anthropic', 'claude-haiku-4-5'))
-  expect(modelFacts('openai', 'gpt-4o-2024-05-13')?.price).toEqual({ input: 5, output: 15 })
+  expect(modelFacts('openai', 'gpt-4o-2024-05-13')?.price).toMatchObject({ input: 5, output: 15 })
   expect(modelFacts('openai', 'no-such-model')).toBeUndefined()
   expect(modelFacts('mistral', 'gpt-5-mini')).toBeUndefined()
 })

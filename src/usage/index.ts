@@ -4,5 +4,5 @@
 export { chargeOf, usdText } from './charge.ts'
 export type { ChargeOptions } from './charge.ts'
 export { partialUsage, TokenEstimator } from './estimate.ts'
-export { fitsPattern, overrideFor, PriceBook } from './price-book.ts'
+export { PriceBook } from './price-book.ts'
 export type { PriceSource, Quote } from './price-book.ts'

@@ -1,5 +1,6 @@
 import type { Price } from '../contracts/config.ts'
-import type { PriceOverride, UsageConfig } from '../contracts/config-usage.ts'
+import { overrideFor } from '../config/price.ts'
+import type { UsageConfig } from '../contracts/config-usage.ts'
 import type { Denial } from '../contracts/identity.ts'
 import type { Target } from '../contracts/routing.ts'
 import { GatewayError } from '../core/errors.ts'
@@ -20,31 +21,8 @@ export interface Quote {
 /** Names come from clients where a route is a pattern: so many are remembered, then all are forgotten. */
 const MAX_REMEMBERED = 10_000
 
-/** `*` stands for any text, also for none; everything else for itself. */
-export function fitsPattern(pattern: string, text: string): boolean {
-  const parts = pattern.split('*')
-  const start = parts[0]!
-  const end = parts[parts.length - 1]!
-  if (parts.length === 1) return pattern === text
-  if (text.length < start.length + end.length || !text.startsWith(start) || !text.endsWith(end)) return false
-  let at = start.length
-  for (const part of parts.slice(1, -1)) {
-    const found = text.indexOf(part, at)
-    if (found < 0) return false
-    at = found + part.length
-  }
-  return at <= text.length - end.length
-}
-
-/** Price of `provider/model` among overrides; null = none fits. */
-export const overrideFor = (overrides: readonly PriceOverride[], name: string): Price | null =>
-  overrides.find(({ pattern }) => fitsPattern(pattern, name))?.price ?? null
-
 /** `-2025-08-07` or `-20250929`: a dated snapshot has the price of the model it was taken from. */
 const SNAPSHOT = /-(?:\d{4}-\d{2}-\d{2}|\d{8})$/
-
-/** Azure deploys OpenAI's models under names that operators choose, mostly the models' own. */
-const SAME_PRICES: Readonly<Record<string, string>> = { azure: 'openai' }
 
 /**
  * Prices of targets and the models they are asked for. One a configuration; answers are remembered, so that a price is
@@ -111,7 +89,7 @@ export class PriceBook {
   }
 
   #table(type: string, model: string): Price | null {
-    const rows = this.#known.get(SAME_PRICES[type] ?? type)
+    const rows = this.#known.get(type)
     return rows?.get(model) ?? rows?.get(model.replace(SNAPSHOT, '')) ?? null
   }
 

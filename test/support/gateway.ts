@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { ServeOptions } from '../../src/cli/serve.ts'
 import { loadConfig } from '../../src/config/index.ts'
-import { modelFacts, PRESETS } from '../../src/providers/index.ts'
+import { modelFacts, modelPrices, PRESETS } from '../../src/providers/index.ts'
 import { serve } from '../../src/server.ts'
 
 /** One target's health, as `/admin/state` shows it. */
@@ -53,7 +53,9 @@ export async function startGateway(yaml: string | null, options: ServeOptions = 
   const given = { ...(yaml === null ? {} : { config: file }), port: 0, adminPort: 0, ...options }
   const { config: source = null, ...overrides } = given
   // Read here: the process of its own that `serve` starts for it takes longer than most tests. reload() still uses it.
-  const loading = Promise.resolve().then(() => loadConfig(source, { presets: PRESETS, facts: modelFacts, overrides }))
+  const loading = Promise.resolve().then(() =>
+    loadConfig(source, { presets: PRESETS, facts: modelFacts, prices: modelPrices, overrides }),
+  )
   const server = await serve(given, { signals: false, quiet: true, loading })
   const get = async (path: string): Promise<Response> => fetch(`${server.adminUrl}${path}`)
   const metrics = async (): Promise<string> => (await get('/metrics')).text()
