@@ -34,6 +34,13 @@ export class Revocations {
     return true
   }
 
+  /** Takes back what was revoked at run time; what the configuration says stays. False = it was not. */
+  restore(id: string): boolean {
+    const found = this.#added.delete(id)
+    if (found) this.#rebuild()
+    return found
+  }
+
   /** Ids that another worker or replica has revoked. */
   add(ids: Iterable<string>): void {
     for (const id of ids) this.#added.add(id)
