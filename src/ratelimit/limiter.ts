@@ -7,7 +7,7 @@ import type { CounterSet } from './counter.ts'
 import { LedgerLease } from './lease.ts'
 import type { LedgerMemory } from './ledger-memory.ts'
 import { Overrides } from './overrides.ts'
-import type { LimitOverride, OverrideTarget } from './overrides.ts'
+import type { LimitOverride } from './overrides.ts'
 import { refusal, unavailable } from './refusal.ts'
 import { NO_ROOM, tightest } from './room.ts'
 import { Selector } from './selector.ts'
@@ -85,12 +85,7 @@ export class LedgerLimiter implements Limiter {
     return this.#lease(set, estimate, away === null ? null : away.uncounted(set), memory.outcome)
   }
 
-  #lease(
-    set: CounterSet,
-    amounts: AdmissionQuery['estimate'],
-    shared: SharedHold | null,
-    outcome: Found,
-  ): LedgerLease {
+  #lease(set: CounterSet, amounts: AdmissionQuery['estimate'], shared: SharedHold | null, outcome: Found): LedgerLease {
     const { skipped, wouldRefuse, left, reset } = outcome
     for (const limit of wouldRefuse) this.#parts.onRefused?.(limit, '', true)
     if (skipped !== null && wouldRefuse.length === 0) this.#parts.onUnchecked?.()
@@ -131,17 +126,9 @@ export class LedgerLimiter implements Limiter {
     return this.#here(set, query, shared)
   }
 
-  /** Sets an amount in this thread; with several threads it is told to each. */
-  override(override: LimitOverride): void {
-    this.#overrides.set(override)
+  /** The overrides have been changed. */
+  changed(): void {
     this.#selector.forget()
-  }
-
-  /** False = there was none. */
-  clearOverride(target: OverrideTarget): boolean {
-    const found = this.#overrides.clear(target)
-    if (found) this.#selector.forget()
-    return found
   }
 
   get overrides(): readonly LimitOverride[] {
