@@ -26,7 +26,9 @@ import { PRESETS } from './providers/presets.ts'
 import { HealthTable } from './routing/health.ts'
 import { slotKeys } from './server/compile.ts'
 import type { LedgerMemory } from './ratelimit/ledger-memory.ts'
+import { readChanges, writeChanges } from './server/changes.ts'
 import { Fleet } from './server/fleet.ts'
+import type { Change } from './server/messages.ts'
 import { needsLedger, type SharedMemory } from './server/shared.ts'
 import { loadFor } from './server/load-config.ts'
 import { logLine } from './server/log.ts'
@@ -177,6 +179,8 @@ class Server implements RunningServer, AdminState {
         this.#log('error', { error: error.message }, 'worker lost, another takes its place')
       },
     )
+    const { file } = this.#config.ledger
+    if (file !== null) for (const change of readChanges(`${file}.changes`)) await this.#fleet.tell(change)
     const ports = await this.#fleet.listen({ plain: server.port, tls: server.tls?.port ?? 0 })
     this.#port = ports.plain
     this.#tlsPort = ports.tls
@@ -335,9 +339,15 @@ class Server implements RunningServer, AdminState {
 
   readonly accounts: Accounts = {
     limits: async () => (await this.#fleet.ask({ kind: 'limits' })) as readonly object[],
-    change: async (change) => this.#fleet.tell({ kind: 'change', change }),
-    revoked: async () => (await this.#fleet.ask({ kind: 'revoked' })) as readonly string[],
-    revoke: async (id, revoked) => this.#fleet.tell({ kind: 'revoke', id, revoked }),
+    change: async (change) => this.#tell({ kind: 'change', change }),
+    revoked: async () => (await this.#fleet.ask({ kind: 'revoked' })) as object,
+    revoke: async (id, revoked) => this.#tell({ kind: 'revoke', id, revoked }),
+  }
+
+  async #tell(change: Change): Promise<void> {
+    await this.#fleet.tell(change)
+    const { file } = this.#config.ledger
+    if (file !== null) writeChanges(`${file}.changes`, this.#fleet.changes)
   }
 
   get guard(): GuardOptions {

@@ -21,7 +21,8 @@ export interface LimitChange {
 export interface Accounts {
   limits(): Promise<readonly object[]>
   change(change: LimitChange): Promise<void>
-  revoked(): Promise<readonly string[]>
+  /** Ids by where they were revoked: `configured`, `added` at run time. */
+  revoked(): Promise<object>
   revoke(id: string, revoked: boolean): Promise<void>
 }
 
@@ -63,7 +64,7 @@ export function accountRoutes(app: FastifyInstance, accounts: Accounts): void {
     await accounts.change({ limit, unit, amount, scope, period, until: until === null ? null : Date.parse(until) })
     return reply.code(204).send()
   })
-  app.get('/admin/keys/revoked', async () => ({ revoked: await accounts.revoked() }))
+  app.get('/admin/keys/revoked', async () => accounts.revoked())
   app.post<{ Body: { readonly id: string } }>(
     '/admin/keys/revoked',
     { schema: { body: KEY } },

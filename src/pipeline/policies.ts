@@ -25,6 +25,8 @@ export interface Policies {
   readonly gate: CapacityGate | null
   readonly pricing: Pricing
   readonly recorder: Recorder | null
+  /** The configuration is not used any more. */
+  close(): void
   /** Who waits, and with what weight. */
   ticketOf(principal: Principal): Pick<Ticket, 'tenant' | 'weight' | 'priority'>
 }

@@ -37,7 +37,7 @@ export function slotKeys(config: HeddleConfig): string[] {
 
 /** Turns a configuration into what serves. Throws when a connection's settings cannot be used (a bad CA file). */
 export function compileSnapshot(config: HeddleConfig, parts: CompileParts): Snapshot {
-  const held: (() => void)[] = []
+  const held: (() => void)[] = [() => parts.policies.close()]
   const share = parts.credentials ?? new CredentialShare()
   const release = (): void => {
     for (const drop of held.splice(0)) drop()

@@ -1,7 +1,8 @@
 import { Worker as Thread } from 'node:worker_threads'
 import type { FamilySnapshot } from '../telemetry/metrics.ts'
 import { GatewayError } from '../core/errors.ts'
-import type { Command, Control, Ports, Report } from './messages.ts'
+import type { Change, Command, Control, Ports, Report } from './messages.ts'
+import { withChange } from './changes.ts'
 import { systemClock } from '../core/clock.ts'
 import { atMost, sleep } from '../core/sleep.ts'
 import { Worker, type ConfigUpdate, type WorkerInit } from './worker.ts'
@@ -103,6 +104,7 @@ export class Fleet {
   readonly #handles: Handle[] = []
   readonly #count: number
   readonly #onLost: (error: Error, worker: number) => void
+  #changes: readonly Change[] = []
   #stopping = false
   #ports: Ports = { plain: 0, tls: 0 }
   #update: ConfigUpdate
@@ -142,6 +144,7 @@ export class Fleet {
     const next = this.#spawn(at)
     this.#handles[at] = next
     // When it fails by dying, its own end says so.
+    for (const control of this.#changes) next.call({ name: 'control', control }).catch(() => {})
     next.call({ name: 'listen', ports: this.#ports }).catch(() => {})
   }
 
@@ -182,9 +185,15 @@ export class Fleet {
     return atMost(STUCK_MS, handle.call({ name: 'control', control }))
   }
 
-  /** Tells all workers. */
-  async tell(control: Control): Promise<void> {
+  /** Tells all workers, and those that follow. */
+  async tell(control: Change): Promise<void> {
     await this.#all({ name: 'control', control })
+    this.#changes = withChange(this.#changes, control)
+  }
+
+  /** What has been told and still holds. */
+  get changes(): readonly Change[] {
+    return this.#changes
   }
 
   /** A worker that does not answer in time is left out rather than waited for. */

@@ -7,12 +7,13 @@ export interface Ports {
   readonly tls: number
 }
 
-/** What operators ask of limits and keys while the process runs. */
-export type Control =
-  | { readonly kind: 'limits' }
+/** What operators change about limits and keys while the process runs. */
+export type Change =
   | { readonly kind: 'change'; readonly change: LimitChange }
-  | { readonly kind: 'revoked' }
   | { readonly kind: 'revoke'; readonly id: string; readonly revoked: boolean }
+
+/** What they change, and what they ask. */
+export type Control = Change | { readonly kind: 'limits' } | { readonly kind: 'revoked' }
 
 /** What the main thread asks a worker thread to do; the answer is a Report with the same id. */
 export type Command =

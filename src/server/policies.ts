@@ -1,14 +1,17 @@
 import type { HeddleConfig } from '../contracts/config.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Policies, Pricing } from '../pipeline/policies.ts'
+import type { Authenticator } from '../contracts/identity.ts'
+import type { KeySets } from '../auth/key-set.ts'
+import type { Services } from '../pipeline/services.ts'
 import type { LedgerLimiter } from '../ratelimit/limiter.ts'
 import type { LedgerMemory } from '../ratelimit/ledger-memory.ts'
-import type { Overrides } from '../ratelimit/overrides.ts'
 import type { WorkerPlace } from '../routing/health.ts'
 import type { MetricRegistry } from '../telemetry/metrics.ts'
 import type { Control } from './messages.ts'
 import type { ConfigUpdate } from './worker.ts'
-import { GatewayError } from '../core/errors.ts'
+import { Revocations } from '../auth/revocations.ts'
+import { Overrides } from '../ratelimit/overrides.ts'
 import { everyUnref } from '../core/every.ts'
 import { chargeOf, PriceBook, TokenEstimator } from '../usage/index.ts'
 
@@ -16,6 +19,7 @@ export interface PolicyParts {
   readonly place: WorkerPlace
   readonly clock: Clock
   readonly metrics: MetricRegistry
+  readonly log: Services['log']
 }
 
 /** Run-time changes that end by themselves are looked for this often. */
@@ -28,8 +32,11 @@ const REFRESH_MS = 1000
 export class PolicyKit {
   readonly #parts: PolicyParts
   readonly #estimator = new TokenEstimator()
+  readonly #revocations = new Revocations()
+  readonly #overrides = new Overrides()
+  readonly #failing = new Set<string>()
+  #keySets: KeySets | null = null
   #memory: LedgerMemory | null = null
-  #overrides: Overrides | null = null
   #limiter: LedgerLimiter | null = null
 
   constructor(parts: PolicyParts) {
@@ -39,8 +46,10 @@ export class PolicyKit {
   async compile(update: ConfigUpdate): Promise<Policies> {
     const { config } = update
     const tenants = new Map(config.tenants.map((t) => [t.name, t]))
+    const auth = await this.#compileAuth(config)
     return {
-      auth: null,
+      auth,
+      close: () => auth?.close(),
       limiter: await this.#compileLimiter(update),
       gate: null,
       recorder: null,
@@ -52,15 +61,33 @@ export class PolicyKit {
     }
   }
 
+  async #compileAuth({ auth, tenants }: HeddleConfig): Promise<(Authenticator & { close(): void }) | null> {
+    if (auth === null) return null
+    const { createAuthenticator } = await import('../auth/authenticator.ts')
+    const { clock, log } = this.#parts
+    if (this.#keySets === null) {
+      const { KeySets } = await import('../auth/key-set.ts')
+      this.#keySets = new KeySets({
+        clock,
+        onEvent: ({ url, ok, message }) => {
+          // Once when it begins and once when it ends, not at every try.
+          if (this.#failing.has(url) === !ok) return
+          if (ok) this.#failing.delete(url)
+          else this.#failing.add(url)
+          log(ok ? 'info' : 'warn', { url, error: message }, ok ? 'key set fetched again' : 'key set cannot be fetched')
+        },
+      })
+    }
+    return createAuthenticator(auth, tenants, { clock, revocations: this.#revocations, keySets: this.#keySets })
+  }
+
   async #compileLimiter({ config, shared }: ConfigUpdate): Promise<LedgerLimiter | null> {
     if (shared.ledger === null) return null
     const { createLimiter } = await import('../ratelimit/limiter.ts')
     const { clock, place, metrics } = this.#parts
     if (this.#memory === null) {
       const { LedgerMemory } = await import('../ratelimit/ledger-memory.ts')
-      const { Overrides } = await import('../ratelimit/overrides.ts')
       this.#memory = new LedgerMemory(shared.ledger, place, clock)
-      this.#overrides = new Overrides()
       everyUnref(() => this.#limiter?.refresh(), REFRESH_MS)
     }
     this.#limiter = createLimiter({
@@ -70,7 +97,7 @@ export class PolicyKit {
       shared: null,
       replicas: 1,
       clock,
-      overrides: this.#overrides!,
+      overrides: this.#overrides,
       onRefused: (limit, unit, shadow) =>
         void metrics.counter('heddle_limit_refusals_total', 'Requests refused by limits.', {
           limit,
@@ -91,17 +118,18 @@ export class PolicyKit {
       case 'limits':
         return []
       case 'change': {
-        const limiter = this.#limiter
-        if (limiter === null) throw new GatewayError('invalid_request', 'No limits are configured.')
         const { amount, ...target } = control.change
-        if (amount === null) limiter.clearOverride(target)
-        else limiter.override({ ...target, amount })
+        if (amount === null) this.#overrides.clear(target)
+        else this.#overrides.set({ ...target, amount })
+        this.#limiter?.changed()
         return null
       }
       case 'revoked':
-        return []
+        return this.#revocations.snapshot()
       case 'revoke':
-        throw new GatewayError('invalid_request', 'No keys are configured.')
+        if (control.revoked) this.#revocations.revoke(control.id)
+        else this.#revocations.restore(control.id)
+        return null
     }
   }
 }

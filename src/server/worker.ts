@@ -73,7 +73,9 @@ export class Worker implements Gate {
     this.#health = new HealthTable(init.health, systemClock.monotonic, init.place)
     hedgeBudget.workers = init.place.workers
     this.#telemetry = new RequestTelemetry(this.#metrics, server.log.access ? this.#log : null, systemClock.now)
-    this.#policies = new PolicyKit({ place: init.place, clock: systemClock, metrics: this.#metrics })
+    const log: Services['log'] = (level, fields, message) =>
+      this.#log.write(logLine(server.log.level, level, fields, message))
+    this.#policies = new PolicyKit({ place: init.place, clock: systemClock, metrics: this.#metrics, log })
     const current = (): Snapshot => this.#snapshot
     const services: Services = {
       clock: systemClock,
@@ -83,7 +85,7 @@ export class Worker implements Gate {
       limits: server.limits,
       loop: this,
       current,
-      log: (level, fields, message) => this.#log.write(logLine(server.log.level, level, fields, message)),
+      log,
     }
     this.#handler = new RequestHandler({
       services,

@@ -10,6 +10,7 @@ afterEach(async () => {
 })
 
 const PRICED = `
+usage: { cost_header: true }
 providers: { sim: }
 models:
   m: { targets: [{ provider: sim, model: sim-small, price: { input: 1000, output: 1000 } }] }
@@ -58,9 +59,10 @@ limits:
     status = answer.status
     if (status === 200) spent += Number(answer.headers.get('x-heddle-cost-usd'))
     else
-      expect([answer.headers.get('x-should-retry'), ((await answer.json()) as { error: { code: string } }).error.code]).toEqual(
-        ['false', 'budget_exceeded'],
-      )
+      expect([
+        answer.headers.get('x-should-retry'),
+        ((await answer.json()) as { error: { code: string } }).error.code,
+      ]).toEqual(['false', 'budget_exceeded'])
   }
   expect(status).toBe(429)
   expect(spent).toBeLessThanOrEqual(1)
