@@ -1,7 +1,7 @@
 /** Configurations, clocks and requests for tests of authentication. */
 import { createHash } from 'node:crypto'
 import type { AuthConfig, JwtConfig, KeyConfig, TenantConfig } from '../contracts/config-auth.ts'
-import type { PeerSource, Principal } from '../contracts/identity.ts'
+import type { Authenticator, PeerSource, Principal } from '../contracts/identity.ts'
 import { GatewayError } from '../core/errors.ts'
 import { NOTHING_RESTRICTED } from './access-fixture.ts'
 import { createAuthenticator } from './authenticator.ts'
@@ -103,3 +103,6 @@ export const refusalOf = async (identify: () => Principal | Promise<Principal>):
   }
   throw new Error(`let in as ${principal.keyId}`)
 }
+
+/** identify as a promise, whatever it gives and throws. */
+export const who = async (auth: Authenticator, source: PeerSource): Promise<Principal> => auth.identify(source)

@@ -13,6 +13,9 @@ import type { JsonObject } from './strict-json.ts'
 /** Longer ones cost more to look at than any real one is worth. */
 export const MAX_JWT_LENGTH = 8192
 
+/** The year 9999. */
+const MAX_SECONDS = 253_402_300_799
+
 /** Say where to find or how to read the key, or that the token is something else: none has a use here, all have served attacks. */
 const FORBIDDEN = ['jku', 'jwk', 'x5u', 'x5c', 'crit', 'b64', 'zip', 'enc', 'p2c', 'p2s', 'epk'] as const
 
@@ -125,7 +128,8 @@ export class JwtVerifier {
       throw refused(`${config.name}: ${reasonOf(error)}`)
     })
     const { exp, iat } = payload
-    if (typeof exp !== 'number' || exp <= 0) throw refused(`${config.name}: "exp" is no time`)
+    // JSON has numbers that become Infinity: a token that never ends.
+    if (typeof exp !== 'number' || exp <= 0 || exp > MAX_SECONDS) throw refused(`${config.name}: "exp" is no time`)
     if (iat !== undefined && iat * 1000 > now + config.clockToleranceMs) {
       throw refused(`${config.name}: "iat" is in the future`)
     }
