@@ -58,6 +58,7 @@ export const explainCommand = async (args: ParsedArgs, io: Io, explain: Explain)
   const spec = COMMANDS.explain
   const operation = parseOperation(textFlag(spec, args, 'operation', io.env))
   const headers = parseHeader(textFlag(spec, args, 'header', io.env))
+  const key = textFlag(spec, args, 'key', io.env)
   const body = readBody(file, io)
   const source = findConfig(textFlag(spec, args, 'config', io.env), io)
   const { config } = loadConfig(source === null ? null : resolve(io.cwd, source), {
@@ -66,7 +67,12 @@ export const explainCommand = async (args: ParsedArgs, io: Io, explain: Explain)
     prices: modelPrices,
     env: io.env,
   })
-  const explanation = await explain(config, { operation: operation ?? guessOperation(body), body, headers })
+  const explanation = await explain(config, {
+    operation: operation ?? guessOperation(body),
+    body,
+    headers,
+    ...(key === undefined ? {} : { key }),
+  })
   io.out(args.flags.has('json') ? `${JSON.stringify(explanation, null, 2)}\n` : `${explanation.text.trimEnd()}\n`)
   return EXIT.ok
 }

@@ -2,12 +2,19 @@ import type { HeddleConfig, Operation, ProviderConfig } from '../contracts/confi
 import type { Plan, Provider, RequestFacts, RouteMatch, Target } from '../contracts/routing.ts'
 import type { Upstream } from '../contracts/upstream.ts'
 import type { RequestFields } from '../protocol/openai/request.ts'
+import type { LimitConfig, LimitRule } from '../contracts/config-limits.ts'
+import type { Principal } from '../contracts/identity.ts'
+import { Principals } from '../auth/principal.ts'
+import { StaticKeys } from '../auth/static-keys.ts'
+import { usdText } from '../core/usd.ts'
+import { NO_USAGE } from '../protocol/usage.ts'
+import { chargeOf, PriceBook, TokenEstimator } from '../usage/index.ts'
 import { ANONYMOUS } from '../auth/anonymous.ts'
 import { GatewayError } from '../core/errors.ts'
 import { readRequest } from '../protocol/openai/request.ts'
 import { HealthTable } from '../routing/health.ts'
 import { planTargets } from '../routing/plan.ts'
-import { RouteTable, upstreamModel } from '../routing/table.ts'
+import { compileCondition, RouteTable, upstreamModel } from '../routing/table.ts'
 import { spliceBody, wantsUsage } from './start-attempt.ts'
 
 export interface ExplainRequest {
@@ -15,6 +22,8 @@ export interface ExplainRequest {
   readonly body: Readonly<Record<string, unknown>>
   /** Lower-case names. */
   readonly headers: Readonly<Record<string, string>>
+  /** Id of the key that sends it; left out: nobody known. */
+  readonly key?: string
 }
 
 export interface ExplainedTarget {
@@ -25,10 +34,16 @@ export interface ExplainedTarget {
   readonly changed: readonly string[]
   readonly priority: number
   readonly weight: number
+  /** US dollars that the call is expected to cost at most; null = no price is known. */
+  readonly usd: string | null
 }
 
 export interface Explanation {
   readonly text: string
+  /** Who asks: the key's id and tenant; null = nobody known. */
+  readonly caller: { readonly key: string; readonly tenant: string } | null
+  /** What counts the request, such as `per_key (key): 60 requests`. */
+  readonly limits: readonly string[]
   readonly route: string | null
   readonly origin: string | null
   readonly strategy: string | null
@@ -78,19 +93,30 @@ function offlineTable(config: HeddleConfig): RouteTable {
 export function explainRequest(config: HeddleConfig, request: ExplainRequest): Explanation {
   const table = offlineTable(config)
   let match: RouteMatch | null = null
+  const who: Who = { caller: null, limits: [] }
   try {
+    const principal = principalOf(config, request.key)
+    if (principal !== ANONYMOUS) who.caller = { key: principal.keyId, tenant: principal.tenant }
     const fields = readRequest(request.operation, Buffer.from(JSON.stringify(request.body)), {
       depth: config.server.limits.jsonDepth,
       keys: config.server.limits.jsonKeys,
     })
+    const facts = factsOf(request, fields, principal)
+    const denial = principal.access.request(facts)
+    if (denial !== null)
+      throw new GatewayError(
+        'permission_denied',
+        `This caller may not send this request: ${denial.rule}: ${denial.reason}.`,
+      )
     match = table.match(fields.model)
     if (match === null) throw new GatewayError('model_not_found', `The model '${fields.model}' does not exist.`)
-    const facts = factsOf(request, fields)
-    const plan = planTargets({ route: match.route, facts, now: 0, random: () => 0.5 })
+    who.limits = limitsOf(config, facts)
+    const plan = planTargets({ route: match.route, facts, asked: match.asked, now: 0, random: () => 0.5 })
     return withText({
       ...describe(match, config),
+      ...who,
       note: plan.note,
-      order: explainOrder(plan, match, request, fields),
+      order: explainOrder(plan, match, { config, request, fields }),
       skipped: plan.skipped.map((s) => ({ target: s.target.name, reason: s.reason })),
       error: null,
     })
@@ -99,6 +125,7 @@ export function explainRequest(config: HeddleConfig, request: ExplainRequest): E
     if (e.code === 'internal') throw error
     return withText({
       ...describe(match, config),
+      ...who,
       note: '',
       order: [],
       skipped: skippedOf(e),
@@ -107,9 +134,46 @@ export function explainRequest(config: HeddleConfig, request: ExplainRequest): E
   }
 }
 
-function factsOf(request: ExplainRequest, fields: RequestFields): RequestFacts {
+interface Who {
+  caller: Explanation['caller']
+  limits: readonly string[]
+}
+
+/** Throws GatewayError when no key has the id. */
+function principalOf({ auth, tenants }: HeddleConfig, key: string | undefined): Principal {
+  if (key === undefined) return ANONYMOUS
+  const found = auth?.keys.find(({ id }) => id === key)
+  if (auth === null || found === undefined) throw new GatewayError('invalid_request', `No key has the id '${key}'.`)
+  const keys = new StaticKeys([found], new Principals(auth.roles, tenants))
+  return keys.find(Buffer.from(found.hashes[0]!.sha256, 'hex'))!.principal
+}
+
+/** What is configured to count such a request; what a key or tenant carries itself included. */
+function limitsOf(config: HeddleConfig, facts: RequestFacts): string[] {
+  const { principal } = facts
+  const shown = (name: string, per: string, rules: readonly LimitRule[]): string[] =>
+    rules.map((rule) => `${name} (${per}): ${rule.amount} ${rule.unit}${periodText(rule)}`)
+  const tenant = config.tenants.find(({ name }) => name === principal.tenant)
+  const applies = ({ when }: LimitConfig): boolean => when === null || compileCondition(when).evaluate(facts)
+  return [
+    ...config.limits
+      .filter(applies)
+      .flatMap(({ name, per, rules, shadow }) =>
+        shown(shadow ? `${name}, not enforced` : name, per.map((scope) => scope.kind).join(', ') || 'all', rules),
+      ),
+    ...shown('carried by the key', 'key', principal.limits),
+    ...shown('carried by the tenant', 'tenant', tenant?.limits ?? []),
+  ]
+}
+
+function periodText({ period }: LimitRule): string {
+  if (period.kind === 'open') return ' at a time'
+  return period.kind === 'sliding' ? ` in ${period.windowMs / 1000} s` : ` a ${period.unit} (${period.zone})`
+}
+
+function factsOf(request: ExplainRequest, fields: RequestFields, principal: Principal): RequestFacts {
   return {
-    principal: ANONYMOUS,
+    principal,
     operation: request.operation,
     model: fields.model,
     stream: fields.stream,
@@ -123,7 +187,7 @@ function factsOf(request: ExplainRequest, fields: RequestFields): RequestFacts {
 function describe(
   match: RouteMatch | null,
   config: HeddleConfig,
-): Omit<Explanation, 'text' | 'note' | 'order' | 'skipped' | 'error'> {
+): Omit<Explanation, 'text' | 'caller' | 'limits' | 'note' | 'order' | 'skipped' | 'error'> {
   const route = match?.route ?? null
   return {
     route: route?.name ?? null,
@@ -140,14 +204,16 @@ function describe(
 function explainOrder(
   plan: Plan,
   match: RouteMatch,
-  request: ExplainRequest,
-  fields: RequestFields,
+  { config, request, fields }: { config: HeddleConfig; request: ExplainRequest; fields: RequestFields },
 ): ExplainedTarget[] {
+  const book = new PriceBook(config.usage)
+  const tokens = new TokenEstimator().estimate('', fields.promptTokens * 4, fields.maxTokens)
   return plan.order.map((target: Target) => {
     const model = upstreamModel(target, match)
     const sent = JSON.parse(
       spliceBody(fields, model, wantsUsage(request.operation, fields.stream, target, fields)).toString(),
     ) as Record<string, unknown>
+    const { nanoUsd, priced } = chargeOf(book.priceOf(target, model), { ...NO_USAGE, ...tokens })
     const changed = Object.keys(sent).filter((key) => JSON.stringify(sent[key]) !== JSON.stringify(request.body[key]))
     return {
       target: target.name,
@@ -156,6 +222,7 @@ function explainOrder(
       changed: changed.map((key) => `${key}: ${JSON.stringify(sent[key])}`),
       priority: target.priority,
       weight: target.weight,
+      usd: priced ? usdText(nanoUsd) : null,
     }
   })
 }
@@ -169,6 +236,8 @@ const skippedOf = (error: GatewayError): Explanation['skipped'] =>
 
 function withText(e: Omit<Explanation, 'text'>): Explanation {
   const lines: string[] = []
+  if (e.caller !== null)
+    lines.push(`caller     key ${e.caller.key}${e.caller.tenant === '' ? '' : ` of tenant ${e.caller.tenant}`}`)
   if (e.route === null) lines.push('route      none')
   else
     lines.push(
@@ -178,10 +247,11 @@ function withText(e: Omit<Explanation, 'text'>): Explanation {
   if (e.error !== null) lines.push(`refused    ${e.error.status} ${e.error.code}: ${e.error.message}`)
   e.order.forEach((t, i) => {
     lines.push(
-      `${`target ${i + 1}`.padEnd(11)}${t.target} as ${t.model}  ${t.url}  (priority ${t.priority}, weight ${t.weight})`,
+      `${`target ${i + 1}`.padEnd(11)}${t.target} as ${t.model}  ${t.url}  (priority ${t.priority}, weight ${t.weight}, ${t.usd === null ? 'price unknown' : `about $${t.usd} at most`})`,
     )
     for (const change of t.changed) lines.push(`           sends ${change}`)
   })
+  for (const limit of e.limits) lines.push(`limit      ${limit}`)
   for (const s of e.skipped) lines.push(`skipped    ${s.target}: ${s.reason}`)
   for (const shadow of e.shadows) lines.push(`shadow     ${shadow}`)
   const fallbacks = e.fallbacks === null ? [] : Object.entries(e.fallbacks).filter(([, names]) => names.length > 0)

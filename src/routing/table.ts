@@ -160,7 +160,8 @@ function providerRoute(provider: Provider, config: HeddleConfig, parts: TablePar
   }
 }
 
-function compileCondition(source: string): Condition {
+/** A CEL condition over requests. */
+export function compileCondition(source: string): Condition {
   const compiled = compileExpression(source)
   // The loader has compiled it before, with its place in the file: this is only reached by a fault of ours.
   if (!compiled.ok) throw new Error(`condition does not compile: ${compiled.message}`)
