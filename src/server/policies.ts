@@ -2,6 +2,7 @@ import type { HeddleConfig } from '../contracts/config.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Policies, Pricing } from '../pipeline/policies.ts'
 import type { Authenticator } from '../contracts/identity.ts'
+import type { Recorder } from '../contracts/usage.ts'
 import type { KeySets } from '../auth/key-set.ts'
 import type { Services } from '../pipeline/services.ts'
 import type { LedgerLimiter } from '../ratelimit/limiter.ts'
@@ -20,6 +21,12 @@ export interface PolicyParts {
   readonly clock: Clock
   readonly metrics: MetricRegistry
   readonly log: Services['log']
+  readonly version: string
+}
+
+interface HeldRecorder {
+  readonly recorder: Recorder
+  release(): void
 }
 
 /** Run-time changes that end by themselves are looked for this often. */
@@ -35,6 +42,8 @@ export class PolicyKit {
   readonly #revocations = new Revocations()
   readonly #overrides = new Overrides()
   readonly #failing = new Set<string>()
+  readonly #recorders = new Map<string, { readonly recorder: Recorder; holders: number }>()
+  #droppedBefore = 0
   #keySets: KeySets | null = null
   #memory: LedgerMemory | null = null
   #limiter: LedgerLimiter | null = null
@@ -47,12 +56,16 @@ export class PolicyKit {
     const { config } = update
     const tenants = new Map(config.tenants.map((t) => [t.name, t]))
     const auth = await this.#compileAuth(config)
+    const records = await this.#holdRecorder(config)
     return {
       auth,
-      close: () => auth?.close(),
+      close: () => {
+        auth?.close()
+        records?.release()
+      },
       limiter: await this.#compileLimiter(update),
       gate: null,
-      recorder: null,
+      recorder: records?.recorder ?? null,
       pricing: pricingOf(config, this.#estimator),
       ticketOf({ tenant }) {
         const known = tenants.get(tenant)
@@ -111,6 +124,43 @@ export class PolicyKit {
         ).value++,
     })
     return this.#limiter
+  }
+
+  /** Of configurations that record alike, one: they share its file and its queue. */
+  async #holdRecorder({ usage: { records } }: HeddleConfig): Promise<HeldRecorder | null> {
+    if (records.file === null && records.otlp === null && records.redis === null) return null
+    const key = JSON.stringify(records)
+    let held = this.#recorders.get(key)
+    if (held === undefined) {
+      const { createRecorder } = await import('../usage/recorder.ts')
+      const { clock, version } = this.#parts
+      const recorder = createRecorder(records, { clock, version, store: null })
+      held = { recorder, holders: 0 }
+      this.#recorders.set(key, held)
+    }
+    held.holders++
+    const { recorder } = held
+    return {
+      recorder,
+      release: () => {
+        if (--held.holders > 0) return
+        this.#recorders.delete(key)
+        this.#droppedBefore += recorder.dropped
+        void recorder.close()
+      },
+    }
+  }
+
+  /** Records that sinks could not take, since the start. */
+  get recordsDropped(): number {
+    let dropped = this.#droppedBefore
+    for (const { recorder } of this.#recorders.values()) dropped += recorder.dropped
+    return dropped
+  }
+
+  /** Resolves when what has been recorded is out. */
+  async flush(): Promise<void> {
+    await Promise.all([...this.#recorders.values()].map(({ recorder }) => recorder.flush()))
   }
 
   async control(control: Control): Promise<unknown> {

@@ -75,7 +75,13 @@ export class Worker implements Gate {
     this.#telemetry = new RequestTelemetry(this.#metrics, server.log.access ? this.#log : null, systemClock.now)
     const log: Services['log'] = (level, fields, message) =>
       this.#log.write(logLine(server.log.level, level, fields, message))
-    this.#policies = new PolicyKit({ place: init.place, clock: systemClock, metrics: this.#metrics, log })
+    this.#policies = new PolicyKit({
+      place: init.place,
+      clock: systemClock,
+      metrics: this.#metrics,
+      log,
+      version: init.version,
+    })
     const current = (): Snapshot => this.#snapshot
     const services: Services = {
       clock: systemClock,
@@ -136,7 +142,9 @@ export class Worker implements Gate {
       'heddle_log_lines_dropped',
       'Log lines dropped because nobody read them fast enough.',
     )
+    const unrecorded = this.#metrics.gauge('heddle_usage_records_dropped', 'Usage records that a sink could not take.')
     this.#metrics.onCollect(() => {
+      unrecorded.set(this.#policies.recordsDropped)
       histogram.set(this.#loopDelayMs / 1000)
       dropped.set(this.#log.dropped)
       this.#telemetry.inflight.set(this.#inflight)
@@ -251,7 +259,7 @@ export class Worker implements Gate {
     // The last answers are on their way: their sockets get a moment, then nothing more is waited for.
     await Promise.race([closed, sleep(FLUSH_MS, false)])
     this.#listener.destroy()
-    await atMost(FLUSH_MS, this.#log.flush())
+    await atMost(FLUSH_MS, Promise.all([this.#policies.flush(), this.#log.flush()]))
     return cut
   }
 
