@@ -101,6 +101,11 @@ const explain: CommandSpec = {
       value: 'NAME:VALUE',
       help: 'A request header that conditions or stickiness look at.',
     },
+    {
+      name: 'key',
+      value: 'ID',
+      help: 'Id of the key under `auth.keys` that sends it. Default: anonymous.',
+    },
     JSON_OUTPUT,
   ],
   examples: [
@@ -118,6 +123,36 @@ const sim: CommandSpec = {
     'A backend with the OpenAI API that needs no key and can be told to fail. `heddle sim --help` lists its flags.',
   flags: [],
   examples: [{ command: 'heddle sim --port 9999', help: 'A backend for tests at http://127.0.0.1:9999/v1.' }],
+}
+
+const usage: CommandSpec = {
+  name: 'usage',
+  args: 'FILES...',
+  maxArgs: Number.POSITIVE_INFINITY,
+  summary: 'Add up what was used and what it cost.',
+  details:
+    'Reads files of usage records (`usage.records.file`), plain or `.gz`, of any size; `-` reads standard input. Sums ' +
+    'are exact to the billionth of a dollar, the dearest first. By `provider` or `target` the cost of attempts that ' +
+    'failed over or were hedged counts where it arose.',
+  flags: [
+    {
+      name: 'by',
+      value: 'NAMES',
+      help: 'Group by these, comma between: tenant, team, user, key, peer, model, route, provider, target, answered, operation, outcome, status, tier, month, day, hour, label:NAME. Default: model.',
+    },
+    { name: 'since', value: 'TIME', help: 'Records from then on: a duration such as 7d, or a date. UTC.' },
+    { name: 'until', value: 'TIME', help: 'Records before then.' },
+    { name: 'where', value: 'NAME=VALUE', help: 'Only these records; several with a comma between must all hold.' },
+    { name: 'format', value: 'FORMAT', help: 'table, csv or json. Default: table.' },
+  ],
+  examples: [
+    { command: 'heddle usage usage.jsonl*', help: 'By model, rotated files included.' },
+    { command: 'heddle usage --by tenant,model --since 7d usage.jsonl', help: 'Who used what in the last week.' },
+    {
+      command: 'heddle usage --by day --where tenant=acme --format csv usage.jsonl.gz',
+      help: 'A tenant’s days, for a spreadsheet.',
+    },
+  ],
 }
 
 const version: CommandSpec = {
@@ -140,6 +175,6 @@ const help: CommandSpec = {
   examples: [{ command: 'heddle help serve', help: 'All flags of `serve`.' }],
 }
 
-export const COMMANDS = { serve, check, schema, explain, sim, version, help } as const
+export const COMMANDS = { serve, check, schema, explain, usage, sim, version, help } as const
 
 export type CommandName = keyof typeof COMMANDS
