@@ -134,7 +134,9 @@ export class OtlpSink {
     while (this.#queue.length > 0) {
       const batch = this.#queue.slice(0, BATCH)
       this.#queue = this.#queue.slice(BATCH)
-      this.dropped += await this.#send(batch)
+      // Not `dropped += await`: that would undo what write() counts meanwhile.
+      const lost = await this.#send(batch)
+      this.dropped += lost
     }
   }
 
