@@ -8,11 +8,12 @@ export type PeerReader = (
   certificate: NonNullable<ReturnType<TLSSocket['getPeerX509Certificate']>>,
 ) => PeerIdentity | null
 
-/** Once a connection: a certificate does not change while it lasts. */
-const peers = new WeakMap<Socket, PeerIdentity | null>()
+/** On the socket itself: HTTP/2 hands out a stand-in for it, which has its properties but is another object. */
+const PEER = Symbol('heddle.peer')
+type WithPeer = Socket & { [PEER]?: PeerIdentity | null }
 
 /** Who the other end of a connection is by its certificate; null = no TLS here, or no certificate. */
-export const peerOf = (socket: Socket): PeerIdentity | null => peers.get(socket) ?? null
+export const peerOf = (socket: WithPeer): PeerIdentity | null => socket[PEER] ?? null
 
 export interface TlsListenerParts {
   readonly config: TlsConfig
@@ -46,10 +47,11 @@ export class TlsListener {
       ALPNProtocols: ['h2', 'http/1.1'],
       handshakeTimeout: parts.handshakeMs,
     })
-    this.#server.on('secureConnection', (socket: TLSSocket) => {
+    this.#server.on('secureConnection', (socket: TLSSocket & WithPeer) => {
       // With `optional` a certificate that does not verify is none at all.
       const certificate = socket.authorized ? socket.getPeerX509Certificate() : undefined
-      peers.set(socket, certificate === undefined ? null : parts.peer(certificate))
+      // Once a connection: a certificate does not change while it lasts.
+      socket[PEER] = certificate === undefined ? null : parts.peer(certificate)
       parts.accept(socket)
     })
     // Scanners and clients without a certificate: nothing of ours has failed.

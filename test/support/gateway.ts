@@ -22,6 +22,7 @@ export interface TargetState {
 export interface Gateway {
   /** `http://127.0.0.1:PORT`, without `/v1`. */
   readonly url: string
+  readonly tlsUrl: string | null
   readonly adminUrl: string
   readonly port: number
   /** The configuration file; '' with zero configuration. */
@@ -62,6 +63,7 @@ export async function startGateway(yaml: string | null, options: ServeOptions = 
   return {
     url: server.url,
     adminUrl: server.adminUrl,
+    tlsUrl: server.tlsUrl,
     port: Number(new URL(server.url).port),
     file: yaml === null ? '' : file,
     write: put,
