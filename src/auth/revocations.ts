@@ -9,7 +9,7 @@ export class Revocations {
   readonly #added = new Set<string>()
   readonly #onChange: ((added: readonly string[]) => void) | undefined
 
-  /** onChange: called with all ids added at run time, whenever `revoke` has added one; not for `add` and `replaceAll`. */
+  /** onChange: called with all ids added at run time, whenever `revoke` or `restore` has changed them; not for `add` and `replaceAll`. */
   constructor(onChange?: (added: readonly string[]) => void) {
     this.#onChange = onChange
   }
@@ -37,8 +37,10 @@ export class Revocations {
   /** Takes back what was revoked at run time; what the configuration says stays. False = it was not. */
   restore(id: string): boolean {
     const found = this.#added.delete(id)
-    if (found) this.#rebuild()
-    return found
+    if (!found) return false
+    this.#rebuild()
+    this.#onChange?.([...this.#added])
+    return true
   }
 
   /** Ids that another worker or replica has revoked. */

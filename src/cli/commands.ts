@@ -155,6 +155,61 @@ const usage: CommandSpec = {
   ],
 }
 
+/** Wired with `COMMANDS` once main.ts runs it. */
+export const key: CommandSpec = {
+  name: 'key',
+  args: 'ACTION [KEY|ID]',
+  maxArgs: 2,
+  summary: 'Make, show and revoke keys for callers.',
+  details:
+    '`new` makes a static key and its hash; `hash` reads a key from standard input and prints the hash for the ' +
+    'configuration. `keygen` makes the key pair of an issuer; `mint` makes signed keys with it, which every gateway ' +
+    'that has the public key accepts; `inspect` shows what a signed key may do (`-` reads it from standard input); ' +
+    '`revoke` ends one. Lists have commas between their items.',
+  flags: [
+    { name: 'name', value: 'NAME', help: 'keygen, mint: name of the issuer. Default for mint: as keygen was told.' },
+    { name: 'out', value: 'FILE', help: 'keygen: where the private key goes; must not exist.' },
+    { name: 'issuer-key', value: 'FILE', help: 'mint: the private key, JWK or PEM.' },
+    { name: 'id', value: 'ID', help: 'mint: public name of the key. Default: a random one.' },
+    { name: 'expires', value: 'TIME', help: 'mint: `30d`, `12h` or a date. Default: 90d.' },
+    { name: 'owner', value: 'NAME', help: 'mint: whom to ask about it.' },
+    { name: 'tenant', value: 'NAME', help: 'mint: tenant that it belongs to.' },
+    { name: 'team', value: 'NAME', help: 'mint: team, for limits and records.' },
+    { name: 'user', value: 'NAME', help: 'mint: user, for limits and records.' },
+    { name: 'roles', value: 'LIST', help: 'mint: roles; one of them must allow a request.' },
+    { name: 'models', value: 'LIST', help: 'mint: models that may be asked for, with `*`. Default: all.' },
+    { name: 'operations', value: 'LIST', help: 'mint: operations that may be used. Default: all.' },
+    { name: 'providers', value: 'LIST', help: 'mint: providers that may serve it, with `*`. Default: all.' },
+    { name: 'tools', value: 'LIST', help: 'mint: tools that may be offered to the model, with `*`. Default: all.' },
+    {
+      name: 'regions',
+      value: 'LIST',
+      help: 'mint: regions in which requests may be computed, with `*`. Default: all.',
+    },
+    { name: 'no-retention', help: 'mint: only providers that keep no prompts.' },
+    { name: 'when', value: 'CEL', help: 'mint: condition that must be true for each request.' },
+    {
+      name: 'limit',
+      value: 'LIST',
+      help: 'mint: limits such as `requests=60/1m,usd=50/month@Europe/Berlin,concurrency=8`.',
+    },
+    { name: 'public-key', value: 'FILE', help: 'inspect: check the signature with this key, JWK or PEM.' },
+    { name: 'config', short: 'c', value: 'FILE|DIR', help: 'inspect: check with its issuers. revoke: write it there.' },
+    { name: 'admin', value: 'URL', help: 'revoke: tell the gateway whose admin API is there.' },
+    { name: 'admin-token', value: 'TOKEN', env: 'HEDDLE_ADMIN_TOKEN', help: 'revoke: token of the admin API.' },
+    JSON_OUTPUT,
+  ],
+  examples: [
+    { command: 'heddle key new', help: 'A static key, and the line for the configuration.' },
+    { command: 'heddle key keygen --name hq --out hq.key', help: 'A key pair; prints what the configuration needs.' },
+    {
+      command: `heddle key mint --issuer-key hq.key --tenant acme --models 'gpt-*' --limit requests=60/1m`,
+      help: 'A signed key for 90 days.',
+    },
+    { command: 'heddle key revoke hq/k-1a2b3c --config heddle.yaml', help: 'End it wherever this file is used.' },
+  ],
+}
+
 const version: CommandSpec = {
   name: 'version',
   args: '',
