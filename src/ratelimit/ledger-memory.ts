@@ -32,7 +32,9 @@ export interface Taken {
   readonly skipped: Uint8Array | null
 }
 
-const takenFor = (unit: LimitUnit, taken: Taken): number => (unit === 'tokens' ? taken.tokens : costOf(unit, taken))
+/** The same, of what a request has taken so far. */
+export const takenFor = (unit: LimitUnit, taken: Taken): number =>
+  unit === 'tokens' ? taken.tokens : costOf(unit, taken)
 
 /** What the last `reserve` of this thread found; overwritten by the next. */
 export interface Outcome {

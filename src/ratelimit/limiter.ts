@@ -82,7 +82,7 @@ export class LedgerLimiter implements Limiter {
       if (outcome.full) throw unavailable(rule.limit, 'no room for another counter: raise max_scopes', outcome.waitMs)
       throw refusal(set, outcome, estimate)
     }
-    return this.#lease(set, estimate, away === null ? null : away.uncounted(set), memory.outcome)
+    return this.#lease(set, estimate, away === null ? null : away.uncounted(set, estimate), memory.outcome)
   }
 
   #lease(set: CounterSet, amounts: AdmissionQuery['estimate'], shared: SharedHold | null, outcome: Found): LedgerLease {

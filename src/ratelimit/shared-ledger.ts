@@ -13,7 +13,7 @@ export interface SharedLedger {
    */
   reserve(set: CounterSet, amounts: Amounts): Promise<SharedAnswer | null>
   /** The request goes on without having been counted: what it uses is told later. */
-  uncounted(set: CounterSet): SharedHold
+  uncounted(set: CounterSet, amounts: Amounts): SharedHold
 }
 
 export type SharedAnswer =

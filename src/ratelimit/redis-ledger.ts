@@ -1,0 +1,353 @@
+import { randomBytes } from 'node:crypto'
+import type { Amounts } from '../contracts/admission.ts'
+import type { Clock } from '../core/clock.ts'
+import { systemClock } from '../core/clock.ts'
+import { everyUnref } from '../core/every.ts'
+import { RedisStore } from '../store/redis.ts'
+import type { RedisConfig, RedisStoreParts } from '../store/redis.ts'
+import { CALENDAR, costOf, WINDOW } from './counter.ts'
+import type { Counter, CounterSet } from './counter.ts'
+import { readOverride } from './overrides.ts'
+import type { LimitOverride } from './overrides.ts'
+import { Account } from './redis-account.ts'
+import { RedisHold } from './redis-hold.ts'
+import { PEEK, RESERVE } from './redis-scripts.ts'
+import { partOf, RedisWriter } from './redis-writer.ts'
+import type { SharedAnswer, SharedHold, SharedLedger } from './shared-ledger.ts'
+
+export interface RedisLedgerParts {
+  readonly config: RedisConfig
+  /** Most accounts and windows that are kept track of. */
+  readonly maxScopes: number
+  readonly clock?: Clock
+  readonly log?: NonNullable<RedisStoreParts['log']>
+  /** For counting: something that was used is not told to Redis, because too much waits. */
+  readonly onDropped?: () => void
+}
+
+/** Counters of one set that one script can see, by their places in the set. */
+interface Group {
+  readonly tag: string
+  readonly places: readonly number[]
+  readonly keys: readonly string[]
+}
+
+interface Reply {
+  readonly status: number
+  readonly now: number
+  /** left, reset, wait for each counter of the group. */
+  readonly numbers: readonly number[]
+  readonly seq: number
+}
+
+/**
+ * The ledger in Redis, one object for each worker: one script and round trip for all limits of a request. What is admitted
+ * never exceeds a limit over all replicas while Redis answers and keeps its data.
+ */
+export class RedisLedger implements SharedLedger {
+  readonly store: RedisStore
+  readonly #parts: RedisLedgerParts
+  readonly #clock: Clock
+  /** Of this worker's life: what it holds is told apart by it. */
+  readonly #instance = randomBytes(6).toString('hex')
+  readonly #accounts = new Map<string, Account>()
+  readonly #writers = new Map<string, RedisWriter>()
+  readonly #groups = new WeakMap<CounterSet, readonly Group[]>()
+  readonly #stop: (() => void)[]
+  #seq = 0
+
+  constructor(parts: RedisLedgerParts) {
+    this.#parts = parts
+    this.#clock = parts.clock ?? systemClock
+    this.store = new RedisStore({
+      config: parts.config,
+      clock: this.#clock,
+      onRecovered: () => this.#recover(),
+      ...(parts.log === undefined ? {} : { log: parts.log }),
+    })
+    this.#stop = [everyUnref(() => this.#heartbeat(), Math.floor(parts.config.leaseMs / 3))]
+  }
+
+  get up(): boolean {
+    return this.store.up
+  }
+
+  /** Changes that Redis has not confirmed yet; grows with counters, not with requests. */
+  get pending(): number {
+    let sum = 0
+    for (const writer of this.#writers.values()) sum += writer.pending
+    return sum
+  }
+
+  /** Epoch ms by Redis' clock. */
+  now(): number {
+    return this.#clock.now() + this.store.offsetMs
+  }
+
+  async reserve(set: CounterSet, amounts: Amounts): Promise<SharedAnswer | null> {
+    const groups = this.#groupsOf(set)
+    // More accounts than may be kept track of: as good as not reachable, and each limit's policy says what that means.
+    if (!this.#enter(set)) return null
+    const replies =
+      groups.length === 1 ? [await this.#ask(set, groups[0]!, amounts)] : await this.#askAll(set, groups, amounts)
+    const failed = replies.some((reply) => reply === null || reply.status < 0)
+    const refused = !failed && replies.some((reply) => reply!.status === 0)
+    for (const [i, reply] of replies.entries()) this.#account(set, groups[i]!, amounts, reply, failed || refused)
+    if (failed) return null
+    return this.#answer(set, groups, replies as readonly Reply[], refused)
+  }
+
+  #askAll(set: CounterSet, groups: readonly Group[], amounts: Amounts): Promise<(Reply | null)[]> {
+    return Promise.all(groups.map((group) => this.#ask(set, group, amounts)))
+  }
+
+  /** Accounts of all counters, in their present period. False = there are too many. */
+  #enter({ counters }: CounterSet): boolean {
+    const now = this.now()
+    for (const counter of counters) {
+      if (counter.rule.kind === WINDOW) continue
+      let account = this.#accounts.get(counter.id)
+      if (account === undefined) {
+        if (this.#accounts.size >= this.#parts.maxScopes) return false
+        this.#accounts.set(counter.id, (account = new Account(counter)))
+      }
+      account.enter(now)
+    }
+    return true
+  }
+
+  async #ask({ counters }: CounterSet, { places, keys }: Group, amounts: Amounts): Promise<Reply | null> {
+    const args: (string | number)[] = [this.#instance, this.#parts.config.leaseMs, 0]
+    let shadows = 0
+    let shadow = ''
+    for (const place of places) {
+      const counter = counters[place]!
+      const { rule } = counter
+      const cost = costOf(rule.unit, amounts)
+      const account = rule.kind === WINDOW ? null : this.#accounts.get(counter.id)!
+      if (account !== null) account.asked += cost
+      if (rule.shadow && rule.limit !== shadow) {
+        shadow = rule.limit
+        shadows++
+      }
+      args.push(account === null ? 'w' : 'a', counter.amount, cost, rule.shadow ? shadows : 0)
+      args.push(account?.period ?? rule.windowMs, account?.end ?? 0)
+    }
+    try {
+      const first = await this.#reserve(keys, args)
+      if (first.status >= 0) return first
+      // It was overtaken by what Redis was told meanwhile, as happens when a script is new to Redis, and took nothing.
+      const second = await this.#reserve(keys, args)
+      for (const place of places) this.#tell(counters[place]!)
+      return second
+    } catch {
+      return null
+    }
+  }
+
+  async #reserve(keys: readonly string[], args: (string | number)[]): Promise<Reply> {
+    const seq = ++this.#seq
+    args[2] = seq
+    const [status, now, ...numbers] = (await this.store.run(RESERVE, keys, args)) as number[]
+    this.store.sawTime(now!)
+    return { status: status!, now: now!, numbers, seq }
+  }
+
+  #tell(counter: Counter): void {
+    const account = this.#accounts.get(counter.id)
+    if (account !== undefined) this.writer(this.tagOf(counter)).account(account)
+  }
+
+  /** Brings this instance's books up to the answer; gives back what one group granted when another refused. */
+  #account(set: CounterSet, { tag, places }: Group, amounts: Amounts, reply: Reply | null, giveBack: boolean): void {
+    for (const [i, place] of places.entries()) {
+      const counter = set.counters[place]!
+      const cost = costOf(counter.rule.unit, amounts)
+      const took = reply !== null && reply.status === 1 && !this.#shadowRefused(set, places, reply, i)
+      if (counter.rule.kind === WINDOW) {
+        if (took && giveBack) this.writer(tag).window(counter, partOf(counter, reply.now), -cost)
+        continue
+      }
+      const account = this.#accounts.get(counter.id)!
+      if (reply === null || reply.status < 0) account.unanswered(cost)
+      else account.answered(cost, took && !giveBack, reply.seq)
+      if ((took && giveBack) || account.dirty) this.writer(tag).account(account)
+    }
+  }
+
+  #shadowRefused({ counters }: CounterSet, places: readonly number[], reply: Reply, i: number): boolean {
+    const { rule } = counters[places[i]!]!
+    if (!rule.shadow) return false
+    return places.some((place, j) => counters[place]!.rule.limit === rule.limit && reply.numbers[j * 3 + 2] !== -1)
+  }
+
+  #answer(set: CounterSet, groups: readonly Group[], replies: readonly Reply[], refused: boolean): SharedAnswer {
+    const count = set.counters.length
+    const left = Array.from({ length: count }, () => 0)
+    const reset = Array.from({ length: count }, () => 0)
+    let skipped: Uint8Array | null = null
+    let wouldRefuse: readonly string[] = []
+    let refusedBy = -1
+    let waitMs = -1
+    for (const [g, { places }] of groups.entries()) {
+      const reply = replies[g]!
+      for (const [i, place] of places.entries()) {
+        const { rule } = set.counters[place]!
+        left[place] = reply.numbers[i * 3]!
+        reset[place] = reply.numbers[i * 3 + 1]!
+        const wait = reply.numbers[i * 3 + 2]!
+        if (this.#shadowRefused(set, places, reply, i)) {
+          ;(skipped ??= new Uint8Array(count))[place] = 1
+          if (!wouldRefuse.includes(rule.limit)) wouldRefuse = [...wouldRefuse, rule.limit]
+        } else if (wait !== -1) {
+          const ms = wait < 0 ? Infinity : wait
+          if (ms > waitMs) [refusedBy, waitMs] = [place, ms]
+        }
+      }
+    }
+    if (refused) return { ok: false, refusedBy, waitMs, never: waitMs === Infinity, left, reset }
+    const hold = new RedisHold(this, set, skipped, left, replies[0]!.now)
+    return { ok: true, hold, skipped, wouldRefuse, left, reset }
+  }
+
+  uncounted(set: CounterSet, amounts: Amounts): SharedHold {
+    if (this.#enter(set)) {
+      for (const counter of set.counters) {
+        const account = this.#accounts.get(counter.id)
+        if (account !== undefined) this.#hold(account, costOf(counter.rule.unit, amounts))
+      }
+    }
+    return new RedisHold(this, set, null, null, this.now())
+  }
+
+  #hold(account: Account, amount: number): void {
+    account.granted += amount
+    this.writer(this.tagOf(account.counter)).account(account)
+  }
+
+  /** A call has used `delta` more than it took, or (below 0) less, of a window. takenAt: ms by Redis' clock. */
+  correctWindow(counter: Counter, delta: number, takenAt: number): void {
+    // More is charged in the part after this one, so that a clock that is behind cannot charge it too early.
+    const part = delta > 0 ? partOf(counter, this.now()) + 1 : partOf(counter, takenAt)
+    this.writer(this.tagOf(counter)).window(counter, part, delta)
+  }
+
+  /** A call holds that much less (or more) of an account, and has used `settled` for good. */
+  correctAccount(counter: Counter, held: number, settled: number): void {
+    const account = this.#accounts.get(counter.id)
+    if (account === undefined) return
+    account.enter(this.now())
+    account.granted = Math.max(0, account.granted + held)
+    if (counter.rule.kind === CALENDAR) account.settled += settled
+    this.writer(this.tagOf(counter)).account(account)
+  }
+
+  /** On a cluster a script sees one slot: keys of one tag. */
+  tagOf(counter: Counter): string {
+    return this.#parts.config.cluster ? counter.tag : ''
+  }
+
+  #keyOf(counter: Counter): string {
+    return `${this.#parts.config.prefix}:{${counter.tag}}:${counter.rule.kind === WINDOW ? 'w' : 'a'}:${counter.id}`
+  }
+
+  #groupsOf(set: CounterSet): readonly Group[] {
+    let groups = this.#groups.get(set)
+    if (groups === undefined) {
+      const tags = [...new Set(set.counters.map((counter) => this.tagOf(counter)))]
+      groups = tags.map((tag) => {
+        const places = set.counters.flatMap((counter, i) => (this.tagOf(counter) === tag ? [i] : []))
+        return { tag, places, keys: places.map((place) => this.#keyOf(set.counters[place]!)) }
+      })
+      this.#groups.set(set, groups)
+    }
+    return groups
+  }
+
+  writer(tag: string): RedisWriter {
+    let writer = this.#writers.get(tag)
+    if (writer === undefined) {
+      const { config, maxScopes, onDropped } = this.#parts
+      writer = new RedisWriter({
+        store: this.store,
+        instance: this.#instance,
+        leaseMs: config.leaseMs,
+        batchKey: `${config.prefix}:{${tag === '' ? 'all' : tag}}:b:${this.#instance}`,
+        keyOf: (counter) => this.#keyOf(counter),
+        nextSeq: () => ++this.#seq,
+        maxScopes,
+        onDropped: onDropped ?? (() => undefined),
+      })
+      this.#writers.set(tag, writer)
+    }
+    return writer
+  }
+
+  /** Who holds something says that it lives; books that are closed are put away. */
+  #heartbeat(): void {
+    const now = this.now()
+    for (const [id, account] of this.#accounts) {
+      if (account.reserved > 0 || account.dirty) this.#tell(account.counter)
+      else if (account.idle(now)) this.#accounts.delete(id)
+    }
+    for (const [tag, writer] of this.#writers) {
+      if (writer.pending === 0) this.#writers.delete(tag)
+      else writer.kick()
+    }
+  }
+
+  /** Redis is back, perhaps empty: it is told all that this instance has settled and holds, before anybody asks it. */
+  async #recover(): Promise<void> {
+    const now = this.now()
+    for (const account of this.#accounts.values()) {
+      account.enter(now)
+      if (account.settled > 0 || account.reserved > 0) this.#tell(account.counter)
+    }
+    for (const writer of this.#writers.values()) {
+      if (!(await writer.flush(true))) throw new Error('redis went away again')
+    }
+    // What is settled between this and the first request is on nobody's way to Redis.
+    setImmediate(() => {
+      for (const writer of this.#writers.values()) writer.kick()
+    })
+  }
+
+  /** What is used and reserved of each counter; null = Redis cannot be asked. */
+  async peek(counters: readonly Counter[]): Promise<readonly { used: number; reserved: number }[] | null> {
+    const ask = (counter: Counter) => this.store.run(PEEK, [this.#keyOf(counter)], [counter.rule.windowMs])
+    try {
+      const answers = (await Promise.all(counters.map(ask))) as [number, number][]
+      return answers.map(([used, reserved]) => ({ used, reserved }))
+    } catch {
+      return null
+    }
+  }
+
+  get #overridesKey(): string {
+    return `${this.#parts.config.prefix}:overrides`
+  }
+
+  /** Overrides that all replicas share; null = Redis cannot be asked, keep what is known. */
+  async readOverrides(): Promise<ReadonlyMap<string, LimitOverride> | null> {
+    const table = await this.store.readTable(this.#overridesKey)
+    if (table === null) return null
+    return new Map(
+      Object.entries(table).flatMap(([key, text]) => {
+        const override = readOverride(text)
+        return override === null ? [] : [[key, override] as const]
+      }),
+    )
+  }
+
+  /** override null = remove. Rejects when Redis cannot be asked. */
+  writeOverride(key: string, override: LimitOverride | null): Promise<void> {
+    return this.store.writeTable(this.#overridesKey, key, override === null ? null : JSON.stringify(override))
+  }
+
+  /** Tells Redis what waits, as far as it can be told now, and ends the connection. */
+  async close(): Promise<void> {
+    for (const stop of this.#stop) stop()
+    await Promise.all([...this.#writers.values()].map((writer) => writer.flush(false)))
+    this.store.close()
+  }
+}
