@@ -46,7 +46,7 @@ describe('usage', () => {
       known: { alpha: { known: { input: 1, output: 2 } } },
       unknownPrice: 'flag',
       assumedPrice: { input: 5, output: 25 },
-      costHeader: false,
+      costHeader: true,
       records: { file: null, otlp: null, redis: null },
     })
   })

@@ -68,7 +68,11 @@ export const usageSchema = z
         { input: 5, output: 25 },
         'The price that `estimate` assumes.',
       ),
-      cost_header: withDefault(flag, false, 'Tell the caller what the answer cost, as a header.'),
+      cost_header: withDefault(
+        flag,
+        true,
+        'Tell the caller what a JSON answer cost, as the header `x-heddle-cost-usd`; only where the price is known.',
+      ),
       records: optional(records, 'Where a record of each request goes.'),
     }),
   )

@@ -1,5 +1,4 @@
 import type { Usage } from '../contracts/usage.ts'
-import { NO_USAGE } from '../protocol/usage.ts'
 
 /** Nothing known yet: fewer bytes a token than any language model's usual text has, so that estimates err upwards. */
 const START_BYTES_PER_TOKEN = 3
@@ -10,8 +9,6 @@ const WARM_UP = 16
 /** Nine of ten answers are to use less. */
 const QUANTILE = 0.9
 const STEP = 0.05
-/** An answer is text in pieces of about this many bytes a token. */
-const BYTES_PER_OUTPUT_TOKEN = 4
 
 /** A moving quantile in two numbers: up a little when a sample is above, down a little less when it is below. */
 class Quantile {
@@ -67,14 +64,3 @@ export class TokenEstimator {
     learned.output.add(Math.max(1, usage.outputTokens))
   }
 }
-
-/**
- * What a stream used that broke off before its usage came: the estimated prompt, and of the answer what was seen.
- * Backends send about one event a token; textBytes (0 = not counted) catches those that send larger pieces. Charge it
- * with `estimated`.
- */
-export const partialUsage = (inputTokens: number, events: number, textBytes = 0): Usage => ({
-  ...NO_USAGE,
-  inputTokens,
-  outputTokens: Math.max(events, Math.ceil(textBytes / BYTES_PER_OUTPUT_TOKEN)),
-})

@@ -3,6 +3,6 @@
 // `await import('../usage/recorder.ts')`.
 export { chargeOf, usdText } from './charge.ts'
 export type { ChargeOptions } from './charge.ts'
-export { partialUsage, TokenEstimator } from './estimate.ts'
+export { TokenEstimator } from './estimate.ts'
 export { PriceBook } from './price-book.ts'
 export type { PriceSource, Quote } from './price-book.ts'

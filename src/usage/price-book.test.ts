@@ -4,7 +4,6 @@ import { fitsPattern } from '../config/price.ts'
 import type { Price } from '../contracts/config.ts'
 import type { UsageConfig } from '../contracts/config-usage.ts'
 import type { Target } from '../contracts/routing.ts'
-import { GatewayError } from '../core/errors.ts'
 import { PriceBook } from './price-book.ts'
 
 const TABLE: Price = { input: 1, output: 2 }
@@ -61,32 +60,27 @@ describe('quote', () => {
 })
 
 describe('an unknown price', () => {
-  test('flag: allowed, counted', () => {
-    const book = new PriceBook(config())
-    expect(book.require(target(null), 'gpt-6').price).toBeNull()
-    expect(book.unpriced).toBe(1)
-    book.require(target(null), 'gpt-5')
-    expect(book.unpriced).toBe(1)
+  const at = (unknownPrice: UsageConfig['unknownPrice']) => new PriceBook(config({ unknownPrice }))
+
+  test('flag: allowed, and there is none', () => {
+    expect(at('flag').refusal(target(null), 'gpt-6')).toBeNull()
+    expect(at('flag').quote(target(null), 'gpt-6')).toMatchObject({ price: null, source: 'none' })
   })
 
   test('estimate: the assumed price, and says so', () => {
-    const book = new PriceBook(config({ unknownPrice: 'estimate' }))
-    expect(book.require(target(null), 'gpt-6')).toMatchObject({ price: { input: 7, output: 8 }, estimated: true })
+    const book = at('estimate')
+    expect(book.refusal(target(null), 'gpt-6')).toBeNull()
+    expect(book.quote(target(null), 'gpt-6')).toMatchObject({ price: { input: 7, output: 8 }, estimated: true })
   })
 
-  test('deny: refused before the call, without telling the caller what is missing', () => {
-    const book = new PriceBook(config({ unknownPrice: 'deny' }))
-    expect(book.refusal(target(null), 'gpt-6')).toMatchObject({ rule: 'usage.unknown_price' })
+  test('deny: refused before the call, with what is missing', () => {
+    const book = at('deny')
+    expect(book.refusal(target(null), 'gpt-6')).toEqual({
+      rule: 'usage.unknown_price',
+      reason: 'no price is known for mine/gpt-6',
+    })
     expect(book.refusal(target(null), 'gpt-5')).toBeNull()
-    try {
-      book.require(target(null), 'secret-model')
-      expect.unreachable()
-    } catch (error) {
-      if (!GatewayError.is(error)) throw error
-      expect(error.code).toBe('permission_denied')
-      expect(error.message).not.toContain('secret-model')
-      expect(error.detail).toContain('mine/secret-model')
-    }
+    expect(book.refusal(target(OWN), 'gpt-6')).toBeNull()
   })
 })
 

@@ -3,7 +3,6 @@ import { overrideFor } from '../config/price.ts'
 import type { UsageConfig } from '../contracts/config-usage.ts'
 import type { Denial } from '../contracts/identity.ts'
 import type { Target } from '../contracts/routing.ts'
-import { GatewayError } from '../core/errors.ts'
 import { usageHints } from '../protocol/usage.ts'
 
 /** Where a price comes from. `assumed`: the policy `estimate`; `none`: no price is known. */
@@ -34,8 +33,6 @@ export class PriceBook {
   readonly #assumed: Price
   #quotes = new Map<Target, Map<string, Quote>>()
   #remembered = 0
-  /** Calls whose target has no known price; for the metric. */
-  unpriced = 0
 
   constructor(config: UsageConfig) {
     this.#config = config
@@ -67,25 +64,10 @@ export class PriceBook {
     return this.quote(target, model).price
   }
 
-  /** Null = it may be called; with the policy `deny` a target without a price may not. Also counts `unpriced`. */
+  /** Null = it may be called; with the policy `deny` a target without a price may not: before any call. */
   refusal(target: Target, model: string): Denial | null {
-    if (this.quote(target, model).price !== null) return null
-    this.unpriced++
-    if (this.#config.unknownPrice !== 'deny') return null
+    if (this.#config.unknownPrice !== 'deny' || this.quote(target, model).price !== null) return null
     return { rule: 'usage.unknown_price', reason: `no price is known for ${target.provider.name}/${model}` }
-  }
-
-  /** Throws `permission_denied` where refusal() denies: before any call, and never silently at no cost. */
-  require(target: Target, model: string): Quote {
-    const denial = this.refusal(target, model)
-    if (denial === null) return this.quote(target, model)
-    throw new GatewayError(
-      'permission_denied',
-      'No price is known for this model, and unpriced calls are not allowed.',
-      {
-        detail: `${denial.rule}: ${denial.reason}; set usage.prices or the target's price`,
-      },
-    )
   }
 
   #table(type: string, model: string): Price | null {
