@@ -113,6 +113,8 @@ export class FileSink {
     } catch {
       this.dropped += lines.length
       await this.#release()
+      // A part may have been written: the next line begins on a line of its own.
+      this.#torn = true
     }
   }
 

@@ -1,6 +1,7 @@
 import type { UsageConfig } from '../contracts/config-usage.ts'
 import type { Recorder, StreamStore, UsageRecord } from '../contracts/usage.ts'
 import type { Clock } from '../core/clock.ts'
+import { GatewayError } from '../core/errors.ts'
 import { fetchSmall } from '../core/http-client.ts'
 import { sleep } from '../core/sleep.ts'
 import { FileSink } from './file-sink.ts'
@@ -55,10 +56,14 @@ class RedisSink {
 
 /**
  * A recorder for the configured sinks, one a worker; several workers may share a file. Throws GatewayError
- * `config_invalid` when the file cannot be opened.
+ * `config_invalid` when the file cannot be opened, or Redis is configured and not handed in.
  */
 export function createRecorder(config: UsageConfig['records'], parts: RecorderParts): Recorder {
   const { clock, version, store } = parts
+  if (config.redis !== null && store === null)
+    throw new GatewayError('config_invalid', 'Usage records go to a Redis stream, but there is no Redis.', {
+      detail: 'usage.records.redis',
+    })
   const file = config.file === null ? null : new FileSink({ ...config.file, clock })
   const otlp = config.otlp === null ? null : new OtlpSink({ ...config.otlp, version, fetch: fetchSmall, sleep: later })
   const redis =

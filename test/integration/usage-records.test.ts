@@ -251,4 +251,8 @@ describe('a Redis stream', () => {
     expect(JSON.parse(calls[0]![3] as string)).toMatchObject({ request_id: 'a', cost_usd: '0.000000007' })
     expect(recorder.dropped).toBe(1)
   })
+
+  test('that nobody handed in is a fault at start, not records that go nowhere', () => {
+    expect(() => createRecorder({ ...NOTHING, redis: { stream: 's', maxLength: 10 } }, parts)).toThrow('no Redis')
+  })
 })
