@@ -1,4 +1,3 @@
-import { hash } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import type { AuthConfig, TenantConfig } from '../contracts/config-auth.ts'
@@ -13,7 +12,7 @@ import { BARE_CALLER, Principals } from './principal.ts'
 import { nobody, refused } from './refusal.ts'
 import type { Revocations } from './revocations.ts'
 import { importIssuerKey, isSignedBy, MAX_SIGNED_KEY_LENGTH, readSignedKey, SIGNED_KEY_PREFIX } from './signed-key.ts'
-import { StaticKeys } from './static-keys.ts'
+import { digestOf, StaticKeys } from './static-keys.ts'
 
 /** What outlives one configuration. */
 export interface AuthParts {
@@ -107,28 +106,27 @@ class CompiledAuthenticator implements Authenticator {
   }
 
   #byToken(token: string): Principal | Promise<Principal> {
-    const digest = hash('sha256', token, 'buffer')
+    const digest = digestOf(token)
     const key = this.#keys.find(digest)
     if (key !== null) {
       if (key.until <= this.#parts.clock.now())
         throw refused(`key ${key.principal.keyId}: this secret has been replaced`)
       return this.#valid(key.principal)
     }
-    const name = digest.toString('latin1')
-    const remembered = this.#remembered.get(name)
+    const remembered = this.#remembered.get(digest)
     if (remembered !== undefined) {
       if (isCurrent(remembered)) return this.#valid(remembered.principal)
-      this.#remembered.delete(name)
+      this.#remembered.delete(digest)
     }
-    if (token.startsWith(SIGNED_KEY_PREFIX)) return this.#bySignedKey(token, name)
+    if (token.startsWith(SIGNED_KEY_PREFIX)) return this.#bySignedKey(token, digest)
     if (this.#jwt === null || !token.includes('.')) throw refused('no such key')
     return this.#jwt.verify(token).then((jwt) => {
-      this.#remembered.set(name, { principal: jwt.principal, jwt })
+      this.#remembered.set(digest, { principal: jwt.principal, jwt })
       return this.#valid(jwt.principal)
     })
   }
 
-  #bySignedKey(token: string, name: string): Principal {
+  #bySignedKey(token: string, digest: string): Principal {
     if (this.#issuers.size === 0 || token.length > MAX_SIGNED_KEY_LENGTH) throw refused('no such key')
     const read = readSignedKey(token)
     if (!read.ok) throw refused(`signed key: ${read.fault}`)
@@ -142,7 +140,7 @@ class CompiledAuthenticator implements Authenticator {
     const rules = [compileRule(`key ${keyId}`, key.grant)]
     const caller = { ...BARE_CALLER, tenant, team, user, roles, limits, rules, expiresAt: key.expiresAt * 1000 }
     const principal = this.#valid(this.#principals.make({ ...caller, kind: 'signed_key', keyId }))
-    this.#remembered.set(name, { principal, jwt: null })
+    this.#remembered.set(digest, { principal, jwt: null })
     return principal
   }
 

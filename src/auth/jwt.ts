@@ -1,4 +1,4 @@
-import { jwtVerify } from 'jose'
+import type { JWTVerifyGetKey } from 'jose'
 import type { JwtConfig } from '../contracts/config-auth.ts'
 import type { Principal } from '../contracts/identity.ts'
 import type { Clock } from '../core/clock.ts'
@@ -86,9 +86,9 @@ export class JwtVerifier {
     if (typeof alg !== 'string' || !config.algorithms.includes(alg)) throw refused('the token’s `alg` is not accepted')
     if (typeof kid !== 'string' || kid.length > 1024) throw refused('the token’s `kid` is no text')
     if (typ === SIGNED_KEY_TYPE) throw refused('a signed key without its prefix is no token')
-    const resolve = await keys.resolverFor(kid)
-    if (resolve === null) throw refused(`no keys of ${config.name} so far: ${keys.fault}`)
-    const keyText = keys.textOf(kid)
+    const found = await keys.keysFor(kid)
+    if (found === null) throw refused(`no keys of ${config.name} so far: ${keys.fault}`)
+    const { resolve, text: keyText } = found
     if (keyText === undefined) throw refused(`${config.name} has no key with the token’s \`kid\``)
     const expiresAt = await this.#check(token, issuer, resolve)
     const caller = issuer.claims.callerOf(claims, expiresAt)
@@ -115,7 +115,8 @@ export class JwtVerifier {
   }
 
   /** Signature and times. Epoch ms of the end, tolerance included. */
-  async #check(token: string, { config }: Issuer, resolve: NonNullable<Awaited<ReturnType<KeySet['resolverFor']>>>) {
+  async #check(token: string, { config }: Issuer, resolve: JWTVerifyGetKey) {
+    const { jwtVerify } = await import('jose')
     const now = this.#clock.now()
     const { payload } = await jwtVerify(token, resolve, {
       algorithms: [...config.algorithms],

@@ -1,6 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { createLocalJWKSet } from 'jose'
-import type { JSONWebKeySet, JWK } from 'jose'
+import type { JSONWebKeySet, JWK, JWTVerifyGetKey } from 'jose'
 import type { JwtConfig } from '../contracts/config-auth.ts'
 import type { Clock } from '../core/clock.ts'
 import { everyUnref } from '../core/every.ts'
@@ -10,7 +9,9 @@ type UrlSource = Extract<JwtConfig['jwks'], { readonly kind: 'url' }>
 
 /** One state of a key set. */
 interface Keys {
-  readonly resolve: ReturnType<typeof createLocalJWKSet>
+  readonly set: JSONWebKeySet
+  /** Made on first use: only those who get tokens load what verifies them. */
+  resolve: JWTVerifyGetKey | null
   /** Key id to the keys of that id, as text; '' = all keys. */
   readonly texts: ReadonlyMap<string, string>
 }
@@ -48,12 +49,11 @@ const parseKeys = (text: string): Keys | null => {
   if (!Array.isArray(list) || list.length > 1000) return null
   const keys = (list as readonly unknown[]).filter(isPublicKey)
   if (keys.length === 0) return null
-  const usable: JSONWebKeySet = { keys }
   const texts = new Map<string, string>([['', JSON.stringify(keys)]])
   for (const key of keys) {
     if (key.kid !== undefined && key.kid !== '') texts.set(key.kid, (texts.get(key.kid) ?? '') + JSON.stringify(key))
   }
-  return { resolve: createLocalJWKSet(usable), texts }
+  return { set: { keys }, resolve: null, texts }
 }
 
 export interface KeySetParts {
@@ -93,14 +93,18 @@ export class KeySet {
   }
 
   /**
-   * The keys to verify a token with that names `kid` ('' = none). Waits for a fetch only when there is no such key and a
-   * fetch is due or under way. null = no set came so far.
+   * The keys to verify a token with that names `kid` ('' = none), and what identifies the one it names, both of one
+   * moment. Waits for a fetch only when there is no such key and a fetch is due or under way. null = no set came so far.
    */
-  async resolverFor(kid: string): Promise<Keys['resolve'] | null> {
+  async keysFor(kid: string): Promise<{ readonly resolve: JWTVerifyGetKey; readonly text: string | undefined } | null> {
     // One that is under way may have begun before the key was added: then another follows.
     if (this.textOf(kid) === undefined && this.#flight !== null) await this.#flight
     if (this.textOf(kid) === undefined) await this.#refreshForUnknown()
-    return this.#keys?.resolve ?? null
+    const keys = this.#keys
+    if (keys === null) return null
+    const { createLocalJWKSet } = await import('jose')
+    keys.resolve ??= createLocalJWKSet(keys.set)
+    return { resolve: keys.resolve, text: keys.texts.get(kid) }
   }
 
   /** Does what is due. Called every few seconds by the registry. */

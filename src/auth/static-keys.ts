@@ -1,4 +1,4 @@
-import { timingSafeEqual } from 'node:crypto'
+import { hash, timingSafeEqual } from 'node:crypto'
 import type { KeyConfig } from '../contracts/config-auth.ts'
 import type { Principal } from '../contracts/identity.ts'
 import { compileRule } from './access.ts'
@@ -12,8 +12,16 @@ export interface StaticKey {
   readonly principal: Principal
 }
 
-/** 48 bits: the most that a number reads at once exactly. */
-const PREFIX_BYTES = 6
+/** The first 48 bits of a digest, which a number holds exactly. */
+const prefixOf = (digest: string): number =>
+  ((digest.charCodeAt(0) << 16) | (digest.charCodeAt(1) << 8) | digest.charCodeAt(2)) * 0x1000000 +
+  ((digest.charCodeAt(3) << 16) | (digest.charCodeAt(4) << 8) | digest.charCodeAt(5))
+
+/** SHA-256 of a credential, 32 characters of one byte each: as text it costs a third of what it does as a buffer. */
+export const digestOf = (credential: string): string => hash('sha256', credential, 'latin1')
+
+/** What is compared, filled for each look-up: nothing in between waits. */
+const scratch = Buffer.alloc(32)
 
 /**
  * Keys by the SHA-256 of their secret. What is compared is digests: how much of a guess agrees with a key says nothing of
@@ -32,7 +40,7 @@ export class StaticKeys {
       const principal = principals.make({ ...caller, rules })
       for (const { sha256, until } of hashes) {
         const digest = Buffer.from(sha256, 'hex')
-        const prefix = digest.readUIntBE(0, PREFIX_BYTES)
+        const prefix = prefixOf(digest.toString('latin1'))
         const entries = byPrefix.get(prefix)
         if (entries === undefined) byPrefix.set(prefix, [{ digest, until, principal }])
         else entries.push({ digest, until, principal })
@@ -41,11 +49,12 @@ export class StaticKeys {
     this.#byPrefix = byPrefix
   }
 
-  /** By the SHA-256 of what was sent, 32 bytes. */
-  find(digest: Buffer): StaticKey | null {
-    const entries = this.#byPrefix.get(digest.readUIntBE(0, PREFIX_BYTES))
-    if (entries === undefined) return null
-    for (const entry of entries) if (timingSafeEqual(entry.digest, digest)) return entry
+  /** By what `digestOf` makes of the credential that was sent. */
+  find(digest: string): StaticKey | null {
+    const entries = this.#byPrefix.get(prefixOf(digest))
+    if (entries === undefined || digest.length !== scratch.length) return null
+    scratch.write(digest, 'latin1')
+    for (const entry of entries) if (timingSafeEqual(entry.digest, scratch)) return entry
     return null
   }
 }
