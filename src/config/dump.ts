@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { HeddleConfig, ProviderConfig, ServerConfig } from '../contracts/config.ts'
 import { maskAuth, maskTenants } from './mask-auth.ts'
+import { maskCredentials } from './mask-credentials.ts'
 import { maskLedger } from './normalise-limits.ts'
 import { maskUsage } from './normalise-usage.ts'
 
@@ -17,6 +18,7 @@ const maskProvider = (provider: ProviderConfig): ProviderConfig => ({
   apiKey: provider.apiKey === null ? null : MASK,
   headers: maskValues(provider.headers),
   query: maskValues(provider.query),
+  credentials: maskCredentials(provider.credentials),
 })
 
 const maskServer = (server: ServerConfig): ServerConfig => ({

@@ -22,7 +22,7 @@ export const capacityField = optional(
     learn: withDefault(
       flag,
       true,
-      'Take quotas from the limit headers of the answers, and hold calls back before the provider refuses them.',
+      'Take quotas from the limit headers of the answers, and hold calls back before the provider refuses them. Not with `credentials.keys`, whose keys have a quota each.',
     ),
   }),
   'What each target of the provider can take at a time; more waits in a fair queue.',
