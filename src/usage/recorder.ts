@@ -7,51 +7,13 @@ import { sleep } from '../core/sleep.ts'
 import { FileSink } from './file-sink.ts'
 import { OtlpSink } from './otlp-sink.ts'
 import { recordLine } from './record.ts'
-
-/** Commands that Redis has not answered yet; more are dropped. */
-const MAX_PENDING = 1000
+import { RedisSink } from './redis-sink.ts'
 
 export interface RecorderParts {
   readonly clock: Clock
   readonly version: string
   /** Needed when `records.redis` is configured. */
   readonly store: StreamStore | null
-}
-
-/** A line a record, field `record`. */
-class RedisSink {
-  readonly #store: StreamStore
-  readonly #stream: string
-  readonly #maxLength: number
-  readonly #pending = new Set<Promise<unknown>>()
-  dropped = 0
-
-  constructor(store: StreamStore, stream: string, maxLength: number) {
-    this.#store = store
-    this.#stream = stream
-    this.#maxLength = maxLength
-  }
-
-  write(line: string): void {
-    if (this.#pending.size >= MAX_PENDING) {
-      this.dropped++
-      return
-    }
-    const sent: Promise<unknown> = this.#send(line).finally(() => this.#pending.delete(sent))
-    this.#pending.add(sent)
-  }
-
-  async #send(line: string): Promise<void> {
-    try {
-      await this.#store.xadd(this.#stream, this.#maxLength, 'record', line)
-    } catch {
-      this.dropped++
-    }
-  }
-
-  async flush(): Promise<void> {
-    await Promise.all(this.#pending)
-  }
 }
 
 /**
@@ -66,8 +28,7 @@ export function createRecorder(config: UsageConfig['records'], parts: RecorderPa
     })
   const file = config.file === null ? null : new FileSink({ ...config.file, clock })
   const otlp = config.otlp === null ? null : new OtlpSink({ ...config.otlp, version, fetch: fetchSmall, sleep: later })
-  const redis =
-    config.redis === null || store === null ? null : new RedisSink(store, config.redis.stream, config.redis.maxLength)
+  const redis = config.redis === null || store === null ? null : new RedisSink({ ...config.redis, store, sleep: later })
   return {
     write(record: UsageRecord): void {
       if (file !== null || redis !== null) {

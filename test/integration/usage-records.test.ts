@@ -4,15 +4,20 @@ import type { IncomingHttpHeaders, Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, afterEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, describe, expect, test, vi } from 'vitest'
 import type { UsageRecord } from '../../src/contracts/usage.ts'
 import { systemClock } from '../../src/core/clock.ts'
 import { GatewayError } from '../../src/core/errors.ts'
 import { fetchSmall } from '../../src/core/http-client.ts'
 import { NO_USAGE } from '../../src/protocol/usage.ts'
+import { RedisStore } from '../../src/store/redis.ts'
 import { FileSink } from '../../src/usage/file-sink.ts'
 import { OtlpSink } from '../../src/usage/otlp-sink.ts'
 import { createRecorder } from '../../src/usage/recorder.ts'
+import { RedisSink } from '../../src/usage/redis-sink.ts'
+import { streamStore } from '../../src/usage/redis-stream.ts'
+import { redisServer, TestRedis } from '../support/redis.ts'
+import { redisConfig } from './ledger-kit.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'heddle-records-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -234,25 +239,77 @@ describe('a collector', () => {
 })
 
 describe('a Redis stream', () => {
-  test('gets the line, bounded in length; a refusal is counted', async () => {
+  const redis = { stream: 's', maxLength: 10 }
+
+  test('gets the line, bounded in length', async () => {
     const calls: unknown[][] = []
-    const store = {
-      xadd: (...args: unknown[]) => {
-        calls.push(args)
-        return calls.length === 1 ? Promise.resolve('1-0') : Promise.reject(new Error('OOM'))
-      },
-    }
-    const redis = { stream: 's', maxLength: 10 }
+    const store = { xadd: async (...args: unknown[]) => calls.push(args) }
     const recorder = createRecorder({ ...NOTHING, redis }, { ...parts, store })
     recorder.write(record('a'))
-    recorder.write(record('b'))
     await recorder.flush()
+    expect(calls).toHaveLength(1)
     expect(calls[0]!.slice(0, 3)).toEqual(['s', 10, 'record'])
     expect(JSON.parse(calls[0]![3] as string)).toMatchObject({ request_id: 'a', cost_usd: '0.000000007' })
-    expect(recorder.dropped).toBe(1)
+    expect(recorder.dropped).toBe(0)
+  })
+
+  test('that is away for a while gets all lines later, and no more than fit are kept', async () => {
+    const got: string[] = []
+    let away = true
+    const waits: (() => void)[] = []
+    const sink = new RedisSink({
+      ...redis,
+      store: { xadd: async (...args) => (away ? Promise.reject(new Error('away')) : got.push(args[3])) },
+      sleep: () => new Promise((resolve) => void waits.push(resolve)),
+    })
+    for (let i = 0; i < 11_000; i++) sink.write(`line ${i}`)
+    await vi.waitFor(() => expect(waits).toHaveLength(1))
+    const lost = sink.dropped
+    expect(lost).toBeGreaterThan(0)
+    away = false
+    waits[0]!()
+    await sink.flush()
+    expect(sink.dropped).toBe(lost)
+    expect(got).toHaveLength(11_000 - lost)
+    expect(got.slice(0, 2)).toEqual(['line 0', 'line 1'])
+  })
+
+  test('that is away at the end of the process is given up, and counted', async () => {
+    const store = { xadd: () => Promise.reject(new Error('away')) }
+    const sink = new RedisSink({ ...redis, store, sleep: async () => {} })
+    const ended = sink.flush()
+    sink.write('1')
+    await sink.flush()
+    await ended
+    expect(sink.dropped).toBe(1)
+  })
+
+  test.skipIf(redisServer === null)('in a real Redis', async () => {
+    const server = await TestRedis.start()
+    const store = new RedisStore({ config: redisConfig(server.url, { deadlineMs: 2000 }) })
+    try {
+      await vi.waitFor(() => expect(store.up).toBe(true), 5000)
+      const recorder = createRecorder(
+        { ...NOTHING, redis: { stream: 'usage', maxLength: 100 } },
+        { ...parts, store: streamStore(store, 'heddle:') },
+      )
+      for (let i = 0; i < 500; i++) recorder.write(record(`r${i}`))
+      await recorder.flush()
+      expect(recorder.dropped).toBe(0)
+      // MAXLEN ~ cuts whole nodes of the stream: about so many stay.
+      const length = Number((await server.ask('XLEN', 'heddle:usage')).replace(':', ''))
+      expect(length).toBeGreaterThanOrEqual(100)
+      expect(length).toBeLessThan(400)
+      const last = await server.ask('XREVRANGE', 'heddle:usage', '+', '-', 'COUNT', '1')
+      expect(last).toContain('record')
+      expect(last).toContain('r499')
+    } finally {
+      store.close()
+      await server.stop()
+    }
   })
 
   test('that nobody handed in is a fault at start, not records that go nowhere', () => {
-    expect(() => createRecorder({ ...NOTHING, redis: { stream: 's', maxLength: 10 } }, parts)).toThrow('no Redis')
+    expect(() => createRecorder({ ...NOTHING, redis }, parts)).toThrow('no Redis')
   })
 })
