@@ -4,7 +4,7 @@ import type { Credentials } from '../../contracts/credentials.ts'
 import { FileKey } from './file-key.ts'
 import { NoKey, SingleKey } from './fixed.ts'
 import { KeyPool } from './pool.ts'
-import { Renewal } from './renewal.ts'
+import { Renewal, type Obtain } from './renewal.ts'
 import { CredentialShare, type Lease } from './share.ts'
 import { TenantKey, TenantKeys } from './tenant-keys.ts'
 
@@ -56,18 +56,22 @@ function baseCredentials(provider: ProviderConfig, share: CredentialShare, host:
   if (credentials === null)
     return apiKey === null || auth === 'none' ? null : { thing: new SingleKey(auth, apiKey), release: () => {} }
   return share.acquire<Credentials>([name, host, auth, credentials], () => {
-    const title = `${credentials.kind} credentials of provider ${name}`
+    const renewed = (obtain: Obtain): Credentials => {
+      const renewal = new Renewal(`${credentials.kind} credentials of provider ${name}`, share, obtain)
+      share.expect(renewal.first)
+      return renewal
+    }
     switch (credentials.kind) {
       case 'pool':
         return new KeyPool(name, auth, credentials.keys)
       case 'file':
         return new FileKey(credentials.path, auth, share)
       case 'aws':
-        return new Renewal(title, share, async () => (await import('./aws.ts')).obtainAws(credentials, host, share))
+        return renewed(async () => (await import('./aws.ts')).obtainAws(credentials, host, share))
       case 'google':
-        return new Renewal(title, share, async () => (await import('./google.ts')).obtainGoogle(credentials, share))
+        return renewed(async () => (await import('./google.ts')).obtainGoogle(credentials, share))
       case 'azure':
-        return new Renewal(title, share, async () => (await import('./azure.ts')).obtainAzure(credentials, share))
+        return renewed(async () => (await import('./azure.ts')).obtainAzure(credentials, share))
     }
   })
 }

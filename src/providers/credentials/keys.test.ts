@@ -151,3 +151,14 @@ test('a missing key file refuses until it is there', async () => {
   await key.look()
   expect(key.choose('', NOW, 'p/m').secrets).toEqual(['here-now'])
 })
+
+test('a share says when its sources have answered', async () => {
+  const share = new CredentialShare(quiet)
+  const source = { kind: 'static', accessKeyId: 'A', secretAccessKey: 'B', sessionToken: null } as const
+  const aws = { kind: 'aws', region: 'r', service: 's', source, assumeRole: null, stsEndpoint: null } as const
+  const credentials = create(provider(aws), [], share)
+  expect(thrown(() => credentials.choose('', performance.now(), 'p/m')).code).toBe('upstream_unavailable')
+  await share.settled()
+  expect(credentials.choose('', performance.now(), 'p/m').secrets).toEqual(['A', 'B'])
+  credentials.close()
+})

@@ -62,7 +62,7 @@ const setUp = () => {
 test('asked for at once, by one call, and nobody waits for it', async () => {
   const { state, pass, give, token, settle } = setUp()
   await settle()
-  expect([state.asked, token()]).toEqual([1, 'upstream_unavailable 1000'])
+  expect([state.asked, token()]).toEqual([1, 'upstream_unavailable 500'])
   await pass(5)
   expect(state.asked).toBe(1)
   await give('one', 3600)

@@ -21,7 +21,7 @@ const MAX_BACKOFF_MS = 60_000
 /** Sources that hand out what they have cached give the same token until shortly before its end. */
 const MIN_INTERVAL_MS = 5000
 /** An answer to a source's first call should be there within this: what callers are told to wait. */
-const FIRST_WAIT_MS = 1000
+const FIRST_WAIT_MS = 500
 
 /** One value of a credential that is replaced over time. */
 class Renewed implements Credential {
@@ -69,6 +69,9 @@ export class Renewal implements Credentials {
   readonly #parts: CredentialParts
   readonly #obtain: Obtain
   readonly #stop: () => void
+  /** Resolves when the source has answered for the first time, well or not. */
+  readonly first: Promise<void>
+  #onFirst: () => void = () => {}
   #current: Renewed | null = null
   /** Monotonic ms. */
   #nextAt = 0
@@ -83,6 +86,9 @@ export class Renewal implements Credentials {
     this.#name = name
     this.#parts = parts
     this.#obtain = obtain
+    this.first = new Promise((resolve) => {
+      this.#onFirst = resolve
+    })
     this.#stop = parts.every(() => this.#check(), CHECK_MS)
     this.#check()
   }
@@ -115,6 +121,7 @@ export class Renewal implements Credentials {
         (obtained) => this.#take(obtained),
         (error: unknown) => this.#fail(error),
       )
+      .finally(this.#onFirst)
   }
 
   #take({ credential, expiresAt, refreshMs = Infinity }: Obtained): void {
@@ -164,6 +171,7 @@ export class Renewal implements Credentials {
   close(): void {
     this.#closed = true
     this.#stop()
+    this.#onFirst()
   }
 }
 

@@ -36,6 +36,7 @@ export class CredentialShare implements CredentialParts {
   readonly log: CredentialParts['log']
   readonly every: CredentialParts['every']
   readonly #entries = new Map<string, Entry>()
+  readonly #expected = new Set<Promise<void>>()
 
   constructor(parts: Partial<CredentialParts> = {}) {
     this.clock = parts.clock ?? systemClock
@@ -62,6 +63,17 @@ export class CredentialShare implements CredentialParts {
         held.thing.close()
       },
     }
+  }
+
+  /** Something that settled() waits for. */
+  expect(promise: Promise<void>): void {
+    this.#expected.add(promise)
+    void promise.finally(() => this.#expected.delete(promise))
+  }
+
+  /** Resolves when every source that is asked for the first time has answered, well or not. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#expected)
   }
 
   /** Things held now. */
