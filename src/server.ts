@@ -25,11 +25,13 @@ import { atMost, sleep } from './core/sleep.ts'
 import { PRESETS } from './providers/presets.ts'
 import { HealthTable } from './routing/health.ts'
 import { slotKeys } from './server/compile.ts'
+import type { CapacityTable } from './ratelimit/fair-queue-table.ts'
+import type { LedgerFile } from './ratelimit/ledger-file.ts'
 import type { LedgerMemory } from './ratelimit/ledger-memory.ts'
 import { readChanges, writeChanges } from './server/changes.ts'
 import { Fleet } from './server/fleet.ts'
 import type { Change } from './server/messages.ts'
-import { needsLedger, type SharedMemory } from './server/shared.ts'
+import { needsCapacity, needsLedger, type SharedMemory } from './server/shared.ts'
 import { loadFor } from './server/load-config.ts'
 import { logLine } from './server/log.ts'
 import { MetricRegistry, mergeSnapshots } from './telemetry/metrics.ts'
@@ -82,6 +84,8 @@ class Server implements RunningServer, AdminState {
   #fleet!: Fleet
   #admin!: AdminListener
   #ledger: LedgerMemory | null = null
+  #ledgerFile: LedgerFile | null = null
+  #capacity: CapacityTable | null = null
   #sim: Sim | null = null
   #watcher: ConfigWatcher | null = null
   #port = 0
@@ -107,7 +111,7 @@ class Server implements RunningServer, AdminState {
   }
 
   get #writer(): LineWriter {
-    return logWriter(this.#fleet.size > 1)
+    return logWriter(this.#workers > 1)
   }
 
   #log(level: 'info' | 'warn' | 'error', fields: object, message: string): void {
@@ -136,8 +140,20 @@ class Server implements RunningServer, AdminState {
         place,
         systemClock,
       )
+      const { file, redis } = config.ledger
+      if (file !== null && redis === null) {
+        const { LedgerFile: File } = await import('./ratelimit/ledger-file.ts')
+        const log = (level: 'warn' | 'info', message: string, fields: object): void => this.#log(level, fields, message)
+        this.#ledgerFile = new File({ path: file, memory: this.#ledger, log })
+        this.#ledgerFile.load()
+        this.#ledgerFile.start()
+      }
     }
-    return { ledger: this.#ledger?.buffer ?? null, capacity: null }
+    if (this.#capacity === null && needsCapacity(config)) {
+      const { CapacityTable } = await import('./ratelimit/fair-queue-table.ts')
+      this.#capacity = new CapacityTable(HEALTH_SLOTS, { worker: 0, workers: this.#workers })
+    }
+    return { ledger: this.#ledger?.buffer ?? null, capacity: this.#capacity?.buffer ?? null }
   }
 
   /** Listens, or throws with nothing left that would keep the process alive. */
@@ -176,6 +192,7 @@ class Server implements RunningServer, AdminState {
       (error, worker) => {
         this.#health.forget(worker)
         this.#ledger?.forget(worker)
+        this.#capacity?.forget(worker)
         this.#log('error', { error: error.message }, 'worker lost, another takes its place')
       },
     )
@@ -413,6 +430,7 @@ class Server implements RunningServer, AdminState {
     await this.#fleet.beginDrain()
     if (drain.propagationMs > 0) await sleep(drain.propagationMs)
     const cut = await this.#fleet.drain(drain.maxMs)
+    this.#ledgerFile?.close()
     await this.#admin.close()
     await this.#sim?.close()
     this.#log(cut === 0 ? 'info' : 'warn', { cut }, 'stopped')

@@ -150,6 +150,7 @@ export abstract class Attempt extends WheelTimer implements UpstreamSink {
     this.status = status
     this.record.status = status
     this.headers = headers
+    this.#permit?.answered(headers)
     this.lastByteAt = this.owner.services.wheel.coarseNow
     if (status >= 200 && status < 300) this.onAnswerHead()
     else this.#errorChunks = []

@@ -1,6 +1,7 @@
 import type { Lease } from '../contracts/admission.ts'
 import type { Grant, Waiting } from '../contracts/capacity.ts'
 import type { Target } from '../contracts/routing.ts'
+import type { UpstreamHeaders } from '../contracts/upstream.ts'
 import type { Attempt } from './attempt.ts'
 import type { Exchange } from './exchange.ts'
 import { NO_USAGE } from '../protocol/usage.ts'
@@ -14,6 +15,14 @@ export class Permit {
   constructor(grant: Grant | null, lease: Lease | null) {
     this.#grant = grant
     this.#lease = lease
+  }
+
+  /** The head of the answer is here. */
+  answered(headers: UpstreamHeaders): void {
+    this.#grant?.answered((name) => {
+      const value = headers[name]
+      return typeof value === 'string' ? value : value?.[0]
+    })
   }
 
   /** The call is over and charged. */
@@ -64,24 +73,24 @@ export class PermitRequest {
       return
     }
     const { inputTokens, outputTokens } = this.#x.account.expected
-    const ticket = { ...ticketOf(this.#x.principal), tokens: inputTokens + outputTokens }
+    const ticket = { ...ticketOf(this.#x.principal), tokens: inputTokens + outputTokens, inputTokens }
     try {
-      const entry = gate.enter(this.#target, ticket, (grant) => this.#onTurn(grant))
+      const entry = gate.enter(this.#target, ticket, (grant, retryAfterMs) => this.#onTurn(grant, retryAfterMs))
       if (entry === null || isGrant(entry)) this.#askLimits(entry)
       else if (mayWait) this.#waiting = entry
       else {
         entry.cancel()
-        this.#refuse(tooBusy(this.#target))
+        this.#refuse(tooBusy(this.#target, NOT_WAITED_MS))
       }
     } catch (error) {
       this.#refuse(GatewayError.from(error))
     }
   }
 
-  #onTurn(grant: Grant | null): void {
+  #onTurn(grant: Grant | null, retryAfterMs: number): void {
     this.#waiting = null
     if (this.#over) grant?.end(0)
-    else if (grant === null) this.#refuse(tooBusy(this.#target))
+    else if (grant === null) this.#refuse(tooBusy(this.#target, retryAfterMs))
     else this.#askLimits(grant)
   }
 
@@ -134,8 +143,11 @@ export class PermitRequest {
   }
 }
 
-const tooBusy = (target: Target): GatewayError =>
+/** Of a hedge, which does not queue: nobody is told. */
+const NOT_WAITED_MS = 1000
+
+const tooBusy = (target: Target, retryAfterMs: number): GatewayError =>
   new GatewayError('upstream_unavailable', 'The backend had no place for the request in time.', {
-    retryAfterMs: 1000,
+    retryAfterMs,
     detail: `queue of ${target.name}`,
   })

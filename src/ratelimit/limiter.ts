@@ -7,7 +7,7 @@ import type { CounterSet } from './counter.ts'
 import { LedgerLease } from './lease.ts'
 import type { LedgerMemory } from './ledger-memory.ts'
 import { Overrides } from './overrides.ts'
-import type { LimitOverride } from './overrides.ts'
+import type { LimitOverride, OverrideTarget } from './overrides.ts'
 import { refusal, unavailable } from './refusal.ts'
 import { NO_ROOM, tightest } from './room.ts'
 import { Selector } from './selector.ts'
@@ -124,6 +124,19 @@ export class LedgerLimiter implements Limiter {
     }
     if (set.counters.some(({ rule }) => rule.onStoreFailure === 'open')) this.#parts.onUnchecked?.()
     return this.#here(set, query, shared)
+  }
+
+  /** Sets an amount in this thread; with several threads it is told to each. */
+  override(override: LimitOverride): void {
+    this.#overrides.set(override)
+    this.#selector.forget()
+  }
+
+  /** False = there was none. */
+  clearOverride(target: OverrideTarget): boolean {
+    const found = this.#overrides.clear(target)
+    if (found) this.#selector.forget()
+    return found
   }
 
   /** The overrides have been changed. */

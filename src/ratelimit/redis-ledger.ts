@@ -247,8 +247,12 @@ export class RedisLedger implements SharedLedger {
     return this.#parts.config.cluster ? counter.tag : ''
   }
 
-  #keyOf(counter: Counter): string {
-    return `${this.#parts.config.prefix}:{${counter.tag}}:${counter.rule.kind === WINDOW ? 'w' : 'a'}:${counter.id}`
+  #keyOf({ tag, id, rule }: Counter): string {
+    return this.#key(tag, rule.kind === WINDOW, id)
+  }
+
+  #key(tag: string, isWindow: boolean, id: string): string {
+    return `${this.#parts.config.prefix}:{${tag}}:${isWindow ? 'w' : 'a'}:${id}`
   }
 
   #groupsOf(set: CounterSet): readonly Group[] {
@@ -312,9 +316,12 @@ export class RedisLedger implements SharedLedger {
     })
   }
 
-  /** What is used and reserved of each counter; null = Redis cannot be asked. */
-  async peek(counters: readonly Counter[]): Promise<readonly { used: number; reserved: number }[] | null> {
-    const ask = (counter: Counter) => this.store.run(PEEK, [this.#keyOf(counter)], [counter.rule.windowMs])
+  /** What is used and reserved of each counter; windowMs 0 = an account. null = Redis cannot be asked. */
+  async peek(
+    counters: readonly { readonly id: string; readonly tag: string; readonly windowMs: number }[],
+  ): Promise<readonly { used: number; reserved: number }[] | null> {
+    const ask = ({ id, tag, windowMs }: (typeof counters)[number]) =>
+      this.store.run(PEEK, [this.#key(tag, windowMs > 0, id)], [windowMs])
     try {
       const answers = (await Promise.all(counters.map(ask))) as [number, number][]
       return answers.map(([used, reserved]) => ({ used, reserved }))
@@ -342,6 +349,21 @@ export class RedisLedger implements SharedLedger {
   /** override null = remove. Rejects when Redis cannot be asked. */
   writeOverride(key: string, override: LimitOverride | null): Promise<void> {
     return this.store.writeTable(this.#overridesKey, key, override === null ? null : JSON.stringify(override))
+  }
+
+  get #revokedKey(): string {
+    return `${this.#parts.config.prefix}:revoked`
+  }
+
+  /** Ids of keys that all replicas refuse; null = Redis cannot be asked, keep what is known. */
+  async readRevocations(): Promise<readonly string[] | null> {
+    const table = await this.store.readTable(this.#revokedKey)
+    return table === null ? null : Object.keys(table)
+  }
+
+  /** Rejects when Redis cannot be asked. */
+  writeRevocation(id: string, revoked: boolean): Promise<void> {
+    return this.store.writeTable(this.#revokedKey, id, revoked ? '1' : null)
   }
 
   /** Tells Redis what waits, as far as it can be told now, and ends the connection. */

@@ -2,13 +2,14 @@ import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import type { Change } from './messages.ts'
 
 /** Changes about the same thing have the same name; the last one counts. */
-const nameOf = (change: Change): string => {
+export const nameOf = (change: Change): string => {
   if (change.kind === 'revoke') return `revoke ${change.id}`
   const { limit, unit, period, scope } = change.change
   return `change ${JSON.stringify([limit, unit, period, scope])}`
 }
 
-const undoes = (change: Change): boolean => (change.kind === 'revoke' ? !change.revoked : change.change.amount === null)
+export const undoes = (change: Change): boolean =>
+  change.kind === 'revoke' ? !change.revoked : change.change.amount === null
 
 /** What holds after one more change. */
 export function withChange(changes: readonly Change[], change: Change): readonly Change[] {

@@ -5,14 +5,19 @@ import type { Authenticator } from '../contracts/identity.ts'
 import type { Recorder } from '../contracts/usage.ts'
 import type { KeySets } from '../auth/key-set.ts'
 import type { Services } from '../pipeline/services.ts'
+import type { TimerWheel } from '../core/wheel.ts'
+import type { FairGate } from '../ratelimit/fair-queue-gate.ts'
+import type { CounterState } from '../ratelimit/ledger-list.ts'
+import type { RedisLedger } from '../ratelimit/redis-ledger.ts'
+import type { Counter } from '../telemetry/metrics.ts'
 import type { LedgerLimiter } from '../ratelimit/limiter.ts'
 import type { LedgerMemory } from '../ratelimit/ledger-memory.ts'
 import type { WorkerPlace } from '../routing/health.ts'
 import type { MetricRegistry } from '../telemetry/metrics.ts'
 import type { Control } from './messages.ts'
 import type { ConfigUpdate } from './worker.ts'
-import { Revocations } from '../auth/revocations.ts'
-import { Overrides } from '../ratelimit/overrides.ts'
+import { RuntimeChanges } from './runtime-changes.ts'
+import { slotKey } from './compile.ts'
 import { everyUnref } from '../core/every.ts'
 import { chargeOf, PriceBook, TokenEstimator } from '../usage/index.ts'
 
@@ -22,6 +27,7 @@ export interface PolicyParts {
   readonly metrics: MetricRegistry
   readonly log: Services['log']
   readonly version: string
+  readonly wheel: TimerWheel
 }
 
 interface HeldRecorder {
@@ -29,8 +35,10 @@ interface HeldRecorder {
   release(): void
 }
 
-/** Run-time changes that end by themselves are looked for this often. */
+/** How often changes made at run time are looked at, ms. */
 const REFRESH_MS = 1000
+/** A ledger that is not configured any more is left to settle for this long, ms. */
+const OLD_LEDGER_MS = 60_000
 
 /**
  * Builds what configurations ask of requests, and keeps what outlives them. One a worker. What is not configured is
@@ -39,23 +47,28 @@ const REFRESH_MS = 1000
 export class PolicyKit {
   readonly #parts: PolicyParts
   readonly #estimator = new TokenEstimator()
-  readonly #revocations = new Revocations()
-  readonly #overrides = new Overrides()
+  readonly #changes = new RuntimeChanges()
   readonly #failing = new Set<string>()
   readonly #recorders = new Map<string, { readonly recorder: Recorder; holders: number }>()
   #droppedBefore = 0
   #keySets: KeySets | null = null
   #memory: LedgerMemory | null = null
+  #redis: { readonly key: string; readonly ledger: RedisLedger } | null = null
+  #refreshing = false
+  #gate: FairGate | null = null
+  #slots: Readonly<Record<string, number>> = {}
   #limiter: LedgerLimiter | null = null
 
   constructor(parts: PolicyParts) {
     this.#parts = parts
+    everyUnref(() => void this.#refresh(), REFRESH_MS)
   }
 
   async compile(update: ConfigUpdate): Promise<Policies> {
     const { config } = update
     const tenants = new Map(config.tenants.map((t) => [t.name, t]))
     const auth = await this.#compileAuth(config)
+    await this.#compileRedis(config)
     const records = await this.#holdRecorder(config)
     return {
       auth,
@@ -64,7 +77,7 @@ export class PolicyKit {
         records?.release()
       },
       limiter: await this.#compileLimiter(update),
-      gate: null,
+      gate: await this.#compileGate(update),
       recorder: records?.recorder ?? null,
       pricing: pricingOf(config, this.#estimator),
       ticketOf({ tenant }) {
@@ -91,39 +104,108 @@ export class PolicyKit {
         },
       })
     }
-    return createAuthenticator(auth, tenants, { clock, revocations: this.#revocations, keySets: this.#keySets })
+    return createAuthenticator(auth, tenants, { clock, revocations: this.#changes.revocations, keySets: this.#keySets })
   }
 
   async #compileLimiter({ config, shared }: ConfigUpdate): Promise<LedgerLimiter | null> {
     if (shared.ledger === null) return null
     const { createLimiter } = await import('../ratelimit/limiter.ts')
-    const { clock, place, metrics } = this.#parts
+    const { clock, place } = this.#parts
     if (this.#memory === null) {
       const { LedgerMemory } = await import('../ratelimit/ledger-memory.ts')
       this.#memory = new LedgerMemory(shared.ledger, place, clock)
-      everyUnref(() => this.#limiter?.refresh(), REFRESH_MS)
     }
     this.#limiter = createLimiter({
       limits: config.limits,
       tenants: config.tenants,
       memory: this.#memory,
-      shared: null,
-      replicas: 1,
+      shared: this.#redis?.ledger ?? null,
+      replicas: config.ledger.redis?.replicas ?? 1,
       clock,
-      overrides: this.#overrides,
-      onRefused: (limit, unit, shadow) =>
-        void metrics.counter('heddle_limit_refusals_total', 'Requests refused by limits.', {
-          limit,
-          unit,
-          shadow: String(shadow),
-        }).value++,
-      onUnchecked: () =>
-        void metrics.counter(
-          'heddle_limit_unchecked_requests_total',
-          'Requests that passed limits which could not be asked.',
-        ).value++,
+      overrides: this.#changes.overrides,
+      onRefused: (limit, unit, shadow) => void this.#refusals(limit, unit, shadow).value++,
+      onUnchecked: () => void this.#unchecked().value++,
     })
     return this.#limiter
+  }
+
+  #refusals(limit: string, unit: string, shadow: boolean): Counter {
+    const labels = { limit, unit, shadow: String(shadow) }
+    return this.#parts.metrics.counter('heddle_limit_refusals_total', 'Requests refused by limits.', labels)
+  }
+
+  #unchecked(): Counter {
+    return this.#parts.metrics.counter(
+      'heddle_limit_unchecked_requests_total',
+      'Requests that passed limits which could not be asked.',
+    )
+  }
+
+  /** One connection for as long as its settings stay the same. */
+  async #compileRedis({ ledger }: HeddleConfig): Promise<void> {
+    const key = JSON.stringify([ledger.redis, ledger.maxScopes])
+    if (this.#redis?.key === key) return
+    const before = this.#redis
+    this.#redis = null
+    if (ledger.redis !== null) {
+      const { RedisLedger } = await import('../ratelimit/redis-ledger.ts')
+      const { clock, log, metrics } = this.#parts
+      const redis = new RedisLedger({
+        config: ledger.redis,
+        maxScopes: ledger.maxScopes,
+        clock,
+        log: (level, message, fields) => log(level, fields, message),
+      })
+      this.#redis = { key, ledger: redis }
+      const up = metrics.gauge('heddle_ledger_up', '1 while the ledger in Redis answers; of several workers the sum.')
+      metrics.onCollect(() => up.set(this.#redis?.ledger.up === true ? 1 : 0))
+    }
+    // Calls under way settle with the one that admitted them; what it knows it tells before it goes.
+    if (before !== null) setTimeout(() => void before.ledger.close(), OLD_LEDGER_MS).unref()
+  }
+
+  /** Every second: what ends by itself, and what other replicas were told. */
+  async #refresh(): Promise<void> {
+    if (this.#refreshing) return
+    this.#refreshing = true
+    const redis = this.#redis?.ledger ?? null
+    if (redis !== null) await this.#changes.share(redis)
+    this.#limiter?.refresh()
+    this.#limiter?.changed()
+    this.#refreshing = false
+  }
+
+  async #compileGate({ shared, slots }: ConfigUpdate): Promise<FairGate | null> {
+    if (shared.capacity === null) return null
+    this.#slots = slots
+    if (this.#gate === null) {
+      const { FairGate } = await import('../ratelimit/fair-queue-gate.ts')
+      const { CapacityTable } = await import('../ratelimit/fair-queue-table.ts')
+      const { clock, place, metrics, wheel } = this.#parts
+      const table = new CapacityTable(shared.capacity, place)
+      const gate = new FairGate({
+        table,
+        wheel,
+        clock,
+        slotOf: (target) => this.#slots[slotKey(target.provider.config, target.name)]!,
+      })
+      metrics.onCollect(() => {
+        for (const { target, waiting } of gate.waiting())
+          metrics.gauge('heddle_queue_waiting', 'Requests that wait for a place at a backend.', { target }).set(waiting)
+      })
+      this.#gate = gate
+    }
+    return this.#gate
+  }
+
+  async #list(): Promise<readonly object[]> {
+    const memory = this.#memory
+    if (memory === null) return []
+    const { listCounters, listShared } = await import('../ratelimit/ledger-list.ts')
+    const { clock } = this.#parts
+    const rows =
+      this.#redis === null ? listCounters(memory, clock) : await listShared(memory, this.#redis.ledger, clock)
+    return rows.map(rowOf)
   }
 
   /** Of configurations that record alike, one: they share its file and its queue. */
@@ -134,7 +216,10 @@ export class PolicyKit {
     if (held === undefined) {
       const { createRecorder } = await import('../usage/recorder.ts')
       const { clock, version } = this.#parts
-      const recorder = createRecorder(records, { clock, version, store: null })
+      const { streamStore } = await import('../usage/redis-stream.ts')
+      const redis = this.#redis?.ledger ?? null
+      const store = redis === null ? null : streamStore(redis.store)
+      const recorder = createRecorder(records, { clock, version, store })
       held = { recorder, holders: 0 }
       this.#recorders.set(key, held)
     }
@@ -166,23 +251,22 @@ export class PolicyKit {
   async control(control: Control): Promise<unknown> {
     switch (control.kind) {
       case 'limits':
-        return []
-      case 'change': {
-        const { amount, ...target } = control.change
-        if (amount === null) this.#overrides.clear(target)
-        else this.#overrides.set({ ...target, amount })
-        this.#limiter?.changed()
-        return null
-      }
+        return this.#list()
       case 'revoked':
-        return this.#revocations.snapshot()
-      case 'revoke':
-        if (control.revoked) this.#revocations.revoke(control.id)
-        else this.#revocations.restore(control.id)
+        return this.#changes.revocations.snapshot()
+      default:
+        this.#changes.apply(control, this.#redis?.ledger ?? null)
+        this.#limiter?.changed()
+        if (this.#redis !== null) await this.#changes.share(this.#redis.ledger)
         return null
     }
   }
 }
+
+const rowOf = ({ resetsAt, ...rest }: CounterState): object => ({
+  ...rest,
+  resets_at: resetsAt === null ? null : new Date(resetsAt).toISOString(),
+})
 
 /** Counting and guessing, as the pipeline asks for it. */
 function pricingOf(config: HeddleConfig, estimator: TokenEstimator): Pricing {

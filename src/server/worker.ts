@@ -73,6 +73,7 @@ export class Worker implements Gate {
     this.#health = new HealthTable(init.health, systemClock.monotonic, init.place)
     hedgeBudget.workers = init.place.workers
     this.#telemetry = new RequestTelemetry(this.#metrics, server.log.access ? this.#log : null, systemClock.now)
+    const wheel = new TimerWheel()
     const log: Services['log'] = (level, fields, message) =>
       this.#log.write(logLine(server.log.level, level, fields, message))
     this.#policies = new PolicyKit({
@@ -81,12 +82,13 @@ export class Worker implements Gate {
       metrics: this.#metrics,
       log,
       version: init.version,
+      wheel,
     })
     const current = (): Snapshot => this.#snapshot
     const services: Services = {
       clock: systemClock,
       random: systemRandom,
-      wheel: new TimerWheel(),
+      wheel,
       telemetry: this.#telemetry,
       limits: server.limits,
       loop: this,
