@@ -113,7 +113,7 @@ export class Counter {
   readonly id: string
   /** Names for listings. */
   readonly label: string
-  /** Counters with one tag can be counted together on a Redis cluster. */
+  /** Counters with one tag can be counted together on a Redis cluster: those of a tenant, or of one scope of a limit. */
   readonly tag: string
   /** What holds now, in whole units: the rule's amount, or an override. */
   amount: number
@@ -132,10 +132,11 @@ export class Counter {
     // Zero twice means an empty slot.
     this.lo = digest.readInt32LE(4) | 1
     this.id = digest.toString('hex', 0, 8)
-    this.label = [rule.limit, rule.unit, rule.period, ...values.flat()]
+    const together = owner === '' ? JSON.stringify([rule.limit, values]) : owner
+    this.tag = `${owner === '' ? 'l' : 't'}-${hash('sha256', together, 'hex').slice(0, 16)}`
+    this.label = [rule.limit, rule.unit, rule.period, this.tag, ...values.flat()]
       .map((part) => part.replaceAll(SEPARATOR, ' '))
       .join(SEPARATOR)
-    this.tag = owner === '' ? this.id : `t-${hash('sha256', owner, 'hex').slice(0, 16)}`
   }
 
   /** `limit acme (tenant=x) tokens sliding:60000`: for the log. */
@@ -154,15 +155,17 @@ export interface LabelParts {
   readonly limit: string
   readonly unit: LimitUnit
   readonly period: string
+  /** Of Counter.tag. */
+  readonly tag: string
   readonly scope: readonly ScopePart[]
 }
 
 /** The inverse of Counter.label; a label that was cut lacks the end of its last value. */
 export const readLabel = (label: string): LabelParts => {
-  const [limit = '', unit = '', period = '', ...rest] = label.split(SEPARATOR)
+  const [limit = '', unit = '', period = '', tag = '', ...rest] = label.split(SEPARATOR)
   const scope: ScopePart[] = []
   for (let i = 0; i + 1 < rest.length; i += 2) scope.push({ kind: rest[i] as ScopePart['kind'], value: rest[i + 1]! })
-  return { limit, unit: unit as LimitUnit, period, scope }
+  return { limit, unit: unit as LimitUnit, period, tag, scope }
 }
 
 /** The counters of one request, those of one limit beside each other. Built once for a principal and model. */

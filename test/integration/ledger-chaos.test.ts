@@ -95,7 +95,7 @@ test.skipIf(redisServer === null)(
       )
       const watcher = instanceOf(config, [])
       await until(() => watcher.ledger.up)
-      const budget = (await watcher.ledger.peek([counter[2]!]))![0]!
+      const budget = (await watcher.ledger.peek([{ id: counter[2]!.id, tag: counter[2]!.tag, windowMs: 0 }]))![0]!
       await watcher.ledger.close()
 
       const all = calls().filter(([sent]) => sent >= warm)

@@ -12,8 +12,8 @@ export type CallLine = readonly [number, number, number, number, 0 | 1]
 
 const { config, limits } = JSON.parse(process.argv[2]!) as { config: RedisConfig; limits: readonly LimitConfig[] }
 
-let running = true
-process.stdin.on('data', () => (running = false))
+const stop = new AbortController()
+process.stdin.on('data', () => stop.abort())
 
 const buffer = new LedgerMemory(1024, { worker: 2, workers: 2 }).buffer
 const workers = [0, 1].map((worker) => {
@@ -51,7 +51,7 @@ const call = async ({ ledger, limiter }: (typeof workers)[number]): Promise<void
 
 const loops = workers.flatMap((worker) =>
   Array.from({ length: 8 }, async () => {
-    while (running) await call(worker)
+    while (!stop.signal.aborted) await call(worker)
   }),
 )
 await Promise.all(loops)

@@ -10,7 +10,7 @@ import type { Instance } from './ledger-kit.ts'
 const cleanUp: (() => Promise<void>)[] = []
 
 afterEach(async () => {
-  for (const clean of cleanUp.splice(0).reverse()) await clean()
+  for (const clean of cleanUp.splice(0).toReversed()) await clean()
 })
 
 const startRedis = async (...options: readonly string[]): Promise<TestRedis> => {
