@@ -307,7 +307,7 @@ test.each([
   ['no end', [200, { access_token: 'x' }], 'without a time of its end'],
   ['a token that no header can carry', [200, { access_token: 'a\nb', expires_in: 1 }], 'cannot carry'],
 ] as const)('%s: an error that says so and nothing else', async (_name, what, words) => {
-  answer = () => what as Answer
+  answer = () => what
   const source = { kind: 'client_secret', tenantId: 'd', clientId: 'a', clientSecret: 'shh' } as const
   const failing = obtainAzure({ kind: 'azure', scope: SCOPE, authority: base, source }, parts)
   await expect(failing).rejects.toThrow(words)

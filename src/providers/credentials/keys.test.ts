@@ -104,6 +104,18 @@ test('a tenant with a key of its own uses that and only that, and its refusal to
   expect(credentials.choose('', NOW, 'p/m').id).toBe('key')
 })
 
+test('nor does the trouble of the common key stop a tenant with a key of its own', () => {
+  const credentials = create(provider(null, { apiKey: 'shared' }), [tenant('a', 'key-of-a')])
+  const shared = credentials.choose('c', NOW, 'p/m')
+  expect(shared.busy(NOW + 400, NOW, 'p/m')).toBe(ONLY_THIS)
+  const error = thrown(() => credentials.choose('c', NOW, 'p/m'))
+  expect([error.code, error.retryAfterMs]).toEqual(['upstream_rate_limited', 400])
+  expect(credentials.choose('a', NOW, 'p/m').id).toBe('tenant:a')
+  expect(credentials.choose('c', NOW + 400, 'p/m')).toBe(shared)
+  expect(shared.dead(NOW + 900, NOW, '')).toBe(ONLY_THIS)
+  expect(thrown(() => credentials.choose('c', NOW, 'p/other')).code).toBe('upstream_auth')
+})
+
 test('a tenant named like a property of objects has no key by accident', () => {
   const credentials = create(provider(null, { apiKey: 'shared', name: 'toString' }), [tenant('a', 'x')])
   expect(credentials.choose('a', NOW, 'm').secrets).toEqual(['shared'])

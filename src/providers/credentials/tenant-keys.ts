@@ -1,5 +1,6 @@
 import type { AuthScheme } from '../../contracts/config.ts'
 import { ONLY_THIS, type Credential, type Credentials } from '../../contracts/credentials.ts'
+import type { HeaderList } from '../../contracts/http.ts'
 import { GatewayError } from '../../core/errors.ts'
 import { FixedCredential, keyHeaders } from './fixed.ts'
 import { Rests } from './rests.ts'
@@ -26,13 +27,47 @@ export class TenantKey extends FixedCredential {
   close(): void {}
 }
 
+/** The provider's credential where tenants have keys of their own: what happens to it must not stop those. */
+class SharedCredential implements Credential {
+  readonly id: string
+  readonly secrets: readonly string[]
+  readonly rests = new Rests()
+  readonly #inner: Credential
+
+  constructor(inner: Credential) {
+    this.id = inner.id
+    this.secrets = inner.secrets
+    this.#inner = inner
+  }
+
+  sign(headers: HeaderList, method: string, path: string, body: Buffer | null): HeaderList {
+    return this.#inner.sign(headers, method, path, body)
+  }
+
+  busy(until: number, now: number, target: string): number {
+    return this.#keep('busy', this.#inner.busy(until, now, target), target)
+  }
+
+  dead(until: number, now: number, target: string): number {
+    return this.#keep('refused', this.#inner.dead(until, now, target), target)
+  }
+
+  /** The rest that the target would have taken. */
+  #keep(kind: 'busy' | 'refused', answer: number, target: string): number {
+    if (answer <= 0) return answer
+    this.rests.set(kind, answer, target)
+    return ONLY_THIS
+  }
+}
+
 /**
  * Bring your own key: a tenant that has a key for the provider uses that and only that, whatever becomes of it; its
- * requests are never paid for by the others' key, nor theirs by its own.
+ * requests are never paid for by the others' key, nor theirs by its own, and neither's trouble stops the other.
  */
 export class TenantKeys implements Credentials {
   readonly #own: ReadonlyMap<string, Lease<TenantKey>>
   readonly #others: Lease<Credentials>
+  readonly #shared = new WeakMap<Credential, SharedCredential>()
 
   constructor(own: ReadonlyMap<string, Lease<TenantKey>>, others: Lease<Credentials>) {
     this.#own = own
@@ -40,21 +75,27 @@ export class TenantKeys implements Credentials {
   }
 
   choose(tenant: string, now: number, target: string): Credential {
-    const key = this.#own.get(tenant)?.thing
-    if (key === undefined) return this.#others.thing.choose(tenant, now, target)
+    const own = this.#own.get(tenant)?.thing
+    const key = own ?? this.#sharedOf(this.#others.thing.choose(tenant, now, target))
     const until = key.rests.until(target)
     if (until <= now) return key
-    const retryAfterMs = until - now
-    throw key.rests.refusedUntil(target) > now
-      ? new GatewayError('upstream_auth', 'The provider refused the key of this tenant.', {
-          retryAfterMs,
-          detail: `${key.id} was refused for ${target}`,
-        })
-      : new GatewayError('upstream_rate_limited', 'The provider is rate limiting the key of this tenant.', {
-          retryAfterMs,
-          detail: `${key.id} is busy for ${target}`,
-          publicCode: 'rate_limit_exceeded',
-        })
+    const options = { retryAfterMs: until - now, detail: `${key.id} rests for ${target}` }
+    const whose = own === undefined ? 'the gateway' : 'the key of this tenant'
+    if (key.rests.refusedUntil(target) > now)
+      throw new GatewayError('upstream_auth', `The provider refused ${whose}.`, options)
+    throw new GatewayError('upstream_rate_limited', `The provider is rate limiting ${whose}.`, {
+      ...options,
+      publicCode: 'rate_limit_exceeded',
+    })
+  }
+
+  #sharedOf(credential: Credential): SharedCredential {
+    let shared = this.#shared.get(credential)
+    if (shared === undefined) {
+      shared = new SharedCredential(credential)
+      this.#shared.set(credential, shared)
+    }
+    return shared
   }
 
   close(): void {
