@@ -108,7 +108,8 @@ export class LedgerMemory {
     }
   }
 
-  /** Takes the amounts whatever the limits say: another ledger has admitted the request, and this one keeps up with it. */
+  /** Takes the amounts whatever the limits say: another ledger has admitted the request, and this one keeps up with
+   * it. `outcome.skipped` says where nothing was taken. */
   record(set: CounterSet, amounts: Amounts, skipped: Uint8Array | null): void {
     const { lock } = this.table
     const outcome = this.outcome
@@ -116,7 +117,12 @@ export class LedgerMemory {
     try {
       this.#look(set, amounts, 0)
       outcome.refusedBy = -1
-      outcome.skipped = skipped
+      outcome.wouldRefuse = NOTHING
+      // What the other ledger has skipped is skipped here too, whatever this one thinks of limits in shadow mode.
+      outcome.skipped = skipped === null ? null : skipped.slice()
+      for (let i = 0; i < set.counters.length; i++) {
+        if (this.#slots[i]! < 0) (outcome.skipped ??= new Uint8Array(set.counters.length))[i] = 1
+      }
       this.#take(set)
     } finally {
       lock.release()

@@ -88,7 +88,7 @@ export class LedgerLimiter implements Limiter {
   #lease(set: CounterSet, amounts: AdmissionQuery['estimate'], shared: SharedHold | null, outcome: Found): LedgerLease {
     const { skipped, wouldRefuse, left, reset } = outcome
     for (const limit of wouldRefuse) this.#parts.onRefused?.(limit, '', true)
-    if (skipped !== null && wouldRefuse.length === 0) this.#parts.onUnchecked?.()
+    if (shared === null && skipped !== null && wouldRefuse.length === 0) this.#parts.onUnchecked?.()
     return new LedgerLease({
       memory: this.#memory,
       set,
@@ -112,7 +112,9 @@ export class LedgerLimiter implements Limiter {
     }
     // Kept up with here too: should the shared ledger go away, this process knows what it has used already.
     this.#memory.record(set, query.estimate, answer.skipped)
-    return this.#lease(set, query.estimate, answer.hold, answer)
+    const { skipped } = this.#memory.outcome
+    const { wouldRefuse, left, reset } = answer
+    return this.#lease(set, query.estimate, answer.hold, { skipped, wouldRefuse, left, reset })
   }
 
   /** Each limit by its own policy: `closed` refuses, `open` does not ask, `local` divides by the number of replicas. */

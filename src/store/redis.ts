@@ -271,8 +271,12 @@ const connect = ({ urls, cluster, username, password, tls }: RedisConfig): Redis
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
-    // CLIENT SETINFO and the like are refused by some proxies.
+    // HELLO, CLIENT SETINFO and INFO are refused by some proxies and ACLs; the probe tells more than they do.
+    protocol: 2 as const,
     disableClientInfo: true,
+    enableReadyCheck: false,
+    // After a failover the old primary keeps the connection and takes no writes: its name leads to the new one.
+    reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
   }
   if (cluster) {
     const nodes = urls
