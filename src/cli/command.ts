@@ -73,6 +73,8 @@ export const parseArgs = (spec: CommandSpec, argv: readonly string[]): ParsedArg
     }
     const equals = text.indexOf('=')
     const flag = findFlag(spec, equals < 0 ? text : text.slice(0, equals))
+    // The last one would win in silence, and a limit or condition would be gone.
+    if (flags.has(flag.name) && flag.value !== undefined) throw new UsageError(`\`--${flag.name}\` stands twice`)
     const inline = equals < 0 ? undefined : text.slice(equals + 1)
     if (flag.value === undefined) {
       if (inline !== undefined) throw new UsageError(`\`--${flag.name}\` takes no value`)

@@ -156,7 +156,7 @@ const usage: CommandSpec = {
 }
 
 /** Wired with `COMMANDS` once main.ts runs it. */
-export const key: CommandSpec = {
+const key: CommandSpec = {
   name: 'key',
   args: 'ACTION [KEY|ID]',
   maxArgs: 2,
@@ -230,6 +230,6 @@ const help: CommandSpec = {
   examples: [{ command: 'heddle help serve', help: 'All flags of `serve`.' }],
 }
 
-export const COMMANDS = { serve, check, schema, explain, usage, sim, version, help } as const
+export const COMMANDS = { serve, check, schema, explain, key, usage, sim, version, help } as const
 
 export type CommandName = keyof typeof COMMANDS

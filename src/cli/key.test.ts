@@ -4,8 +4,10 @@ import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { hashKey } from '../config/auth-keys.ts'
 import { parseArgs, UsageError } from './command.ts'
-import { key as spec } from './commands.ts'
+import { COMMANDS } from './commands.ts'
 import { keyCommand } from './key.ts'
+
+const spec = COMMANDS.key
 
 const folder = mkdtempSync(join(tmpdir(), 'heddle-key-'))
 afterAll(() => rmSync(folder, { recursive: true }))

@@ -10,9 +10,11 @@ import { loadConfig } from '../config/index.ts'
 import { modelFacts, PRESETS } from '../providers/index.ts'
 import { EXIT, textFlag, UsageError } from './command.ts'
 import type { ParsedArgs } from './command.ts'
-import { key as spec } from './commands.ts'
+import { COMMANDS } from './commands.ts'
 import type { Io } from './io.ts'
 import { revokeKey } from './key-revoke.ts'
+
+const spec = COMMANDS.key
 
 const SECOND = 1000
 const UNITS: Readonly<Record<string, number>> = { m: 60 * SECOND, h: 3600 * SECOND, d: 86_400 * SECOND }

@@ -94,10 +94,23 @@ export class AttemptLoop extends WheelTimer {
       return
     }
     this.#earnRetries(now)
-    for (const shadow of this.#route.shadows)
-      if (services.random.next() < shadow.shadow) startShadow(this.#x, shadow, this.#match)
+    if (this.#route.shadows.length > 0) this.#startShadows()
     if (this.#route.hedge !== null) this.#armHedge()
     this.#attempt(now)
+  }
+
+  /** A copy is a disclosure like any other: it goes nowhere where the request itself might not. */
+  #startShadows(): void {
+    const { principal, services, snapshot } = this.#x
+    const { pricing } = snapshot.policies
+    const { access } = principal
+    for (const shadow of this.#route.shadows) {
+      if (services.random.next() >= shadow.shadow) continue
+      const allowed = access.anyTarget || access.target(shadow, this.#x, this.#match.asked) === null
+      if (!allowed || pricing.refuses(shadow, upstreamModel(shadow, this.#match)) !== null)
+        services.telemetry.shadow(shadow, 'denied', 0)
+      else startShadow(this.#x, shadow, this.#match)
+    }
   }
 
   #earnRetries(now = this.#now()): void {

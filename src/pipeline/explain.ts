@@ -145,7 +145,7 @@ function principalOf({ auth, tenants }: HeddleConfig, key: string | undefined): 
   const found = auth?.keys.find(({ id }) => id === key)
   if (auth === null || found === undefined) throw new GatewayError('invalid_request', `No key has the id '${key}'.`)
   const keys = new StaticKeys([found], new Principals(auth.roles, tenants))
-  return keys.find(found.hashes[0]!.sha256)!.principal
+  return keys.find(Buffer.from(found.hashes[0]!.sha256, 'hex').toString('latin1'))!.principal
 }
 
 /** What is configured to count such a request; what a key or tenant carries itself included. */

@@ -51,7 +51,7 @@ export function compileSnapshot(config: HeddleConfig, parts: CompileParts): Snap
         const { host } = baseUrlOf(provider, parts.simUrl)
         const credentials = createCredentials(provider, config.tenants, share, host)
         if (credentials !== null) held.push(() => credentials.close())
-        return compileProvider(provider, { upstream: lease.upstream, credentials }, parts)
+        return compileProvider(provider, { upstream: lease.value, credentials }, parts)
       },
       health(target: string, rules: { readonly breaker: BreakerConfig }) {
         const provider = configs.get(target.slice(0, target.indexOf('/')))!

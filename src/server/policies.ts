@@ -18,6 +18,7 @@ import type { Control } from './messages.ts'
 import type { ConfigUpdate } from './worker.ts'
 import { RuntimeChanges } from './runtime-changes.ts'
 import { slotKey } from './compile.ts'
+import { HeldPool, type Held } from '../core/held-pool.ts'
 import { everyUnref } from '../core/every.ts'
 import { chargeOf, PriceBook, TokenEstimator } from '../usage/index.ts'
 
@@ -30,15 +31,11 @@ export interface PolicyParts {
   readonly wheel: TimerWheel
 }
 
-interface HeldRecorder {
-  readonly recorder: Recorder
-  release(): void
-}
+/** Keeps something for as long as the policies that are being built. */
+type Hold = <T>(held: Held<T>) => T
 
 /** How often changes made at run time are looked at, ms. */
 const REFRESH_MS = 1000
-/** A ledger that is not configured any more is left to settle for this long, ms. */
-const OLD_LEDGER_MS = 60_000
 
 /**
  * Builds what configurations ask of requests, and keeps what outlives them. One a worker. What is not configured is
@@ -49,45 +46,72 @@ export class PolicyKit {
   readonly #estimator = new TokenEstimator()
   readonly #changes = new RuntimeChanges()
   readonly #failing = new Set<string>()
-  readonly #recorders = new Map<string, { readonly recorder: Recorder; holders: number }>()
+  readonly #redis = new HeldPool<RedisLedger>((redis) => {
+    // What it still has to tell it tells before it goes.
+    void redis.close()
+  })
+  readonly #recorders = new HeldPool<Recorder>((recorder) => {
+    this.#droppedBefore += recorder.dropped
+    void recorder.close()
+  })
+  /** Of all configurations that still serve. */
+  readonly #limiters = new Set<LedgerLimiter>()
   #droppedBefore = 0
   #keySets: KeySets | null = null
   #memory: LedgerMemory | null = null
-  #redis: { readonly key: string; readonly ledger: RedisLedger } | null = null
+  #redisSeen = false
   #refreshing = false
   #gate: FairGate | null = null
   #slots: Readonly<Record<string, number>> = {}
-  #limiter: LedgerLimiter | null = null
 
   constructor(parts: PolicyParts) {
     this.#parts = parts
     everyUnref(() => void this.#refresh(), REFRESH_MS)
   }
 
+  /** What it returns is closed by whoever uses it. */
   async compile(update: ConfigUpdate): Promise<Policies> {
+    const held: (() => void)[] = []
+    const hold: Hold = ({ value, release }) => {
+      held.push(release)
+      return value
+    }
+    try {
+      return await this.#build(update, held, hold)
+    } catch (error) {
+      for (const release of held) release()
+      throw error
+    }
+  }
+
+  async #build(update: ConfigUpdate, held: (() => void)[], hold: Hold): Promise<Policies> {
     const { config } = update
     const tenants = new Map(config.tenants.map((t) => [t.name, t]))
-    const auth = await this.#compileAuth(config)
-    await this.#compileRedis(config)
-    const records = await this.#holdRecorder(config)
+    const redis = await this.#redisOf(config, hold)
+    const limiter = await this.#limiterOf(update, redis)
+    if (limiter !== null) {
+      this.#limiters.add(limiter)
+      held.push(() => this.#limiters.delete(limiter))
+    }
+    const auth = await this.#authOf(config)
+    if (auth !== null) held.push(() => auth.close())
     return {
       auth,
-      close: () => {
-        auth?.close()
-        records?.release()
-      },
-      limiter: await this.#compileLimiter(update),
-      gate: await this.#compileGate(update),
-      recorder: records?.recorder ?? null,
+      limiter,
+      gate: await this.#gateOf(update),
+      recorder: await this.#recorderOf(config, redis, hold),
       pricing: pricingOf(config, this.#estimator),
       ticketOf({ tenant }) {
         const known = tenants.get(tenant)
         return { tenant, weight: known?.weight ?? 1, priority: known?.priority ?? 0 }
       },
+      close() {
+        for (const release of held.splice(0)) release()
+      },
     }
   }
 
-  async #compileAuth({ auth, tenants }: HeddleConfig): Promise<(Authenticator & { close(): void }) | null> {
+  async #authOf({ auth, tenants }: HeddleConfig): Promise<(Authenticator & { close(): void }) | null> {
     if (auth === null) return null
     const { createAuthenticator } = await import('../auth/authenticator.ts')
     const { clock, log } = this.#parts
@@ -107,7 +131,7 @@ export class PolicyKit {
     return createAuthenticator(auth, tenants, { clock, revocations: this.#changes.revocations, keySets: this.#keySets })
   }
 
-  async #compileLimiter({ config, shared }: ConfigUpdate): Promise<LedgerLimiter | null> {
+  async #limiterOf({ config, shared }: ConfigUpdate, redis: RedisLedger | null): Promise<LedgerLimiter | null> {
     if (shared.ledger === null) return null
     const { createLimiter } = await import('../ratelimit/limiter.ts')
     const { clock, place } = this.#parts
@@ -115,18 +139,17 @@ export class PolicyKit {
       const { LedgerMemory } = await import('../ratelimit/ledger-memory.ts')
       this.#memory = new LedgerMemory(shared.ledger, place, clock)
     }
-    this.#limiter = createLimiter({
+    return createLimiter({
       limits: config.limits,
       tenants: config.tenants,
       memory: this.#memory,
-      shared: this.#redis?.ledger ?? null,
+      shared: redis,
       replicas: config.ledger.redis?.replicas ?? 1,
       clock,
       overrides: this.#changes.overrides,
       onRefused: (limit, unit, shadow) => void this.#refusals(limit, unit, shadow).value++,
       onUnchecked: () => void this.#unchecked().value++,
     })
-    return this.#limiter
   }
 
   #refusals(limit: string, unit: string, shadow: boolean): Counter {
@@ -142,40 +165,47 @@ export class PolicyKit {
   }
 
   /** One connection for as long as its settings stay the same. */
-  async #compileRedis({ ledger }: HeddleConfig): Promise<void> {
-    const key = JSON.stringify([ledger.redis, ledger.maxScopes])
-    if (this.#redis?.key === key) return
-    const before = this.#redis
-    this.#redis = null
-    if (ledger.redis !== null) {
-      const { RedisLedger } = await import('../ratelimit/redis-ledger.ts')
-      const { clock, log, metrics } = this.#parts
-      const redis = new RedisLedger({
-        config: ledger.redis,
-        maxScopes: ledger.maxScopes,
-        clock,
-        log: (level, message, fields) => log(level, fields, message),
-      })
-      this.#redis = { key, ledger: redis }
-      const up = metrics.gauge('heddle_ledger_up', '1 while the ledger in Redis answers; of several workers the sum.')
-      metrics.onCollect(() => up.set(this.#redis?.ledger.up === true ? 1 : 0))
-    }
-    // Calls under way settle with the one that admitted them; what it knows it tells before it goes.
-    if (before !== null) setTimeout(() => void before.ledger.close(), OLD_LEDGER_MS).unref()
+  async #redisOf({ ledger }: HeddleConfig, hold: Hold): Promise<RedisLedger | null> {
+    const { redis, maxScopes } = ledger
+    if (redis === null) return null
+    const { RedisLedger } = await import('../ratelimit/redis-ledger.ts')
+    const { clock, log } = this.#parts
+    return hold(
+      this.#redis.acquire(JSON.stringify([redis, maxScopes]), () => {
+        this.#watchRedis()
+        return new RedisLedger({
+          config: redis,
+          maxScopes,
+          clock,
+          log: (level, message, fields) => log(level, fields, message),
+        })
+      }),
+    )
+  }
+
+  #watchRedis(): void {
+    if (this.#redisSeen) return
+    this.#redisSeen = true
+    const { metrics } = this.#parts
+    const up = metrics.gauge('heddle_ledger_up', 'Workers whose ledger in Redis answers.')
+    metrics.onCollect(() => up.set(this.#redis.values().filter((redis) => redis.up).length))
+  }
+
+  #changed(): void {
+    for (const limiter of this.#limiters) limiter.changed()
   }
 
   /** Every second: what ends by itself, and what other replicas were told. */
   async #refresh(): Promise<void> {
     if (this.#refreshing) return
     this.#refreshing = true
-    const redis = this.#redis?.ledger ?? null
-    if (redis !== null) await this.#changes.share(redis)
-    this.#limiter?.refresh()
-    this.#limiter?.changed()
+    let changed = this.#changes.overrides.expire(this.#parts.clock.now())
+    for (const redis of this.#redis.values()) if (await this.#changes.share(redis)) changed = true
+    if (changed) this.#changed()
     this.#refreshing = false
   }
 
-  async #compileGate({ shared, slots }: ConfigUpdate): Promise<FairGate | null> {
+  async #gateOf({ shared, slots }: ConfigUpdate): Promise<FairGate | null> {
     if (shared.capacity === null) return null
     this.#slots = slots
     if (this.#gate === null) {
@@ -203,49 +233,38 @@ export class PolicyKit {
     if (memory === null) return []
     const { listCounters, listShared } = await import('../ratelimit/ledger-list.ts')
     const { clock } = this.#parts
-    const rows =
-      this.#redis === null ? listCounters(memory, clock) : await listShared(memory, this.#redis.ledger, clock)
+    const redis = this.#redis.values().at(-1)
+    const rows = redis === undefined ? listCounters(memory, clock) : await listShared(memory, redis, clock)
     return rows.map(rowOf)
   }
 
   /** Of configurations that record alike, one: they share its file and its queue. */
-  async #holdRecorder({ usage: { records } }: HeddleConfig): Promise<HeldRecorder | null> {
+  async #recorderOf(
+    { usage: { records }, ledger }: HeddleConfig,
+    redis: RedisLedger | null,
+    hold: Hold,
+  ): Promise<Recorder | null> {
     if (records.file === null && records.otlp === null && records.redis === null) return null
-    const key = JSON.stringify(records)
-    let held = this.#recorders.get(key)
-    if (held === undefined) {
-      const { createRecorder } = await import('../usage/recorder.ts')
-      const { clock, version } = this.#parts
-      const { streamStore } = await import('../usage/redis-stream.ts')
-      const redis = this.#redis?.ledger ?? null
-      const store = redis === null ? null : streamStore(redis.store)
-      const recorder = createRecorder(records, { clock, version, store })
-      held = { recorder, holders: 0 }
-      this.#recorders.set(key, held)
-    }
-    held.holders++
-    const { recorder } = held
-    return {
-      recorder,
-      release: () => {
-        if (--held.holders > 0) return
-        this.#recorders.delete(key)
-        this.#droppedBefore += recorder.dropped
-        void recorder.close()
-      },
-    }
+    const { createRecorder } = await import('../usage/recorder.ts')
+    const { clock, version } = this.#parts
+    const store = redis === null ? null : (await import('../usage/redis-stream.ts')).streamStore(redis.store)
+    const key = JSON.stringify([records, records.redis === null ? null : ledger.redis])
+    return hold(this.#recorders.acquire(key, () => createRecorder(records, { clock, version, store })))
   }
 
   /** Records that sinks could not take, since the start. */
   get recordsDropped(): number {
     let dropped = this.#droppedBefore
-    for (const { recorder } of this.#recorders.values()) dropped += recorder.dropped
+    for (const recorder of this.#recorders.values()) dropped += recorder.dropped
     return dropped
   }
 
-  /** Resolves when what has been recorded is out. */
-  async flush(): Promise<void> {
-    await Promise.all([...this.#recorders.values()].map(({ recorder }) => recorder.flush()))
+  /** The last request is over: resolves when what has been recorded and settled is out. */
+  async end(): Promise<void> {
+    await Promise.all([
+      ...this.#redis.values().map((redis) => redis.close()),
+      ...this.#recorders.values().map((recorder) => recorder.flush()),
+    ])
   }
 
   async control(control: Control): Promise<unknown> {
@@ -255,9 +274,9 @@ export class PolicyKit {
       case 'revoked':
         return this.#changes.revocations.snapshot()
       default:
-        this.#changes.apply(control, this.#redis?.ledger ?? null)
-        this.#limiter?.changed()
-        if (this.#redis !== null) await this.#changes.share(this.#redis.ledger)
+        this.#changes.apply(control, this.#redis.values().length > 0)
+        this.#changed()
+        for (const redis of this.#redis.values()) await this.#changes.share(redis)
         return null
     }
   }

@@ -12,8 +12,8 @@ export class RuntimeChanges {
   /** Not in Redis yet. */
   readonly #pending = new Map<string, Change>()
 
-  /** Holds here at once. */
-  apply(change: Change, redis: RedisLedger | null): void {
+  /** Holds here at once. shared: Redis is to be told. */
+  apply(change: Change, shared: boolean): void {
     if (change.kind === 'revoke') {
       if (change.revoked) this.revocations.revoke(change.id)
       else this.revocations.restore(change.id)
@@ -22,10 +22,13 @@ export class RuntimeChanges {
       if (amount === null) this.overrides.clear(target)
       else this.overrides.set({ ...target, amount })
     }
-    if (redis !== null) this.#pending.set(nameOf(change), change)
+    if (shared) this.#pending.set(nameOf(change), change)
   }
 
-  /** Tells Redis what it does not know, and takes over what it knows. False = it cannot be asked: what holds here stays. */
+  /**
+   * Tells Redis what it does not know, and takes over what it knows; while it cannot be asked, what holds here stays.
+   * True = limits have changed.
+   */
   async share(redis: RedisLedger): Promise<boolean> {
     try {
       for (const [name, change] of this.#pending) {
@@ -40,8 +43,7 @@ export class RuntimeChanges {
     const [revoked, overrides] = await Promise.all([redis.readRevocations(), redis.readOverrides()])
     if (revoked === null || overrides === null || this.#pending.size > 0) return false
     this.revocations.replaceAll(revoked)
-    this.overrides.replace(overrides)
-    return true
+    return this.overrides.replace(overrides)
   }
 }
 

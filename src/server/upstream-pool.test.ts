@@ -12,16 +12,16 @@ test('equal settings share their connections, across configurations', () => {
   const pool = new UpstreamPool()
   const before = pool.acquire(options)
   const after = pool.acquire({ ...options, tls: { ...options.tls } })
-  expect(after.upstream).toBe(before.upstream)
+  expect(after.value).toBe(before.value)
   before.release()
-  expect(pool.acquire(options).upstream).toBe(before.upstream)
+  expect(pool.acquire(options).value).toBe(before.value)
 })
 
 test('any other setting has its own', () => {
   const pool = new UpstreamPool()
-  const first = pool.acquire(options).upstream
-  expect(pool.acquire({ ...options, connections: 5 }).upstream).not.toBe(first)
-  expect(pool.acquire({ ...options, tls: { ...options.tls, serverName: 'x' } }).upstream).not.toBe(first)
+  const first = pool.acquire(options).value
+  expect(pool.acquire({ ...options, connections: 5 }).value).not.toBe(first)
+  expect(pool.acquire({ ...options, tls: { ...options.tls, serverName: 'x' } }).value).not.toBe(first)
 })
 
 test('the last release closes; whoever comes later gets new ones', () => {
@@ -31,5 +31,5 @@ test('the last release closes; whoever comes later gets new ones', () => {
   one.release()
   two.release()
   const fresh = pool.acquire(options)
-  expect(fresh.upstream).not.toBe(one.upstream)
+  expect(fresh.value).not.toBe(one.value)
 })

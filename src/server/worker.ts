@@ -261,7 +261,7 @@ export class Worker implements Gate {
     // The last answers are on their way: their sockets get a moment, then nothing more is waited for.
     await Promise.race([closed, sleep(FLUSH_MS, false)])
     this.#listener.destroy()
-    await atMost(FLUSH_MS, Promise.all([this.#policies.flush(), this.#log.flush()]))
+    await atMost(FLUSH_MS, Promise.all([this.#policies.end(), this.#log.flush()]))
     return cut
   }
 

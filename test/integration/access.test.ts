@@ -143,3 +143,26 @@ test('what the configuration dump shows holds neither keys nor their hashes', as
   expect(dump).not.toContain(sha(KEY))
   expect(dump).not.toContain(KEY)
 })
+
+test('a prompt that must stay in a region is neither sent elsewhere nor copied there', async () => {
+  gateway = await startGateway(`
+providers:
+  home: { type: sim, data: { region: eu, retention: false } }
+  abroad: { type: sim, data: { region: us, retention: false } }
+  unknown: { type: sim }
+models:
+  m: { targets: [abroad/sim-a, unknown/sim-b, home/sim-c, { provider: abroad, model: sim-d, shadow: 1 }] }
+  gone: { targets: [abroad/sim-a], fallbacks: [unknown/sim-b] }
+tenants: { acme: { regions: [eu], no_retention: true } }
+auth:
+  keys:
+    - { id: dev, hash: 'sha256:${sha(KEY)}', tenant: acme }
+    - { id: ops, hash: 'sha256:${sha(OTHER)}' }
+`)
+  expect((await chat(KEY, 'm')).headers.get('x-heddle-target')).toBe('home/sim-c')
+  expect((await chat(KEY, 'gone')).status).toBe(403)
+  expect((await chat(KEY, 'abroad/sim-x')).status).toBe(403)
+  expect(await gateway.metric('heddle_shadow_requests_total', { result: 'denied' })).toBe(1)
+  expect(await gateway.metric('heddle_attempts_total', { provider: 'abroad' })).toBe(0)
+  expect((await chat(OTHER, 'm')).headers.get('x-heddle-target')).toBe('abroad/sim-a')
+})
