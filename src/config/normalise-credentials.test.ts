@@ -107,6 +107,8 @@ test('capacity and data', () => {
       ', capacity: { concurrency: 8, queue: { wait: 5s } }, data: { region: eu, retention: false }',
     ),
   ).providers[0]!
-  expect(capacity).toEqual({ concurrency: 8, queueLength: 200, queueWaitMs: 5000, learn: true })
+  expect(capacity).toEqual({ concurrency: 8, queueLength: 200, queueWaitMs: 5000, learn: false })
   expect(data).toEqual({ region: 'eu', retention: false })
+  // A pool has no quota of its own to learn; anything else has.
+  expect(load(yaml('{ file: /f }', ', capacity: {}')).providers[0]!.capacity?.learn).toBe(true)
 })

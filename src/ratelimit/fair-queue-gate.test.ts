@@ -34,9 +34,10 @@ class World {
   }
 }
 
-const targetOf = (capacity: Partial<CapacityConfig> | null): Target =>
+const targetOf = (capacity: Partial<CapacityConfig> | null, health = { busyUntil: 0 }): Target =>
   ({
     name: 'p/m',
+    health,
     provider: {
       config: {
         capacity: capacity && { concurrency: 0, queueLength: 200, queueWaitMs: 30_000, learn: false, ...capacity },
@@ -203,6 +204,24 @@ test('a reset beyond the longest wait refuses at once, with the exact time', () 
   expect([error.code, error.retryAfterMs]).toEqual(['rate_limited', 50_000])
   world.pass(50_000)
   granted(gate.enter(target, ticket('a'), never))
+})
+
+test('a backend that rests after a 429 is left alone: its queue waits, and goes on then', () => {
+  const world = new World()
+  const gate = world.gates[0]!
+  const health = { busyUntil: 0 }
+  const target = targetOf({ concurrency: 2, queueWaitMs: 5000 }, health)
+  const first = granted(gate.enter(target, ticket('a'), never))
+  health.busyUntil = world.ms + 1000
+  let turn: Grant | null = null
+  gate.enter(target, ticket('a'), (grant) => (turn = grant))
+  first.end(0)
+  world.pass(980)
+  expect(turn).toBeNull()
+  world.pass(60)
+  expect(turn).not.toBeNull()
+  health.busyUntil = world.ms + 9000
+  expect(refusal(() => gate.enter(target, ticket('a'), never)).retryAfterMs).toBe(9000)
 })
 
 test('two workers never hold more places than there are, and both get their part', () => {

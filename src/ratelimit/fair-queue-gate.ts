@@ -35,7 +35,7 @@ export class FairGate implements CapacityGate {
     const slot = this.#parts.slotOf(target)
     let queue = this.#queues[slot]
     if (queue === undefined) {
-      queue = new TargetQueue(target.name, slot, config, this.#parts)
+      queue = new TargetQueue(target, slot, config, this.#parts)
       this.#queues[slot] = queue
     } else if (queue.config !== config) queue.reconfigure(config)
     return queue

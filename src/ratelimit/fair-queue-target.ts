@@ -1,4 +1,5 @@
 import type { CapacityConfig, Grant, OnTurn, Ticket, Waiting } from '../contracts/capacity.ts'
+import type { Health, Target } from '../contracts/routing.ts'
 import { GatewayError } from '../core/errors.ts'
 import { CallbackTimer } from '../core/wheel.ts'
 import { parseLimitHeaders } from '../protocol/limit-headers.ts'
@@ -16,6 +17,7 @@ const NEWEST = 0.1
 /** The queue of one target in one worker. */
 export class TargetQueue {
   readonly target: string
+  readonly #health: Pick<Health, 'busyUntil'>
   readonly #slot: number
   readonly #parts: GateParts
   readonly #quota: LearnedQuota
@@ -28,8 +30,9 @@ export class TargetQueue {
   #listening = false
   #pumping = false
 
-  constructor(target: string, slot: number, config: CapacityConfig, parts: GateParts) {
-    this.target = target
+  constructor(target: Target, slot: number, config: CapacityConfig, parts: GateParts) {
+    this.target = target.name
+    this.#health = target.health
     this.#slot = slot
     this.#config = config
     this.#parts = parts
@@ -57,14 +60,22 @@ export class TargetQueue {
     return this.#parts.clock.monotonic()
   }
 
+  /** Ms until the backend is expected to take the call: while it rests after a 429, or its quota is used up. */
+  #waitMs(ticket: Ticket): number {
+    const now = this.#now()
+    const rest = Math.max(0, this.#health.busyUntil - now)
+    return this.#config.learn ? Math.max(rest, this.#quota.waitMs(ticket, now)) : rest
+  }
+
   enter(ticket: Ticket, onTurn: OnTurn): Grant | Waiting {
-    const quotaWait = this.#config.learn ? this.#quota.waitMs(ticket, this.#now()) : 0
-    if (this.#queue.size === 0 && quotaWait === 0 && this.#mayBarge() && this.#take())
+    const backendWait = this.#waitMs(ticket)
+    if (this.#queue.size === 0 && backendWait === 0 && this.#mayBarge() && this.#take())
       return this.#grant(ticket, this.#queue.charge(ticket))
     const { queueLength, queueWaitMs } = this.#config
-    if (Number.isFinite(quotaWait) && quotaWait > queueWaitMs) throw this.#refusal('quota', quotaWait)
+    const known = Number.isFinite(backendWait) ? backendWait : 0
+    if (known > queueWaitMs) throw this.#refusal('quota used up', known)
     if (this.#queue.size >= queueLength || queueWaitMs === 0)
-      throw this.#refusal('queue full', Math.max(this.#drainMs(), Number.isFinite(quotaWait) ? quotaWait : 0))
+      throw this.#refusal('queue full', Math.max(this.#drainMs(), known))
     const place = new Place(this, ticket, onTurn)
     this.#queue.push(place)
     this.#parts.wheel.arm(place.timer, queueWaitMs)
@@ -111,7 +122,7 @@ export class TargetQueue {
     try {
       for (let next = this.#queue.peek(); next !== null; next = this.#queue.peek()) {
         const place = next as Place
-        wait = this.#config.learn ? this.#quota.waitMs(place.ticket, this.#now()) : 0
+        wait = this.#waitMs(place.ticket)
         if (wait > 0 || !this.#take()) break
         this.#parts.wheel.disarm(place.timer)
         const grant = this.#grant(place.ticket, this.#queue.take(place))

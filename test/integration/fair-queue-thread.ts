@@ -18,7 +18,7 @@ const { buffer, inside, worker, outstanding, untilMs, concurrency } = workerData
 const table = new CapacityTable(buffer, { worker, workers: 2 })
 const gate = new FairGate({ table, wheel: new TimerWheel(), clock: systemClock, slotOf: () => 0 })
 const capacity: CapacityConfig = { concurrency, queueLength: 1000, queueWaitMs: 10_000, learn: false }
-const target = { name: 'p/m', provider: { config: { capacity } } } as unknown as Target
+const target = { name: 'p/m', health: { busyUntil: 0 }, provider: { config: { capacity } } } as unknown as Target
 const counts = new Int32Array(inside)
 let served = 0
 
