@@ -5,7 +5,8 @@ import { FileKey } from './file-key.ts'
 import { NoKey, SingleKey } from './fixed.ts'
 import { KeyPool } from './pool.ts'
 import { Renewal, type Obtain } from './renewal.ts'
-import { CredentialShare, type Lease } from './share.ts'
+import type { Held } from '../../core/held-pool.ts'
+import { CredentialShare } from './share.ts'
 import { TenantKey, TenantKeys } from './tenant-keys.ts'
 
 export { CredentialShare }
@@ -22,7 +23,7 @@ export function createCredentials(
   share: CredentialShare,
   host: string,
 ): Credentials | null {
-  const own = new Map<string, Lease<TenantKey>>()
+  const own = new Map<string, Held<TenantKey>>()
   for (const { name, credentials } of tenants) {
     const key = Object.hasOwn(credentials, provider.name) ? credentials[provider.name] : undefined
     if (key === undefined) continue
@@ -33,28 +34,28 @@ export function createCredentials(
     )
   }
   const base = baseCredentials(provider, share, host)
-  if (own.size > 0) return new TenantKeys(own, base ?? { thing: new NoKey(), release: () => {} })
+  if (own.size > 0) return new TenantKeys(own, base ?? { value: new NoKey(), release: () => {} })
   return base === null ? null : new Leased(base)
 }
 
 /** Closing it gives the lease back instead of closing what others may hold too. */
 class Leased implements Credentials {
-  readonly #lease: Lease<Credentials>
+  readonly #lease: Held<Credentials>
   readonly choose: Credentials['choose']
 
-  constructor(lease: Lease<Credentials>) {
+  constructor(lease: Held<Credentials>) {
     this.#lease = lease
-    this.choose = lease.thing.choose.bind(lease.thing)
+    this.choose = lease.value.choose.bind(lease.value)
   }
   close(): void {
     this.#lease.release()
   }
 }
 
-function baseCredentials(provider: ProviderConfig, share: CredentialShare, host: string): Lease<Credentials> | null {
+function baseCredentials(provider: ProviderConfig, share: CredentialShare, host: string): Held<Credentials> | null {
   const { apiKey, auth, credentials, name } = provider
   if (credentials === null)
-    return apiKey === null || auth === 'none' ? null : { thing: new SingleKey(auth, apiKey), release: () => {} }
+    return apiKey === null || auth === 'none' ? null : { value: new SingleKey(auth, apiKey), release: () => {} }
   return share.acquire<Credentials>([name, host, auth, credentials], () => {
     const renewed = (obtain: Obtain): Credentials => {
       const renewal = new Renewal(`${credentials.kind} credentials of provider ${name}`, share, obtain)

@@ -1,6 +1,7 @@
 import type { Clock, Random } from '../../core/clock.ts'
 import { systemClock, systemRandom } from '../../core/clock.ts'
 import { everyUnref } from '../../core/every.ts'
+import { HeldPool, type Held } from '../../core/held-pool.ts'
 
 /** What credentials live by. */
 export interface CredentialParts {
@@ -16,16 +17,6 @@ interface Closable {
   close(): void
 }
 
-interface Entry {
-  readonly thing: Closable
-  holders: number
-}
-
-export interface Lease<T> {
-  readonly thing: T
-  release(): void
-}
-
 /**
  * Keys and tokens live by what they are made from, not by configuration: a reload that changes something else neither
  * asks for a new token nor forgets which key rests. One per worker.
@@ -35,7 +26,7 @@ export class CredentialShare implements CredentialParts {
   readonly random: Random
   readonly log: CredentialParts['log']
   readonly every: CredentialParts['every']
-  readonly #entries = new Map<string, Entry>()
+  readonly #held = new HeldPool<Closable>((thing) => thing.close())
   readonly #expected = new Set<Promise<void>>()
 
   constructor(parts: Partial<CredentialParts> = {}) {
@@ -46,23 +37,9 @@ export class CredentialShare implements CredentialParts {
   }
 
   /** identity: all that `make` depends on; serves as the key, with the secrets that are in it. */
-  acquire<T extends Closable>(identity: readonly unknown[], make: () => T): Lease<T> {
-    const key = JSON.stringify(identity)
-    let entry = this.#entries.get(key)
-    if (entry === undefined) {
-      entry = { thing: make(), holders: 0 }
-      this.#entries.set(key, entry)
-    }
-    entry.holders++
-    const held = entry
-    return {
-      thing: held.thing as T,
-      release: () => {
-        if (--held.holders > 0) return
-        this.#entries.delete(key)
-        held.thing.close()
-      },
-    }
+  acquire<T extends Closable>(identity: readonly unknown[], make: () => T): Held<T> {
+    // What stands under one key is what its `make` gave.
+    return this.#held.acquire(JSON.stringify(identity), make) as Held<T>
   }
 
   /** Something that settled() waits for. */
@@ -78,6 +55,6 @@ export class CredentialShare implements CredentialParts {
 
   /** Things held now. */
   get size(): number {
-    return this.#entries.size
+    return this.#held.values().length
   }
 }

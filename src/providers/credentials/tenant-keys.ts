@@ -4,7 +4,7 @@ import type { HeaderList } from '../../contracts/http.ts'
 import { GatewayError } from '../../core/errors.ts'
 import { FixedCredential, keyHeaders } from './fixed.ts'
 import { Rests } from './rests.ts'
-import type { Lease } from './share.ts'
+import type { Held } from '../../core/held-pool.ts'
 
 /** A tenant's own key: what the provider says to it concerns nobody else. */
 export class TenantKey extends FixedCredential {
@@ -65,18 +65,18 @@ class SharedCredential implements Credential {
  * requests are never paid for by the others' key, nor theirs by its own, and neither's trouble stops the other.
  */
 export class TenantKeys implements Credentials {
-  readonly #own: ReadonlyMap<string, Lease<TenantKey>>
-  readonly #others: Lease<Credentials>
+  readonly #own: ReadonlyMap<string, Held<TenantKey>>
+  readonly #others: Held<Credentials>
   readonly #shared = new WeakMap<Credential, SharedCredential>()
 
-  constructor(own: ReadonlyMap<string, Lease<TenantKey>>, others: Lease<Credentials>) {
+  constructor(own: ReadonlyMap<string, Held<TenantKey>>, others: Held<Credentials>) {
     this.#own = own
     this.#others = others
   }
 
   choose(tenant: string, now: number, target: string): Credential {
-    const own = this.#own.get(tenant)?.thing
-    const key = own ?? this.#sharedOf(this.#others.thing.choose(tenant, now, target))
+    const own = this.#own.get(tenant)?.value
+    const key = own ?? this.#sharedOf(this.#others.value.choose(tenant, now, target))
     const until = key.rests.until(target)
     if (until <= now) return key
     const options = { retryAfterMs: until - now, detail: `${key.id} rests for ${target}` }
