@@ -8,7 +8,6 @@ import {
   attempt,
   instanceOf,
   limitOf,
-  pause,
   principalOf,
   queryOf,
   redisConfig,
@@ -21,7 +20,7 @@ const LIMIT = 200
 const PLACES = 6
 
 const step = fc.record({
-  kind: fc.constantFrom('reserve', 'reserve', 'reserve', 'settle', 'settle', 'cut', 'extend'),
+  kind: fc.constantFrom('reserve', 'reserve', 'reserve', 'settle', 'settle', 'late', 'extend'),
   worker: fc.nat({ max: 2 }),
   tokens: fc.integer({ min: 1, max: 60 }),
   share: fc.double({ min: 0, max: 1.5, noNaN: true }),
@@ -33,15 +32,13 @@ interface Held {
 }
 
 test.skipIf(redisServer === null)(
-  'whatever is reserved, settled, extended and cut off: Redis knows exactly what is settled and held',
+  'whatever is reserved, settled, extended and too late: Redis knows exactly what is settled and held',
   { timeout: 60_000 },
   async () => {
     const redis = await TestRedis.start()
     const rules = [yearly('tokens', LIMIT), atOnce(PLACES)]
     const limits = [limitOf(rules, { onStoreFailure: 'closed' })]
-    const workers = [0, 1, 2].map(() =>
-      instanceOf(redisConfig(redis.url, { deadlineMs: 1000, leaseMs: 30_000 }), limits),
-    )
+    const workers = [0, 1, 2].map(() => instanceOf(redisConfig(redis.url, { deadlineMs: 50, leaseMs: 30_000 }), limits))
     const quiet = (): Promise<void> => until(() => workers.every(({ ledger }) => ledger.up && ledger.pending === 0))
     let run = 0
     const property = fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40 }), async (steps) => {
@@ -55,16 +52,17 @@ test.skipIf(redisServer === null)(
         const query = queryOf(tokens, 0, principal)
         if (kind === 'reserve') {
           const lease = await attempt(workers[worker]!.limiter, query)
-          expect(typeof lease === 'object').toBe(sum + tokens <= LIMIT && held.length < PLACES)
+          // A machine under load may miss a deadline.
+          if (lease !== 'overloaded') {
+            expect(typeof lease === 'object').toBe(sum + tokens <= LIMIT && held.length < PLACES)
+          }
           if (typeof lease === 'object') held.push({ lease, tokens })
-        } else if (kind === 'cut') {
-          // Half of the time the answer is lost although the script has run.
-          const asked = attempt(workers[worker]!.limiter, query)
-          await redis.ask('CLIENT', 'KILL', 'TYPE', 'normal').catch(() => '')
-          const lease = await asked
-          if (typeof lease === 'object') held.push({ lease, tokens })
-          // Until the others have noticed too.
-          await pause(30)
+        } else if (kind === 'late') {
+          // The script runs when nobody waits for its answer any more.
+          redis.freeze()
+          const lease = await attempt(workers[worker]!.limiter, query)
+          redis.thaw()
+          expect(lease).toBe('overloaded')
         } else if (kind === 'extend') {
           const first = held[0]
           if (first === undefined) continue

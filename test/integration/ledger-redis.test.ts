@@ -119,6 +119,33 @@ describe.skipIf(redisServer === null)('the ledger in Redis', () => {
     ;(lease as unknown as Lease).settle(used(70))
   })
 
+  test('after a silence nobody is taken for dead before having had the time to speak', async () => {
+    const redis = await startRedis()
+    const [one, two] = await startInstances(2, redisConfig(redis.url, { leaseMs: 600 }), [limitOf([atOnce(1)])])
+    expect(typeof (await attempt(one!.limiter, queryOf(1)))).toBe('object')
+    one!.ledger.store.close()
+    await pause(1000)
+    const started = performance.now()
+    expect(await attempt(two!.limiter, queryOf(1))).toBe('rate_limited')
+    await until(async () => typeof (await attempt(two!.limiter, queryOf(1))) === 'object', 3000)
+    expect(performance.now() - started).toBeGreaterThan(500)
+  })
+
+  test('a batch whose answer was lost counts once', async () => {
+    const redis = await startRedis()
+    const [instance] = await startInstances(1, redisConfig(redis.url), [limitOf([sliding('tokens', 100, 60_000)])])
+    const { limiter, ledger } = instance!
+    expect(typeof (await attempt(limiter, queryOf(50)))).toBe('object')
+    const lease = (await attempt(limiter, queryOf(50))) as Lease
+    redis.freeze()
+    lease.settle(used(20))
+    await until(() => !ledger.up)
+    redis.thaw()
+    await until(() => ledger.up && ledger.pending === 0)
+    expect(await attempt(limiter, queryOf(31))).toBe('rate_limited')
+    expect(typeof (await attempt(limiter, queryOf(30)))).toBe('object')
+  })
+
   test('who lives keeps what it holds, however long a call takes', async () => {
     const redis = await startRedis()
     const [one, two] = await startInstances(2, redisConfig(redis.url, { leaseMs: 600 }), [limitOf([atOnce(1)])])
