@@ -103,6 +103,8 @@ export interface RequestNeeds {
   /** Estimated prompt tokens, and what the client allows for the answer (0 = not said). */
   readonly promptTokens: number
   readonly maxTokens: number
+  /** Answers wanted (`n`), each of up to maxTokens; at least 1. */
+  readonly choices: number
 }
 
 export interface Route extends RouteDefaults {

@@ -54,7 +54,9 @@ export class Account {
   #expect(): Amounts {
     const { match, needs, snapshot } = this.#x
     if (match === null) return NO_AMOUNTS
-    const tokens = snapshot.policies.pricing.estimate(match.route.name, this.#promptBytes, needs.maxTokens)
+    const { pricing } = snapshot.policies
+    const one = pricing.estimate(match.route.name, this.#promptBytes, needs.maxTokens)
+    const tokens = { inputTokens: one.inputTokens, outputTokens: one.outputTokens * needs.choices }
     let nanoUsd = 0
     for (const target of match.route.targets)
       nanoUsd = Math.max(nanoUsd, this.#priceOf(target, upstreamModel(target, match), tokens))

@@ -33,6 +33,7 @@ const NO_NEEDS: RequestNeeds = {
   jsonSchema: false,
   promptTokens: 0,
   maxTokens: 0,
+  choices: 1,
 }
 const JSON_TYPE = 'application/json'
 

@@ -44,7 +44,7 @@ const queryOf = (principal: Principal, asked: Asked = {}): AdmissionQuery => {
     operation: 'chat',
     model,
     stream: false,
-    needs: { tools: false, vision: false, audio: false, jsonSchema: false, promptTokens: 0, maxTokens: 0 },
+    needs: { tools: false, vision: false, audio: false, jsonSchema: false, promptTokens: 0, maxTokens: 0, choices: 1 },
     header: (name) => headers[name],
     headers: () => headers,
     json: () => body,

@@ -170,14 +170,3 @@ export function chargeOf(price: Price | null, usage: Usage, options: ChargeOptio
     sum.add(1, Math.ceil((Math.ceil(usage.audioSeconds * 1000) * book.minute) / MS_PER_MINUTE))
   return { nanoUsd: sum.nano(), estimated, priced: true }
 }
-
-/** Nano-dollars as a decimal text of US dollars, exact: 1234 is `0.000001234`. */
-export function usdText(nanoUsd: number): string {
-  const whole = Math.floor(nanoUsd / 1e9)
-  const rest = nanoUsd - whole * 1e9
-  if (rest === 0) return String(whole)
-  const digits = String(rest).padStart(9, '0')
-  let end = 9
-  while (digits.charCodeAt(end - 1) === 48) end--
-  return `${whole}.${digits.slice(0, end)}`
-}

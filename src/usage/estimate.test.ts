@@ -25,7 +25,9 @@ describe('TokenEstimator', () => {
     expect(outputTokens).toBeLessThan(970)
     expect(inputTokens).toBeGreaterThanOrEqual(95)
     expect(inputTokens).toBeLessThanOrEqual(105)
+    // What the client allows is reserved whole, however much is usual.
     expect(estimator.estimate('m', 400, 50).outputTokens).toBe(50)
+    expect(estimator.estimate('m', 400, 5000).outputTokens).toBe(5000)
   })
 
   test('forgets the oldest model when there are too many', () => {

@@ -44,10 +44,10 @@ export class TokenEstimator {
   estimate(model: string, promptBytes: number, maxTokens: number): { inputTokens: number; outputTokens: number } {
     const learned = this.#models.get(model)
     const perByte = learned?.tokensPerByte.value || 1 / START_BYTES_PER_TOKEN
-    const usual = learned?.output.value || (maxTokens > 0 ? maxTokens : START_OUTPUT)
     return {
       inputTokens: Math.ceil(promptBytes * perByte),
-      outputTokens: Math.ceil(maxTokens > 0 ? Math.min(usual, maxTokens) : usual),
+      // What the client allows is reserved whole: it is the most that the answer can be, so that no budget is overrun.
+      outputTokens: maxTokens > 0 ? maxTokens : Math.ceil(learned?.output.value || START_OUTPUT),
     }
   }
 

@@ -1,7 +1,7 @@
 import type { Usage, UsageRecord } from '../contracts/usage.ts'
 import type { FetchedAnswer, FetchOptions } from '../core/http-client.ts'
 import { everyUnref } from '../core/every.ts'
-import { usdText } from './charge.ts'
+import { usdText } from '../core/usd.ts'
 
 const FLUSH_MS = 2000
 const BATCH = 512

@@ -1,5 +1,5 @@
 import type { AttemptCharge, Charge, Usage, UsageRecord } from '../contracts/usage.ts'
-import { usdText } from './charge.ts'
+import { usdText } from '../core/usd.ts'
 
 /** Undefined = left out of the line: what is not named was not used, or is not known. */
 const count = (n: number): number | undefined => (n > 0 ? n : undefined)

@@ -41,7 +41,7 @@ export const queryOf = (tokens: number, nanoUsd = 0, who: Principal = principal)
     operation: 'chat',
     model: 'm',
     stream: false,
-    needs: { tools: false, vision: false, audio: false, jsonSchema: false, promptTokens: 0, maxTokens: 0 },
+    needs: { tools: false, vision: false, audio: false, jsonSchema: false, promptTokens: 0, maxTokens: 0, choices: 1 },
     header: () => undefined,
     headers: () => ({}),
     json: () => ({}),

@@ -18,9 +18,26 @@ const NAMES = [
   'max_tokens',
   'max_completion_tokens',
   'max_output_tokens',
+  'n',
+  'best_of',
 ] as const
-const [MODEL, STREAM, STREAM_OPTIONS, MESSAGES, PROMPT, INPUT, TOOLS, FUNCTIONS, RESPONSE_FORMAT, TEXT, MAX_TOKENS] =
-  numbersOf(NAMES)
+const [
+  MODEL,
+  STREAM,
+  STREAM_OPTIONS,
+  MESSAGES,
+  PROMPT,
+  INPUT,
+  TOOLS,
+  FUNCTIONS,
+  RESPONSE_FORMAT,
+  TEXT,
+  MAX_TOKENS,
+  ,
+  ,
+  N,
+  BEST_OF,
+] = numbersOf(NAMES)
 const DEEP_VISION = 1
 const DEEP_AUDIO = 2
 
@@ -63,6 +80,8 @@ export class RequestFields implements RequestNeeds {
   readonly jsonSchema: boolean
   readonly promptTokens: number
   readonly maxTokens: number
+  /** Answers that the backend is to make: each may have maxTokens. At least 1. */
+  readonly choices: number
   #json: Record<string, unknown> | null = null
 
   constructor(body: Buffer, s: JsonScanner) {
@@ -84,11 +103,8 @@ export class RequestFields implements RequestNeeds {
     let bytes = 0
     for (const i of [MESSAGES, PROMPT, INPUT]) if (s.kind(i) !== 0) bytes += s.end(i) - s.start(i)
     this.promptTokens = Math.ceil(bytes / BYTES_PER_TOKEN)
-    let max = 0
-    for (let i = MAX_TOKENS; i < NAMES.length; i++) {
-      if (s.kind(i) !== 0) max = Math.max(max, Number(body.toString('latin1', s.start(i), s.end(i))) || 0)
-    }
-    this.maxTokens = max
+    this.maxTokens = largest(body, s, MAX_TOKENS, N)
+    this.choices = Math.max(1, largest(body, s, N, BEST_OF + 1))
   }
 
   /** No attempt will need the bytes again; what was read of them stays. */
@@ -102,6 +118,17 @@ export class RequestFields implements RequestNeeds {
     this.#json ??= JSON.parse(this.body.toString()) as Record<string, unknown>
     return this.#json
   }
+}
+
+/** Numbers of clients that no backend would take: beyond this they mean the same. */
+const MOST = 1e9
+
+/** Of the numbers that the fields from `first` up to `end` hold; 0 = none does. */
+function largest(body: Buffer, s: JsonScanner, first: number, end: number): number {
+  let max = 0
+  for (let i = first; i < end; i++)
+    if (s.kind(i) !== 0) max = Math.max(max, Number(body.toString('latin1', s.start(i), s.end(i))) || 0)
+  return Math.min(max, MOST)
 }
 
 function stringAt(body: Buffer, start: number, end: number): string {
