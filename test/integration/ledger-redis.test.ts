@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Lease } from '../../src/contracts/admission.ts'
 import type { LimitConfig } from '../../src/contracts/config-limits.ts'
+import { RESERVE, WRITE } from '../../src/ratelimit/redis-scripts.ts'
 import type { RedisConfig } from '../../src/store/redis.ts'
 import { redisServer, TestRedis } from '../support/redis.ts'
 import { admitted, atOnce, attempt, instanceOf, limitOf, pause, queryOf, redisConfig } from './ledger-kit.ts'
@@ -144,6 +145,31 @@ describe.skipIf(redisServer === null)('the ledger in Redis', () => {
     await until(() => ledger.up && ledger.pending === 0)
     expect(await attempt(limiter, queryOf(31))).toBe('rate_limited')
     expect(typeof (await attempt(limiter, queryOf(30)))).toBe('object')
+  })
+
+  test('what Redis was told while a request waited for its refusal is corrected', async () => {
+    const redis = await startRedis()
+    const [one, two] = await startInstances(2, redisConfig(redis.url), [limitOf([yearly('tokens', 100)])])
+    const lease = (await attempt(one!.limiter, queryOf(60))) as Lease
+    const asked = attempt(one!.limiter, queryOf(60))
+    lease.settle(used(10))
+    expect(await asked).toBe('rate_limited')
+    await until(() => one!.ledger.pending === 0)
+    expect(typeof (await attempt(two!.limiter, queryOf(90)))).toBe('object')
+  })
+
+  test('a request that Redis reads after newer amounts takes nothing; older amounts change nothing', async () => {
+    const redis = await startRedis()
+    const [instance] = await startInstances(1, redisConfig(redis.url), [])
+    const { store } = instance!.ledger
+    const key = 'heddle:{x}:a:1'
+    const write = (seq: number, reserved: number) =>
+      store.run(WRITE, [key, 'heddle:{x}:b:me'], ['me', 3000, seq, seq, 'a', 0, 0, 0, 0, '', reserved])
+    const reserve = (seq: number) => store.run(RESERVE, [key], ['me', 3000, seq, 'a', 100, 10, 0, 0, 0])
+    await write(10, 30)
+    expect((await reserve(9)) as number[]).toEqual([-1, expect.any(Number)])
+    expect(((await write(8, 70)) as unknown[])[1]).toBe('')
+    expect(((await reserve(11)) as number[])[2]).toBe(60)
   })
 
   test('who lives keeps what it holds, however long a call takes', async () => {
