@@ -72,6 +72,14 @@ export class RedisLedger implements SharedLedger {
     return this.store.up
   }
 
+  /**
+   * Waits for Redis at start, for at most ms: without it the first requests of a worker would find limits that cannot be
+   * asked yet. False = it is away.
+   */
+  ready(ms: number): Promise<boolean> {
+    return this.store.ready(ms)
+  }
+
   /** Changes that Redis has not confirmed yet; grows with counters, not with requests. */
   get pending(): number {
     let sum = 0

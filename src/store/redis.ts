@@ -3,6 +3,7 @@ import { Cluster, Redis } from 'ioredis'
 import type { LedgerConfig } from '../contracts/config-limits.ts'
 import type { Clock } from '../core/clock.ts'
 import { systemClock } from '../core/clock.ts'
+import { sleep } from '../core/sleep.ts'
 import { CallbackTimer, TimerWheel, WheelTimer } from '../core/wheel.ts'
 
 export type RedisConfig = NonNullable<LedgerConfig['redis']>
@@ -13,6 +14,7 @@ const MAX_PROBE_MS = 1000
 /** A probe without an answer for so long: the connection may be dead without knowing it, ms. */
 const STUCK_MS = 3000
 const CONNECT_MS = 2000
+const READY_MS = 5
 
 /** Also proves that Redis takes writes: a replica, or one without memory, answers but cannot count. */
 const PROBE = `redis.call('SET', KEYS[1], '1', 'PX', 1000)
@@ -124,6 +126,13 @@ export class RedisStore {
 
   /** False = do not ask now. */
   get up(): boolean {
+    return this.#up
+  }
+
+  /** Waits until Redis is there, for at most ms. False = it is not, and requests will not wait for it either. */
+  async ready(ms: number): Promise<boolean> {
+    const end = this.#clock.monotonic() + ms
+    while (!this.#up && !this.#closed && this.#clock.monotonic() < end) await sleep(READY_MS)
     return this.#up
   }
 

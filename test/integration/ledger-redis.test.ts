@@ -27,7 +27,8 @@ const startInstances = async (
 ): Promise<readonly Instance[]> => {
   const instances = Array.from({ length: count }, () => instanceOf(config, limits))
   for (const { ledger } of instances) cleanUp.push(() => ledger.close())
-  await until(() => instances.every(({ ledger }) => ledger.up))
+  const ready = await Promise.all(instances.map(({ ledger }) => ledger.ready(5000)))
+  expect(ready).not.toContain(false)
   return instances
 }
 
@@ -92,8 +93,7 @@ describe.skipIf(redisServer === null)('the ledger in Redis', () => {
     const limits = [limitOf([sliding('requests', 4, 60_000)])]
     const { ledger, limiter } = instanceOf(redisConfig(redis.url, { password: 'wrong', replicas: 2 }), limits)
     cleanUp.push(() => ledger.close())
-    await pause(200)
-    expect(ledger.up).toBe(false)
+    expect(await ledger.ready(200)).toBe(false)
     const results = await Promise.all(Array.from({ length: 8 }, () => attempt(limiter, queryOf(1))))
     expect(admitted(results)).toHaveLength(2)
   })
@@ -285,6 +285,25 @@ describe.skipIf(redisServer === null)('the ledger in Redis', () => {
     expect(admitted(results).map(({ wouldRefuse }) => wouldRefuse)).toEqual([[], [], ['dark'], ['dark']])
     for (const lease of admitted(results)) lease.settle(used(10))
     await until(() => instance!.ledger.pending === 0)
+  })
+
+  test('a stream is stopped by what the last answer has told, and all that it used is counted', async () => {
+    const redis = await startRedis()
+    const limits = [limitOf([sliding('tokens', 100, 60_000), yearly('tokens', 1000)], { stopStreams: true })]
+    const [one, two] = await startInstances(2, redisConfig(redis.url), limits)
+    const lease = (await attempt(one!.limiter, queryOf(40))) as Lease
+    expect(lease.extend(used(70))).toBe(true)
+    await until(() => one!.ledger.pending === 0)
+    expect(await attempt(two!.limiter, queryOf(31))).toBe('rate_limited')
+    expect(typeof (await attempt(two!.limiter, queryOf(20)))).toBe('object')
+    expect(lease.extend(used(100))).toBe(true)
+    expect(lease.extend(used(101))).toBe(false)
+    lease.settle(used(101))
+    await until(() => one!.ledger.pending === 0)
+    expect(await attempt(two!.limiter, queryOf(1))).toBe('rate_limited')
+    const headers: string[] = []
+    lease.addHeaders(headers)
+    expect(headers.slice(0, 4)).toEqual(['x-ratelimit-limit-tokens', '100', 'x-ratelimit-remaining-tokens', '60'])
   })
 
   test('an amount set at run time is shared', async () => {
