@@ -158,5 +158,5 @@ export class LedgerLimiter implements Limiter {
   }
 }
 
-/** All limits of requests, or null when the configuration has none and no key or tenant carries any. */
+/** The limits of a configuration. Cheap: what has been counted is in the ledgers. */
 export const createLimiter = (parts: LimiterParts): LedgerLimiter => new LedgerLimiter(parts)
