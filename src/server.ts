@@ -2,12 +2,10 @@
 // What serves is in server/worker.ts; what stays when the configuration changes is here.
 // Contract: ServeOptions in cli/serve.ts
 import { readFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { availableParallelism } from 'node:os'
-import type { Accounts } from './admin/accounts.ts'
 import type { GuardOptions } from './admin/guard.ts'
 import type { AdminListener, AdminState } from './admin/listener.ts'
-import type { HeddleConfig } from './contracts/config.ts'
+import type { HeddleConfig, ProviderConfig } from './contracts/config.ts'
 import type { ServeOptions } from './cli/serve.ts'
 import type { ConfigWatcher } from './config/watch.ts'
 import type { LoadedConfig } from './config/load.ts'
@@ -25,13 +23,10 @@ import { atMost, sleep } from './core/sleep.ts'
 import { PRESETS } from './providers/presets.ts'
 import { HealthTable } from './routing/health.ts'
 import { slotKeys } from './server/compile.ts'
-import type { CapacityTable } from './ratelimit/fair-queue-table.ts'
-import type { LedgerFile } from './ratelimit/ledger-file.ts'
-import type { LedgerMemory } from './ratelimit/ledger-memory.ts'
-import { readChanges, writeChanges } from './server/changes.ts'
+import { accountControl, restoreChanges } from './server/account-control.ts'
 import { Fleet } from './server/fleet.ts'
-import type { Change } from './server/messages.ts'
-import { needsCapacity, needsLedger, type SharedMemory } from './server/shared.ts'
+import { expectFree, hostInUrl, portTaken } from './server/addresses.ts'
+import { SharedState } from './server/shared.ts'
 import { loadFor } from './server/load-config.ts'
 import { logLine } from './server/log.ts'
 import { MetricRegistry, mergeSnapshots } from './telemetry/metrics.ts'
@@ -83,9 +78,7 @@ class Server implements RunningServer, AdminState {
   /** Both from the start of start() on. */
   #fleet!: Fleet
   #admin!: AdminListener
-  #ledger: LedgerMemory | null = null
-  #ledgerFile: LedgerFile | null = null
-  #capacity: CapacityTable | null = null
+  readonly #shared: SharedState
   #sim: Sim | null = null
   #watcher: ConfigWatcher | null = null
   #port = 0
@@ -102,6 +95,11 @@ class Server implements RunningServer, AdminState {
     this.#loaded = loaded
     const { workers } = loaded.config.server
     this.#workers = workers === 'auto' ? availableParallelism() : workers
+    this.#shared = new SharedState({
+      workers: this.#workers,
+      targets: HEALTH_SLOTS,
+      log: (level, fields, message) => this.#log(level, fields, message),
+    })
     // This thread begins no attempt: it only reads, all rows.
     this.#health = new HealthTable(HEALTH_SLOTS, systemClock.monotonic, { worker: 0, workers: this.#workers })
   }
@@ -130,32 +128,6 @@ class Server implements RunningServer, AdminState {
     }
   }
 
-  /** Once there, memory stays: what is counted in it outlives configurations. */
-  async #shareMemory(config: HeddleConfig): Promise<SharedMemory> {
-    if (this.#ledger === null && needsLedger(config)) {
-      const { LedgerMemory, ledgerBytes } = await import('./ratelimit/ledger-memory.ts')
-      const place = { worker: this.#workers, workers: this.#workers }
-      this.#ledger = new LedgerMemory(
-        new SharedArrayBuffer(ledgerBytes(config.ledger.maxScopes, this.#workers)),
-        place,
-        systemClock,
-      )
-      const { file, redis } = config.ledger
-      if (file !== null && redis === null) {
-        const { LedgerFile: File } = await import('./ratelimit/ledger-file.ts')
-        const log = (level: 'warn' | 'info', message: string, fields: object): void => this.#log(level, fields, message)
-        this.#ledgerFile = new File({ path: file, memory: this.#ledger, log })
-        this.#ledgerFile.load()
-        this.#ledgerFile.start()
-      }
-    }
-    if (this.#capacity === null && needsCapacity(config)) {
-      const { CapacityTable } = await import('./ratelimit/fair-queue-table.ts')
-      this.#capacity = new CapacityTable(HEALTH_SLOTS, { worker: 0, workers: this.#workers })
-    }
-    return { ledger: this.#ledger?.buffer ?? null, capacity: this.#capacity?.buffer ?? null }
-  }
-
   /** Listens, or throws with nothing left that would keep the process alive. */
   async start(): Promise<void> {
     try {
@@ -182,7 +154,7 @@ class Server implements RunningServer, AdminState {
       {
         config: this.#config,
         slots: this.#slots,
-        shared: await this.#shareMemory(this.#config),
+        shared: await this.#shared.prepare(this.#config),
         health: this.#health.buffer,
         simUrl: this.#sim?.url ?? null,
         version,
@@ -191,13 +163,11 @@ class Server implements RunningServer, AdminState {
       workers,
       (error, worker) => {
         this.#health.forget(worker)
-        this.#ledger?.forget(worker)
-        this.#capacity?.forget(worker)
+        this.#shared.forget(worker)
         this.#log('error', { error: error.message }, 'worker lost, another takes its place')
       },
     )
-    const { file } = this.#config.ledger
-    if (file !== null) for (const change of readChanges(`${file}.changes`)) await this.#fleet.tell(change)
+    await restoreChanges(this.#fleet, this.#config.ledger.file)
     const ports = await this.#fleet.listen({ plain: server.port, tls: server.tls?.port ?? 0 })
     this.#port = ports.plain
     this.#tlsPort = ports.tls
@@ -282,7 +252,7 @@ class Server implements RunningServer, AdminState {
     try {
       loaded = await loadFor(this.#options)
       this.#assignSlots(loaded.config)
-      const shared = await this.#shareMemory(loaded.config)
+      const shared = await this.#shared.prepare(loaded.config)
       await this.#fleet.apply({ config: loaded.config, slots: this.#slots, shared })
     } catch (error) {
       if (error instanceof ConfigError) read?.()
@@ -311,9 +281,10 @@ class Server implements RunningServer, AdminState {
 
   /** Providers with a new key get their chance at once. */
   #revive(config: HeddleConfig): void {
-    const old = new Map(this.#config.providers.map((p) => [p.name, p.apiKey]))
+    const proof = ({ apiKey, credentials }: ProviderConfig): string => JSON.stringify([apiKey, credentials])
+    const old = new Map(this.#config.providers.map((p) => [p.name, proof(p)]))
     for (const provider of config.providers) {
-      if (old.get(provider.name) === provider.apiKey) continue
+      if (old.get(provider.name) === proof(provider)) continue
       for (const { target, health } of this.#targetHealth()) if (target.startsWith(`${provider.name}/`)) health.revive()
     }
   }
@@ -354,18 +325,10 @@ class Server implements RunningServer, AdminState {
     return maskedConfig(this.#config)
   }
 
-  readonly accounts: Accounts = {
-    limits: async () => (await this.#fleet.ask({ kind: 'limits' })) as readonly object[],
-    change: async (change) => this.#tell({ kind: 'change', change }),
-    revoked: async () => (await this.#fleet.ask({ kind: 'revoked' })) as object,
-    revoke: async (id, revoked) => this.#tell({ kind: 'revoke', id, revoked }),
-  }
-
-  async #tell(change: Change): Promise<void> {
-    await this.#fleet.tell(change)
-    const { file } = this.#config.ledger
-    if (file !== null) writeChanges(`${file}.changes`, this.#fleet.changes)
-  }
+  readonly accounts = accountControl(
+    () => this.#fleet,
+    () => this.#config.ledger.file,
+  )
 
   get guard(): GuardOptions {
     const { adminToken, adminHost } = this.#config.server
@@ -430,7 +393,7 @@ class Server implements RunningServer, AdminState {
     await this.#fleet.beginDrain()
     if (drain.propagationMs > 0) await sleep(drain.propagationMs)
     const cut = await this.#fleet.drain(drain.maxMs)
-    this.#ledgerFile?.close()
+    this.#shared.close()
     await this.#admin.close()
     await this.#sim?.close()
     this.#log(cut === 0 ? 'info' : 'warn', { cut }, 'stopped')
@@ -438,29 +401,3 @@ class Server implements RunningServer, AdminState {
     return cut
   }
 }
-
-/** Workers share their port, and would share it with a stranger that does the same: an exclusive look comes first. */
-function expectFree(port: number, host: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer()
-    probe.once('error', reject)
-    probe.listen({ port, host, exclusive: true }, () => probe.close(() => resolve()))
-  })
-}
-
-/** The system's message, and what to do about it. */
-function portTaken(error: unknown): unknown {
-  if (!(error instanceof Error) || (error as NodeJS.ErrnoException).code !== 'EADDRINUSE') return error
-  const { code, syscall, port } = error as NodeJS.ErrnoException & { readonly port?: number }
-  return Object.assign(
-    new Error(
-      `port ${port ?? ''} is taken by another process: stop it, or choose other ports with --port and --admin-port`,
-      { cause: error },
-    ),
-    { code, syscall },
-  )
-}
-
-/** An address to connect to: the any-address is no place to go. */
-const hostInUrl = (host: string): string =>
-  host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host.includes(':') ? `[${host}]` : host

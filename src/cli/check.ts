@@ -38,8 +38,8 @@ const summary = (config: HeddleConfig, source: string | null): string => {
     `listens on ${server.host}:${server.port}, admin on ${server.adminHost}:${server.adminPort}`,
     '',
     plural(providers.length, 'provider'),
-    ...providers.map(({ name, type, baseUrl, apiKey }) => {
-      return `  ${name.padEnd(width)}  ${type}  ${baseUrl}${apiKey === null ? '  (no key)' : ''}`
+    ...providers.map(({ name, type, baseUrl, apiKey, credentials }) => {
+      return `  ${name.padEnd(width)}  ${type}  ${baseUrl}${apiKey === null && credentials === null ? '  (no key)' : ''}`
     }),
     '',
     plural(models.length, 'model'),

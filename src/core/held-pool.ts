@@ -2,7 +2,7 @@
 export interface Held<T> {
   readonly value: T
   /** Once; later calls do nothing. */
-  release(): void
+  readonly release: () => void
 }
 
 interface Entry<T> {

@@ -41,6 +41,11 @@ export class Account {
     this.#x = x
   }
 
+  /** What is to be known of the cost; '' = it is all counted and priced. */
+  get note(): 'unpriced' | 'estimated' | '' {
+    return this.unpriced ? 'unpriced' : this.estimated ? 'estimated' : ''
+  }
+
   get #promptBytes(): number {
     return this.#x.needs.promptTokens * PROMPT_BYTES_PER_TOKEN
   }
@@ -126,7 +131,7 @@ export class Account {
   /** Tokens of a call whose backend did not say them; null = it cannot have used any. */
   #guess(attempt: Attempt): Usage | null {
     // Refused, or never reached: nobody bills that. What is passed through unread has no tokens that could be guessed.
-    if (attempt.mayHaveUsed === false || this.#x.operation === 'passthrough') return null
+    if (!attempt.mayHaveUsed || this.#x.operation === 'passthrough') return null
     const { inputTokens } = this.expected
     return { ...NO_USAGE, inputTokens, outputTokens: this.#x.operation === 'embeddings' ? 0 : attempt.answerTokens() }
   }

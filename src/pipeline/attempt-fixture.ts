@@ -77,6 +77,21 @@ export interface Harness {
   start(attempt: Attempt, headers?: UpstreamHeaders, status?: number): void
 }
 
+const openRecord = (target: string): AttemptRecord => ({
+  target,
+  model: 'm',
+  hedge: false,
+  startMs: 0,
+  ms: 0,
+  status: 0,
+  firstTokenMs: -1,
+  result: 'open',
+  nanoUsd: -1,
+  usage: null,
+  estimated: false,
+  unpriced: false,
+})
+
 export const harness = (rules: Partial<RouteDefaults> = {}, name = 'p/m'): Harness => {
   const clock = new FakeClock()
   const backend = new FakeBackend()
@@ -121,20 +136,7 @@ export const harness = (rules: Partial<RouteDefaults> = {}, name = 'p/m'): Harne
     onRawHead: () => void events.push('head'),
     onRawData: write,
   }
-  const record: AttemptRecord = {
-    target: name,
-    model: 'm',
-    hedge: false,
-    startMs: 0,
-    ms: 0,
-    status: 0,
-    firstTokenMs: -1,
-    result: 'open',
-    nanoUsd: -1,
-    usage: null,
-    estimated: false,
-    unpriced: false,
-  }
+  const record = openRecord(name)
   const h: Harness = {
     clock,
     backend,

@@ -2,18 +2,19 @@ import type { Plan, Route, RouteMatch, Target } from '../contracts/routing.ts'
 import type { AttemptFailure } from '../routing/failure.ts'
 import type { Attempt } from './attempt.ts'
 import type { Exchange } from './exchange.ts'
-import type { Permit } from './permit.ts'
+import type { PermitRequest } from './permit.ts'
 import type { StreamAttempt } from './stream-attempt.ts'
 import { GatewayError } from '../core/errors.ts'
 import { kindOfRefusal, streamInterrupted } from '../routing/failure.ts'
 import { CallbackTimer, WheelTimer } from '../core/wheel.ts'
 import { cost, planTargets } from '../routing/plan.ts'
 import { isContinuable } from './continuation.ts'
-import { PermitRequest } from './permit.ts'
+import { askPermit } from './permit.ts'
 import { upstreamModel } from '../routing/table.ts'
 import { explainHeader } from './explain-header.ts'
+import { jitter, mayPause } from './backoff.ts'
 import { hedgeBudget } from './hedge-budget.ts'
-import { startAttempt, startShadow } from './start-attempt.ts'
+import { startAttempt, startShadows } from './start-attempt.ts'
 
 const MAX_FALLBACKS = 8
 const NO_PLAN: Plan = { order: [], skipped: [], note: 'none' }
@@ -94,23 +95,9 @@ export class AttemptLoop extends WheelTimer {
       return
     }
     this.#earnRetries(now)
-    if (this.#route.shadows.length > 0) this.#startShadows()
+    if (this.#route.shadows.length > 0) startShadows(this.#x, this.#match)
     if (this.#route.hedge !== null) this.#armHedge()
     this.#attempt(now)
-  }
-
-  /** A copy is a disclosure like any other: it goes nowhere where the request itself might not. */
-  #startShadows(): void {
-    const { principal, services, snapshot } = this.#x
-    const { pricing } = snapshot.policies
-    const { access } = principal
-    for (const shadow of this.#route.shadows) {
-      if (services.random.next() >= shadow.shadow) continue
-      const allowed = access.anyTarget || access.target(shadow, this.#x, this.#match.asked) === null
-      if (!allowed || pricing.refuses(shadow, upstreamModel(shadow, this.#match)) !== null)
-        services.telemetry.shadow(shadow, 'denied', 0)
-      else startShadow(this.#x, shadow, this.#match)
-    }
   }
 
   #earnRetries(now = this.#now()): void {
@@ -134,61 +121,17 @@ export class AttemptLoop extends WheelTimer {
     this.#tries++
     this.#made++
     if (this.#waitingSince < 0) this.#waitingSince = now
-    this.#ask(
-      order[this.#index]!,
-      true,
-      (permit, at) => {
-        this.#live = startAttempt(this.#x, order[this.#index]!, this.#match, { permit, ...(at < 0 ? {} : { now: at }) })
+    const target = order[this.#index]!
+    const asking = askPermit(this.#x, target, {
+      model: upstreamModel(target, this.#match),
+      mayWait: true,
+      start: (permit, later) => {
+        this.#live = startAttempt(this.#x, target, this.#match, later ? { permit } : { permit, now })
       },
-      (error) => this.#passOver(order[this.#index]!, error),
-      now,
-    )
-  }
-
-  /** Asks for a call of a target, and makes it: at once where nothing bounds the target. */
-  #ask(
-    target: Target,
-    mayWait: boolean,
-    start: (permit: Permit | null, at: number) => void,
-    refused: (error: GatewayError) => void,
-    now = -1,
-  ): void {
-    const { limiter, gate } = this.#x.snapshot.policies
-    if (gate === null && (limiter === null || !limiter.byTarget)) {
-      start(null, now)
-      return
-    }
-    let later = false
-    const request = new PermitRequest(
-      this.#x,
-      target,
-      upstreamModel(target, this.#match),
-      (permit) => {
-        this.#asking = null
-        try {
-          start(permit, later ? -1 : now)
-        } catch (error) {
-          this.#x.fail(GatewayError.from(error))
-        }
-      },
-      (error) => {
-        this.#asking = null
-        if (later) this.#guard(() => refused(error))
-        else refused(error)
-      },
-    )
-    this.#asking = request
-    request.begin(mayWait)
-    later = true
-  }
-
-  #guard(step: () => void): void {
-    if (this.#x.over) return
-    try {
-      step()
-    } catch (error) {
-      this.#x.fail(GatewayError.from(error))
-    }
+      refused: (error) => this.#passOver(target, error),
+    })
+    // Another may be asked for already, when this one was refused at once.
+    if (asking !== null) this.#asking = asking
   }
 
   /** Limits or a full queue keep the request from a target: it was not called, and says nothing about its health. */
@@ -226,16 +169,19 @@ export class AttemptLoop extends WheelTimer {
     if (this.#x.over || this.#winner !== null || this.#live === null || this.#made > 1 || hedge === null) return
     if (!hedgeBudget.take(this.#route.name, hedge, cost(target, this.#x, ASSUMED_PRICE), this.#now())) return
     try {
-      this.#ask(
-        target,
-        false,
-        (permit) => {
-          if (this.#x.over || this.#winner !== null) return
+      askPermit(this.#x, target, {
+        model: upstreamModel(target, this.#match),
+        mayWait: false,
+        start: (permit) => {
+          if (this.#x.over || this.#winner !== null) {
+            permit?.release()
+            return
+          }
           this.#x.hedged = true
           this.#hedge = startAttempt(this.#x, target, this.#match, { hedge: true, permit })
         },
-        () => {},
-      )
+        refused: () => {},
+      })
     } catch (error) {
       // The first attempt is under way: the request does not depend on this one.
       this.#x.services.log('error', { request_id: this.#x.id, err: String(error) }, 'hedge failed to start')
@@ -304,11 +250,12 @@ export class AttemptLoop extends WheelTimer {
     const { retries } = this.#route
     const { order } = this.#plan
     const worthAgain = failure.kind === 'failure' || failure.kind === 'busy'
-    const pause = this.#pause(failure)
+    // As the backend said, else random.
+    const pause = failure.retryAfterMs ?? jitter(this.#x, this.#route.retries, this.#made)
     if (
       worthAgain &&
       this.#tries < retries.perTarget &&
-      this.#mayPause(pause) &&
+      mayPause(this.#x, this.#route, pause) &&
       order[this.#index]!.health.spendRetry()
     ) {
       this.#attemptAfter(pause)
@@ -329,31 +276,13 @@ export class AttemptLoop extends WheelTimer {
     const rest = (t: Target): number => (t.health.deadUntil > now ? Infinity : Math.max(0, t.health.busyUntil - now))
     const least = Math.min(...order.map(rest))
     const next = order.findIndex((t) => rest(t) === least)
-    const wait = next === this.#index ? Math.max(least, pause) : Math.max(least, this.#jitter())
-    if (!this.#mayPause(wait) || !order[next]!.health.spendRetry()) return false
+    const wait =
+      next === this.#index ? Math.max(least, pause) : Math.max(least, jitter(this.#x, this.#route.retries, this.#made))
+    if (!mayPause(this.#x, this.#route, wait) || !order[next]!.health.spendRetry()) return false
     if (next !== this.#index) this.#tries = 0
     this.#index = next
     this.#attemptAfter(wait)
     return true
-  }
-
-  /** Full jitter (Brooker, AWS Architecture Blog 2015), ms. */
-  #jitter(): number {
-    const { backoff } = this.#route.retries
-    return this.#x.services.random.next() * Math.min(backoff.maxMs, backoff.baseMs * 2 ** (this.#made - 1))
-  }
-
-  /** Ms until the target that failed may be asked again: as it said, else random. */
-  #pause(failure: AttemptFailure): number {
-    return failure.retryAfterMs ?? this.#jitter()
-  }
-
-  /** Nobody waits longer than configured, or past the deadline. */
-  #mayPause(ms: number): boolean {
-    const { services, received } = this.#x
-    const { totalMs } = this.#route.timeouts
-    const left = totalMs === 0 ? Infinity : totalMs - (services.clock.monotonic() - received.startedAt)
-    return ms <= this.#route.retries.maxRetryAfterMs && ms < left
   }
 
   #attemptAfter(ms: number): void {
@@ -435,14 +364,15 @@ export class AttemptLoop extends WheelTimer {
     }
     x.onStreamData(Buffer.from(`data: ${JSON.stringify(notice)}\n\n`))
     this.#winner = null
-    this.#ask(
-      next,
-      true,
-      (permit) => {
+    const asking = askPermit(x, next, {
+      model: upstreamModel(next, this.#match),
+      mayWait: true,
+      start: (permit) => {
         this.#live = startAttempt(x, next, this.#match, { continueFrom: text, permit })
       },
-      (error) => this.#passOver(next, error),
-    )
+      refused: (error) => this.#passOver(next, error),
+    })
+    if (asking !== null) this.#asking = asking
     return true
   }
 

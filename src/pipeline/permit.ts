@@ -1,4 +1,4 @@
-import type { Lease } from '../contracts/admission.ts'
+import type { Amounts, Lease } from '../contracts/admission.ts'
 import type { Grant, Waiting } from '../contracts/capacity.ts'
 import type { Target } from '../contracts/routing.ts'
 import type { UpstreamHeaders } from '../contracts/upstream.ts'
@@ -6,6 +6,8 @@ import type { Attempt } from './attempt.ts'
 import type { Exchange } from './exchange.ts'
 import { NO_USAGE } from '../protocol/usage.ts'
 import { GatewayError } from '../core/errors.ts'
+
+const NOTHING_USED: Amounts = { inputTokens: 0, outputTokens: 0, nanoUsd: 0 }
 
 /** What one call holds while it lasts: its place at the backend, and what it took of limits on the target. */
 export class Permit {
@@ -25,6 +27,12 @@ export class Permit {
     })
   }
 
+  /** The call was not made. */
+  release(): void {
+    this.#grant?.end(0)
+    this.#lease?.settle(NOTHING_USED)
+  }
+
   /** The call is over and charged. */
   end({ record }: Attempt): void {
     const { inputTokens, outputTokens } = record.usage ?? NO_USAGE
@@ -33,8 +41,12 @@ export class Permit {
   }
 }
 
-/** null = nothing bounds the target. */
-export type OnPermit = (permit: Permit | null) => void
+/** One of the two is called, once. */
+interface PermitAnswer {
+  /** null = nothing bounds the target. */
+  onPermit(permit: Permit | null): void
+  onRefused(error: GatewayError): void
+}
 
 const isGrant = (entry: Grant | Waiting): entry is Grant => 'end' in entry
 
@@ -46,34 +58,27 @@ export class PermitRequest {
   readonly #x: Exchange
   readonly #target: Target
   readonly #model: string
-  readonly #onPermit: OnPermit
-  readonly #onRefused: (error: GatewayError) => void
+  readonly #answer: PermitAnswer
   #waiting: Waiting | null = null
   #over = false
 
-  constructor(
-    x: Exchange,
-    target: Target,
-    model: string,
-    onPermit: OnPermit,
-    onRefused: (error: GatewayError) => void,
-  ) {
+  constructor(x: Exchange, target: Target, model: string, answer: PermitAnswer) {
     this.#x = x
     this.#target = target
     this.#model = model
-    this.#onPermit = onPermit
-    this.#onRefused = onRefused
+    this.#answer = answer
   }
 
   /** mayWait false: refused where there is a queue. */
   begin(mayWait: boolean): void {
-    const { gate, ticketOf } = this.#x.snapshot.policies
+    const { policies } = this.#x.snapshot
+    const { gate } = policies
     if (gate === null) {
       this.#askLimits(null)
       return
     }
     const { inputTokens, outputTokens } = this.#x.account.expected
-    const ticket = { ...ticketOf(this.#x.principal), tokens: inputTokens + outputTokens, inputTokens }
+    const ticket = { ...policies.ticketOf(this.#x.principal), tokens: inputTokens + outputTokens, inputTokens }
     try {
       const entry = gate.enter(this.#target, ticket, (grant, retryAfterMs) => this.#onTurn(grant, retryAfterMs))
       if (entry === null || isGrant(entry)) this.#askLimits(entry)
@@ -121,18 +126,18 @@ export class PermitRequest {
   #permit(grant: Grant | null, lease: Lease | null): void {
     if (this.#over) {
       grant?.end(0)
-      lease?.settle({ inputTokens: 0, outputTokens: 0, nanoUsd: 0 })
+      lease?.settle(NOTHING_USED)
       return
     }
     this.#over = true
-    this.#onPermit(grant === null && lease === null ? null : new Permit(grant, lease))
+    this.#answer.onPermit(grant === null && lease === null ? null : new Permit(grant, lease))
   }
 
   #refuse(error: GatewayError, grant: Grant | null = null): void {
     grant?.end(0)
     if (this.#over) return
     this.#over = true
-    this.#onRefused(error)
+    this.#answer.onRefused(error)
   }
 
   /** Nobody wants the call any more. */
@@ -151,3 +156,56 @@ const tooBusy = (target: Target, retryAfterMs: number): GatewayError =>
     retryAfterMs,
     detail: `queue of ${target.name}`,
   })
+
+/**
+ * Asks for a call of a target, and makes it: at once, and before this returns, where nothing bounds the target. `later`
+ * is true when something was waited for. Returns what is still asked for; null = it has been decided.
+ */
+export function askPermit(
+  x: Exchange,
+  target: Target,
+  options: {
+    readonly model: string
+    /** false: refused where there is a queue. */
+    readonly mayWait: boolean
+    readonly start: (permit: Permit | null, later: boolean) => void
+    readonly refused: (error: GatewayError) => void
+  },
+): PermitRequest | null {
+  const { limiter, gate } = x.snapshot.policies
+  if (gate === null && (limiter === null || !limiter.byTarget)) {
+    options.start(null, false)
+    return null
+  }
+  let later = false
+  let open = true
+  // Out of a callback an error would end the process, with everybody else's requests.
+  const guarded = (step: () => void): void => {
+    open = false
+    if (!later) {
+      step()
+      return
+    }
+    if (x.over) return
+    try {
+      step()
+    } catch (error) {
+      x.fail(GatewayError.from(error))
+    }
+  }
+  const request = new PermitRequest(x, target, options.model, {
+    onPermit: (permit) =>
+      guarded(() => {
+        try {
+          options.start(permit, later)
+        } catch (error) {
+          permit?.release()
+          throw error
+        }
+      }),
+    onRefused: (error) => guarded(() => options.refused(error)),
+  })
+  request.begin(options.mayWait)
+  later = true
+  return open ? request : null
+}

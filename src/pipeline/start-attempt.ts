@@ -147,8 +147,21 @@ function upstreamRequest(
 const joinQuery = (own: string, client: string): string =>
   client === '' || client === '?' ? own : own === '' ? client : `${own}&${client.slice(1)}`
 
+/** A copy is a disclosure like any other: it goes nowhere where the request itself might not. */
+export function startShadows(x: Exchange, match: RouteMatch): void {
+  const { access } = x.principal
+  const { pricing } = x.snapshot.policies
+  for (const shadow of match.route.shadows) {
+    if (x.services.random.next() >= shadow.shadow) continue
+    const allowed = access.anyTarget || access.target(shadow, x, match.asked) === null
+    if (!allowed || pricing.refuses(shadow, upstreamModel(shadow, match)) !== null)
+      x.services.telemetry.shadow(shadow, 'denied', 0)
+    else startShadow(x, shadow, match)
+  }
+}
+
 /** Copies the request to a target whose answer nobody waits for. */
-export function startShadow(x: Exchange, target: Target, match: RouteMatch): void {
+function startShadow(x: Exchange, target: Target, match: RouteMatch): void {
   if (x.operation === 'passthrough') return
   const model = upstreamModel(target, match)
   const credential = chooseCredential(x, target, model, x.services.clock.monotonic())

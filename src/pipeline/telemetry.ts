@@ -244,8 +244,8 @@ export class RequestTelemetry implements Telemetry {
       tenant: x.principal.tenant,
       team: x.principal.team,
       user: x.principal.user,
-      nanoUsd: x.attempts.length === 0 ? -1 : x.account.nanoUsd,
-      costNote: x.account.unpriced ? 'unpriced' : x.account.estimated ? 'estimated' : '',
+      nanoUsd: x.account.nanoUsd,
+      costNote: x.account.note,
       passedOver: x.passedOver,
       wouldRefuse: x.account.lease?.wouldRefuse ?? NONE,
     })

@@ -72,8 +72,20 @@ function isPlain(target: Target, input: PlanInput): boolean {
   return misfit(target, input) === null
 }
 
+/** Why the caller may not use the target; null = it may. */
+function denial(target: Target, { facts, refuse, asked }: PlanInput): string | null {
+  const { access } = facts.principal
+  if (!access.anyTarget) {
+    const denied = access.target(target, facts, asked)
+    if (denied !== null) return `${DENIED}${denied.rule}: ${denied.reason}`
+  }
+  const refusal = refuse?.(target) ?? null
+  return refusal === null ? null : `${DENIED}${refusal}`
+}
+
 /** Why the target cannot serve this request; null = it can. */
-function misfit(target: Target, { facts, refuse, asked }: PlanInput): string | null {
+function misfit(target: Target, input: PlanInput): string | null {
+  const { facts } = input
   const { capabilities: can, provider } = target
   const { needs } = facts
   if (!provider.config.operations.includes(facts.operation)) return `provider does not serve ${facts.operation}`
@@ -86,12 +98,8 @@ function misfit(target: Target, { facts, refuse, asked }: PlanInput): string | n
     return `answers at most ${can.maxOutputTokens} tokens`
   if (can.contextWindow !== undefined && needs.promptTokens > can.contextWindow)
     return `context window of ${can.contextWindow} tokens`
-  if (!facts.principal.access.anyTarget) {
-    const denial = facts.principal.access.target(target, facts, asked)
-    if (denial !== null) return `${DENIED}${denial.rule}: ${denial.reason}`
-  }
-  const refusal = refuse?.(target) ?? null
-  if (refusal !== null) return `${DENIED}${refusal}`
+  const denied = denial(target, input)
+  if (denied !== null) return denied
   if (target.when !== null && !target.when.evaluate(facts)) return `condition is false: ${target.when.source}`
   return null
 }

@@ -1,5 +1,9 @@
 import type { HeddleConfig } from '../contracts/config.ts'
 import type { LimitRule } from '../contracts/config-limits.ts'
+import type { CapacityTable } from '../ratelimit/fair-queue-table.ts'
+import type { LedgerFile } from '../ratelimit/ledger-file.ts'
+import type { LedgerMemory } from '../ratelimit/ledger-memory.ts'
+import { systemClock } from '../core/clock.ts'
 
 /** Memory that all workers of the process share, by what is in it; null = nothing configured needs it yet. */
 export interface SharedMemory {
@@ -12,7 +16,7 @@ const some = (owners: readonly { readonly limits: readonly LimitRule[] }[]): boo
   owners.some(({ limits }) => limits.length > 0)
 
 /** Something is counted, or a token may say that something is to be. */
-export function needsLedger({ limits, auth, tenants }: HeddleConfig): boolean {
+function needsLedger({ limits, auth, tenants }: HeddleConfig): boolean {
   if (limits.length > 0 || some(tenants)) return true
   if (auth === null) return false
   return (
@@ -23,5 +27,65 @@ export function needsLedger({ limits, auth, tenants }: HeddleConfig): boolean {
   )
 }
 
-export const needsCapacity = ({ providers }: HeddleConfig): boolean =>
-  providers.some(({ capacity }) => capacity !== null)
+const needsCapacity = ({ providers }: HeddleConfig): boolean => providers.some(({ capacity }) => capacity !== null)
+
+export interface SharedParts {
+  readonly workers: number
+  /** Targets that the process can know in its life. */
+  readonly targets: number
+  readonly log: (level: 'warn' | 'info', fields: object, message: string) => void
+}
+
+/**
+ * What the main thread keeps for all workers. Once there it stays: what is counted in it outlives configurations. It
+ * begins no request itself, and speaks for workers that have died.
+ */
+export class SharedState {
+  readonly #parts: SharedParts
+  #ledger: LedgerMemory | null = null
+  #file: LedgerFile | null = null
+  #capacity: CapacityTable | null = null
+
+  constructor(parts: SharedParts) {
+    this.#parts = parts
+  }
+
+  /** Makes what the configuration needs and is not there yet. */
+  async prepare(config: HeddleConfig): Promise<SharedMemory> {
+    if (this.#ledger === null && needsLedger(config)) await this.#openLedger(config)
+    if (this.#capacity === null && needsCapacity(config)) {
+      const { CapacityTable } = await import('../ratelimit/fair-queue-table.ts')
+      const { targets, workers } = this.#parts
+      this.#capacity = new CapacityTable(targets, { worker: 0, workers })
+    }
+    return { ledger: this.#ledger?.buffer ?? null, capacity: this.#capacity?.buffer ?? null }
+  }
+
+  async #openLedger({ ledger }: HeddleConfig): Promise<void> {
+    const { LedgerMemory, ledgerBytes } = await import('../ratelimit/ledger-memory.ts')
+    const { workers, log } = this.#parts
+    const buffer = new SharedArrayBuffer(ledgerBytes(ledger.maxScopes, workers))
+    this.#ledger = new LedgerMemory(buffer, { worker: workers, workers }, systemClock)
+    // With Redis the budgets are there.
+    if (ledger.file === null || ledger.redis !== null) return
+    const { LedgerFile } = await import('../ratelimit/ledger-file.ts')
+    this.#file = new LedgerFile({
+      path: ledger.file,
+      memory: this.#ledger,
+      log: (level, message, fields) => log(level, fields, message),
+    })
+    this.#file.load()
+    this.#file.start()
+  }
+
+  /** That worker's thread has ended: what it held is free. */
+  forget(worker: number): void {
+    this.#ledger?.forget(worker)
+    this.#capacity?.forget(worker)
+  }
+
+  /** All requests are over. */
+  close(): void {
+    this.#file?.close()
+  }
+}

@@ -14,6 +14,7 @@ import { TimerWheel } from '../core/wheel.ts'
 import { DataListener } from '../http/data-listener.ts'
 import { peerFromCertificate } from '../auth/peer.ts'
 import { TlsListener } from '../http/tls-listener.ts'
+import { CredentialShare } from '../providers/credentials/index.ts'
 import { RequestHandler } from '../http/request-handler.ts'
 import { hedgeBudget } from '../pipeline/hedge-budget.ts'
 import { RequestTelemetry } from '../pipeline/telemetry.ts'
@@ -42,6 +43,8 @@ export interface ConfigUpdate {
 
 const SAMPLE_MS = 1000
 const DELAY_RESOLUTION_MS = 10
+/** Tokens of providers that are asked for the first time are waited for, at most. */
+const CREDENTIALS_MS = 2000
 /** What is written last gets this long to leave. */
 const FLUSH_MS = 1000
 
@@ -55,6 +58,7 @@ export class Worker implements Gate {
   readonly #listener: DataListener
   readonly #tls: TlsListener | null
   readonly #policies: PolicyKit
+  readonly #credentials: CredentialShare
   readonly #handler: RequestHandler
   readonly #telemetry: RequestTelemetry
   /** From start() on. */
@@ -76,6 +80,7 @@ export class Worker implements Gate {
     const wheel = new TimerWheel()
     const log: Services['log'] = (level, fields, message) =>
       this.#log.write(logLine(server.log.level, level, fields, message))
+    this.#credentials = new CredentialShare({ clock: systemClock, log })
     this.#policies = new PolicyKit({
       place: init.place,
       clock: systemClock,
@@ -122,7 +127,8 @@ export class Worker implements Gate {
 
   async #compile(update: ConfigUpdate): Promise<Snapshot> {
     const { simUrl, version } = this.#init
-    return compileSnapshot(update.config, {
+    const snapshot = compileSnapshot(update.config, {
+      credentials: this.#credentials,
       policies: await this.#policies.compile(update),
       pool: this.#pool,
       health: this.#health,
@@ -131,6 +137,9 @@ export class Worker implements Gate {
       version,
       now: systemClock.now(),
     })
+    // Or the first requests would meet a token that is still on its way.
+    await atMost(CREDENTIALS_MS, this.#credentials.settled())
+    return snapshot
   }
 
   #watchLoop(): void {

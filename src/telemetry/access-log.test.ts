@@ -33,7 +33,7 @@ const ENTRY: AccessEntry = {
   tenant: '',
   team: '',
   user: '',
-  nanoUsd: -1,
+  nanoUsd: 0,
   costNote: '',
   passedOver: null,
   wouldRefuse: [],

@@ -49,7 +49,7 @@ export interface AccessEntry {
   readonly tenant: string
   readonly team: string
   readonly user: string
-  /** Billionths of a US dollar; -1 = nothing was called. */
+  /** Billionths of a US dollar. */
   readonly nanoUsd: number
   /** `estimated`, `unpriced`, or '' when tokens and price are known. */
   readonly costNote: string
@@ -116,15 +116,24 @@ export function accessLine(e: AccessEntry): string {
   line += `,"upstream_ms":${ms(e.upstreamMs)}`
   if (e.inputTokens >= 0) line += `,"input_tokens":${e.inputTokens},"output_tokens":${e.outputTokens}`
   if (e.cachedInputTokens > 0) line += `,"cached_input_tokens":${e.cachedInputTokens}`
-  if (e.key !== '') line += `,"key":${quoteName(e.key)}`
-  if (e.tenant !== '') line += `,"tenant":${quoteName(e.tenant)}`
-  if (e.team !== '') line += `,"team":${quoteName(e.team)}`
-  if (e.user !== '') line += `,"user":${quote(e.user.slice(0, MAX_TEXT))}`
+  if (e.key !== '') line += callerFields(e)
   if (e.nanoUsd > 0) line += `,"cost_usd":${usdText(e.nanoUsd)}`
   if (e.costNote !== '') line += `,"cost_note":"${e.costNote}"`
   if (e.passedOver !== null) line += `,"passed_over":${JSON.stringify(e.passedOver)}`
   if (e.wouldRefuse.length > 0) line += `,"would_refuse":${JSON.stringify(e.wouldRefuse)}`
-  const { attempts } = e
+  return `${line}${attemptsField(e.attempts)}}\n`
+}
+
+function callerFields(e: AccessEntry): string {
+  let text = `,"key":${quoteName(e.key)}`
+  if (e.tenant !== '') text += `,"tenant":${quoteName(e.tenant)}`
+  if (e.team !== '') text += `,"team":${quoteName(e.team)}`
+  if (e.user !== '') text += `,"user":${quote(e.user.slice(0, MAX_TEXT))}`
+  return text
+}
+
+function attemptsField(attempts: AccessEntry['attempts']): string {
+  let line = ''
   if (attempts.length === 1 && attempts[0]!.result === 'ok') line += `,"attempts":1`
   else if (attempts.length > 0) {
     line += ',"attempts":['
@@ -134,5 +143,5 @@ export function accessLine(e: AccessEntry): string {
     }
     line += ']'
   }
-  return `${line}}\n`
+  return line
 }

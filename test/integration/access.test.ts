@@ -54,7 +54,8 @@ test('a key opens what it may, and nothing else is told', async () => {
     expect(await codeOf(answer)).toBe('unauthenticated')
   }
   // Unknown paths and methods too: what there is is not a stranger's business.
-  for (const path of ['/v1/models', '/v1/files', '/nothing']) expect((await ask(path, null)).status, path).toBe(401)
+  for (const path of ['/v1/models', '/v1/files', '/nothing'])
+    expect([path, (await ask(path, null)).status]).toEqual([path, 401])
   const denied = await chat(KEY, 'large')
   expect(denied.status).toBe(403)
   const text = await denied.text()

@@ -84,9 +84,9 @@ test.each([1, 2])(
     const share = quiet.tokens / (quiet.tokens + loud.tokens)
     const wait = (of: Served): string =>
       `${percentile(of.waits, 0.5).toFixed(0)} / ${percentile(of.waits, 0.99).toFixed(0)} ms`
-    console.log(
+    process.stdout.write(
       `fairness, ${workers} worker(s), 8 places, 800 against 16 callers: the quiet tenant has ${(share * 100).toFixed(1)} % of the tokens, ` +
-        `waits (p50 / p99) ${wait(quiet)}, the loud one ${wait(loud)}`,
+        `waits (p50 / p99) ${wait(quiet)}, the loud one ${wait(loud)}\n`,
     )
     expect([loud.refused, quiet.refused]).toEqual([0, 0])
     expect(share).toBeGreaterThanOrEqual(0.45)

@@ -39,7 +39,9 @@ limits:
   expect(one!.headers.get('x-ratelimit-limit-requests')).toBe('5')
   expect(one!.headers.get('x-ratelimit-remaining-requests')).toBe('0')
   expect(await one!.json()).toMatchObject({ error: { code: 'rate_limited', type: 'rate_limit_error' } })
-  expect(good.map((a) => Number(a.headers.get('x-ratelimit-remaining-requests'))).sort()).toEqual([0, 1, 2, 3, 4])
+  expect(good.map((a) => Number(a.headers.get('x-ratelimit-remaining-requests'))).toSorted((a, b) => a - b)).toEqual([
+    0, 1, 2, 3, 4,
+  ])
   expect(await gateway.metric('heddle_limit_refusals_total', { limit: 'all', unit: 'requests' })).toBe(25)
 })
 

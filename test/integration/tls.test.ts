@@ -11,7 +11,7 @@ import { startGateway } from '../support/gateway.ts'
 import type { Gateway } from '../support/gateway.ts'
 
 const found = spawnSync('openssl', ['version']).status === 0
-if (!found) console.warn('SKIPPED: TLS tests need the openssl program to make certificates')
+if (!found) process.stderr.write('SKIPPED: TLS tests need the openssl program to make certificates\n')
 
 const SPIFFE = 'spiffe://cluster.local/ns/apps/sa/chat'
 let folder = ''

@@ -10,7 +10,6 @@ import { CredentialShare } from './share.ts'
 import { TenantKey, TenantKeys } from './tenant-keys.ts'
 
 export { CredentialShare }
-export type { CredentialParts } from './share.ts'
 
 /**
  * What authenticates the calls of one provider; null = it wants nothing. host: as the backend sees it (`host` header),

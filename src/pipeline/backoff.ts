@@ -1,0 +1,14 @@
+import type { RetryConfig } from '../contracts/config.ts'
+import type { Route } from '../contracts/routing.ts'
+import type { Exchange } from './exchange.ts'
+
+/** Ms before the attempt that follows `made` others: full jitter (Brooker, AWS Architecture Blog 2015). */
+export const jitter = (x: Exchange, { backoff }: RetryConfig, made: number): number =>
+  x.services.random.next() * Math.min(backoff.maxMs, backoff.baseMs * 2 ** (made - 1))
+
+/** Nobody waits longer than configured, or past the deadline. */
+export function mayPause({ services, received }: Exchange, { retries, timeouts }: Route, ms: number): boolean {
+  const { totalMs } = timeouts
+  const left = totalMs === 0 ? Infinity : totalMs - (services.clock.monotonic() - received.startedAt)
+  return ms <= retries.maxRetryAfterMs && ms < left
+}
