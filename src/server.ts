@@ -25,6 +25,7 @@ import { HealthTable } from './routing/health.ts'
 import { slotKeys } from './server/compile.ts'
 import { accountControl, restoreChanges } from './server/account-control.ts'
 import { Fleet } from './server/fleet.ts'
+import type { Ports } from './server/messages.ts'
 import { expectFree, hostInUrl, portTaken } from './server/addresses.ts'
 import { SharedState } from './server/shared.ts'
 import { loadFor } from './server/load-config.ts'
@@ -81,8 +82,7 @@ class Server implements RunningServer, AdminState {
   readonly #shared: SharedState
   #sim: Sim | null = null
   #watcher: ConfigWatcher | null = null
-  #port = 0
-  #tlsPort = 0
+  #ports: Ports = { plain: 0, tls: 0 }
   #adminPort = 0
   #ready = false
   #stopping: Promise<number> | null = null
@@ -168,9 +168,7 @@ class Server implements RunningServer, AdminState {
       },
     )
     await restoreChanges(this.#fleet, this.#config.ledger.file)
-    const ports = await this.#fleet.listen({ plain: server.port, tls: server.tls?.port ?? 0 })
-    this.#port = ports.plain
-    this.#tlsPort = ports.tls
+    this.#ports = await this.#fleet.listen({ plain: server.port, tls: server.tls?.port ?? 0 })
     this.#registerMetrics()
     // Traffic is served already: what only operators need is loaded afterwards.
     const { AdminListener: Admin } = await import('./admin/listener.ts')
@@ -342,12 +340,12 @@ class Server implements RunningServer, AdminState {
   // ── life ──────────────────────────────────────────────────────────────────
   get url(): string {
     const { host } = this.#config.server
-    return `http://${hostInUrl(host)}:${this.#port}`
+    return `http://${hostInUrl(host)}:${this.#ports.plain}`
   }
 
   get tlsUrl(): string | null {
     const { host, tls } = this.#config.server
-    return tls === null ? null : `https://${hostInUrl(host)}:${this.#tlsPort}`
+    return tls === null ? null : `https://${hostInUrl(host)}:${this.#ports.tls}`
   }
 
   get adminUrl(): string {
