@@ -38,7 +38,6 @@ const FLUSH_MS = 1000
 
 export interface RunningServer {
   readonly url: string
-  /** Null without a TLS listener. */
   readonly tlsUrl: string | null
   readonly adminUrl: string
   /** Reads the configuration again now. Resolves with whether it was taken. */

@@ -23,13 +23,22 @@ const refName = (schema: Schema): string | undefined => {
 
 /** Types that people know by name; the others have a section of their own below. */
 const BASIC: Readonly<Record<string, string>> = {
+  Date: 'date',
   Duration: 'duration',
   Size: 'size',
   Share: 'share',
   TargetName: 'string',
 }
 
-const SECTIONS = ['Provider', 'Model', 'Target', 'Capabilities', 'Price'] as const
+const SECTIONS = ['Tls', 'Provider', 'Model', 'Target', 'Capabilities', 'Price'] as const
+/** Who may call, how much, and what it costs: parts of the file, each with the maps that it is made of. */
+const ACCOUNTS = {
+  auth: ['Key', 'Jwt', 'KubernetesTokens', 'Grant'],
+  tenants: ['Tenant'],
+  limits: ['Limit', 'LimitRule'],
+  ledger: ['LedgerRedis'],
+  usage: [],
+} as const
 
 const anchor = (name: string): string => `[${name.toLowerCase()}](#${name.toLowerCase()})`
 
@@ -138,6 +147,11 @@ export const configDoc = (schema: Schema): string => {
     const definition = asSchema(definitions[name])
     parts.push(`## ${name}`)
     parts.push(name === 'Model' ? modelSection(definition, top('defaults')) : table(rowsOf(definition, '')))
+  }
+  for (const [part, maps] of Object.entries(ACCOUNTS)) {
+    const rows = rowsOf(top(part), part)
+    if (rows.length > 0) parts.push(`## ${part}`, table(rows))
+    for (const name of maps) parts.push(`## ${name}`, table(rowsOf(asSchema(definitions[name]), '')))
   }
   return `${parts.join('\n\n')}\n`
 }

@@ -34,6 +34,8 @@ export interface PolicyParts {
 /** Keeps something for as long as the policies that are being built. */
 type Hold = <T>(held: Held<T>) => T
 
+/** A ledger in Redis is waited for at the start, at most, ms. */
+const REDIS_MS = 1000
 /** How often changes made at run time are looked at, ms. */
 const REFRESH_MS = 1000
 
@@ -157,6 +159,13 @@ export class PolicyKit {
     return this.#parts.metrics.counter('heddle_limit_refusals_total', 'Requests refused by limits.', labels)
   }
 
+  #dropped(): Counter {
+    return this.#parts.metrics.counter(
+      'heddle_ledger_settlements_dropped_total',
+      'Uses that Redis was never told, because too many waited for it.',
+    )
+  }
+
   #unchecked(): Counter {
     return this.#parts.metrics.counter(
       'heddle_limit_unchecked_requests_total',
@@ -170,7 +179,7 @@ export class PolicyKit {
     if (redis === null) return null
     const { RedisLedger } = await import('../ratelimit/redis-ledger.ts')
     const { clock, log } = this.#parts
-    return hold(
+    const shared = hold(
       this.#redis.acquire(JSON.stringify([redis, maxScopes]), () => {
         this.#watchRedis()
         return new RedisLedger({
@@ -178,9 +187,13 @@ export class PolicyKit {
           maxScopes,
           clock,
           log: (level, message, fields) => log(level, fields, message),
+          onDropped: () => void this.#dropped().value++,
         })
       }),
     )
+    // The first requests should find it; without it each limit's own policy says what happens.
+    await shared.ready(REDIS_MS)
+    return shared
   }
 
   #watchRedis(): void {

@@ -45,6 +45,9 @@ const brokenLinks = (path: string, page: string): readonly string[] =>
     })
     .map(({ target, anchor }) => `${target}#${anchor}`)
 
+/** `app.get('/path'` and `app.post<Types>('/path'`. */
+const ROUTE = /app\.(get|post|delete)(?:<[^(]*>)?\(\s*'([^']+)'/g
+
 describe('links', () => {
   test('the pages are found, and hold links', () => {
     expect(PAGES).toEqual(expect.arrayContaining(['README.md', join('docs', 'reference', 'config.md')]))
@@ -117,8 +120,8 @@ describe('what operators and clients see', () => {
   test('the admin listener is where the schema puts it, with the paths that it serves', () => {
     const port = /\| `server\.admin_port` \|[^|]*\| `(\d+)` \|/.exec(read('docs/reference/config.md'))?.[1]
     expect(page).toContain(`## Admin listener (127.0.0.1:${port})`)
-    const served = [...read('src/admin/listener.ts').matchAll(/app\.(get|post)\('([^']+)'/g)]
-    expect(namesIn(page, /`((?:GET|POST) \/[a-z/]+)`/g)).toEqual(
+    const served = [...(read('src/admin/listener.ts') + read('src/admin/accounts.ts')).matchAll(ROUTE)]
+    expect(namesIn(page, /`((?:GET|POST|DELETE) \/[a-z/:]+)`/g)).toEqual(
       served.map(([, method = '', path = '']) => `${method.toUpperCase()} ${path}`).sort(),
     )
   })
