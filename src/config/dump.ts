@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto'
 import type { HeddleConfig, ProviderConfig, ServerConfig } from '../contracts/config.ts'
+import { maskLedger, maskUsage } from './mask-accounts.ts'
 import { maskAuth, maskTenants } from './mask-auth.ts'
 import { maskCredentials } from './mask-credentials.ts'
-import { maskLedger } from './normalise-limits.ts'
-import { maskUsage } from './normalise-usage.ts'
 
 const MASK = '***'
 

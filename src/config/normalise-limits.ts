@@ -140,9 +140,3 @@ export const toLedger = (build: Build): LedgerConfig => {
     maxScopes: ledger?.max_scopes ?? 32_768,
   }
 }
-
-/** Fit for a dump: without the password. */
-export const maskLedger = (ledger: LedgerConfig): LedgerConfig =>
-  ledger.redis === null || ledger.redis.password === null
-    ? ledger
-    : { ...ledger, redis: { ...ledger.redis, password: '***' } }

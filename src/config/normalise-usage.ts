@@ -21,14 +21,6 @@ export const knownPrices = (
 
 const DEFAULTS = usageSchema.unwrap().parse({})
 
-/** Header values of the collector are keys as often as not. */
-export const maskUsage = (usage: UsageConfig): UsageConfig => {
-  const { otlp } = usage.records
-  if (otlp === null) return usage
-  const headers = Object.fromEntries(Object.keys(otlp.headers).map((name) => [name, '***']))
-  return { ...usage, records: { ...usage.records, otlp: { ...otlp, headers } } }
-}
-
 export const toUsage = (build: Build, known: UsageConfig['known'] = {}): UsageConfig => {
   const { parsed, map, problems } = build
   const raw = parsed.usage ?? DEFAULTS
