@@ -9,7 +9,7 @@ import { kindOfRefusal, streamInterrupted } from '../routing/failure.ts'
 import { CallbackTimer, WheelTimer } from '../core/wheel.ts'
 import { cost, planTargets } from '../routing/plan.ts'
 import { isContinuable } from './continuation.ts'
-import { askPermit } from './permit.ts'
+import { askPermit, outOfTime } from './permit.ts'
 import { upstreamModel } from '../routing/table.ts'
 import { explainHeader } from './explain-header.ts'
 import { jitter, mayPause } from './backoff.ts'
@@ -216,11 +216,6 @@ export class AttemptLoop extends WheelTimer {
       return
     }
     this.#live = null
-    if (this.#continuing !== null) {
-      // Part of the answer is with the client: nobody may begin it again.
-      if (!this.#continueWithNext()) this.#x.fail(streamInterrupted(failure))
-      return
-    }
     if (this.#hedge !== null) {
       // The other one is already on its way: it takes the place of what would be tried next.
       this.#live = this.#hedge
@@ -231,7 +226,9 @@ export class AttemptLoop extends WheelTimer {
       return
     }
     try {
-      this.#afterFailure(failure)
+      if (this.#continuing === null) this.#afterFailure(failure)
+      // Part of the answer is with the client: nobody may begin it again.
+      else if (!this.#continueWithNext()) this.#x.fail(streamInterrupted(failure))
     } catch (error) {
       this.#x.fail(GatewayError.from(error))
     }
@@ -379,7 +376,9 @@ export class AttemptLoop extends WheelTimer {
   /** The deadline over all attempts. */
   override onTimer(): void {
     if (this.#x.over || this.#winner !== null) return
-    this.#x.fail(new GatewayError('upstream_timeout', `No target answered within ${this.#route.timeouts.totalMs} ms.`))
+    const { totalMs } = this.#route.timeouts
+    const queued = this.#asking !== null && this.#x.attempts.length === 0
+    this.#x.fail(outOfTime(totalMs, queued))
   }
 
   /** The request is over: nothing of it may go on at a backend. */

@@ -79,16 +79,18 @@ export class PermitRequest {
     }
     const { inputTokens, outputTokens } = this.#x.account.expected
     const ticket = { ...policies.ticketOf(this.#x.principal), tokens: inputTokens + outputTokens, inputTokens }
+    let entry: Grant | Waiting | null
     try {
-      const entry = gate.enter(this.#target, ticket, (grant, retryAfterMs) => this.#onTurn(grant, retryAfterMs))
-      if (entry === null || isGrant(entry)) this.#askLimits(entry)
-      else if (mayWait) this.#waiting = entry
-      else {
-        entry.cancel()
-        this.#refuse(tooBusy(this.#target, NOT_WAITED_MS))
-      }
+      entry = gate.enter(this.#target, ticket, (grant, retryAfterMs) => this.#onTurn(grant, retryAfterMs))
     } catch (error) {
       this.#refuse(GatewayError.from(error))
+      return
+    }
+    if (entry === null || isGrant(entry)) this.#askLimits(entry)
+    else if (mayWait) this.#waiting = entry
+    else {
+      entry.cancel()
+      this.#refuse(tooBusy(this.#target, NOT_WAITED_MS))
     }
   }
 
@@ -105,22 +107,25 @@ export class PermitRequest {
       this.#permit(grant, null)
       return
     }
+    let lease: Lease | null | Promise<Lease | null>
     try {
-      const lease = limiter.admit({
+      lease = limiter.admit({
         facts: this.#x,
         model: this.#x.match?.route.name ?? '',
         target: this.#target,
         estimate: this.#x.account.expectedAt(this.#target, this.#model),
       })
-      if (lease instanceof Promise)
-        lease.then(
-          (taken) => this.#permit(grant, taken),
-          (error: unknown) => this.#refuse(GatewayError.from(error), grant),
-        )
-      else this.#permit(grant, lease)
     } catch (error) {
       this.#refuse(GatewayError.from(error), grant)
+      return
     }
+    if (lease instanceof Promise)
+      lease.then(
+        (taken) => this.#permit(grant, taken),
+        (error: unknown) => this.#refuse(GatewayError.from(error), grant),
+      )
+    // Not caught: what fails in the call that begins now is no refusal of the limits.
+    else this.#permit(grant, lease)
   }
 
   #permit(grant: Grant | null, lease: Lease | null): void {
@@ -157,6 +162,15 @@ const tooBusy = (target: Target, retryAfterMs: number): GatewayError =>
     detail: `queue of ${target.name}`,
   })
 
+/** The time of the whole request is over. queued: nothing was called, so that no backend was slow. */
+export const outOfTime = (totalMs: number, queued: boolean): GatewayError =>
+  queued
+    ? new GatewayError('upstream_unavailable', `No backend had a place for the request within ${totalMs} ms.`, {
+        retryAfterMs: NOT_WAITED_MS,
+        detail: 'the total timeout ended in a queue',
+      })
+    : new GatewayError('upstream_timeout', `No target answered within ${totalMs} ms.`)
+
 /**
  * Asks for a call of a target, and makes it: at once, and before this returns, where nothing bounds the target. `later`
  * is true when something was waited for. Returns what is still asked for; null = it has been decided.
@@ -186,7 +200,6 @@ export function askPermit(
       step()
       return
     }
-    if (x.over) return
     try {
       step()
     } catch (error) {
@@ -196,6 +209,11 @@ export function askPermit(
   const request = new PermitRequest(x, target, options.model, {
     onPermit: (permit) =>
       guarded(() => {
+        // Nobody may have cancelled the asking: that of a hedge is not held by anybody.
+        if (x.over) {
+          permit?.release()
+          return
+        }
         try {
           options.start(permit, later)
         } catch (error) {
@@ -203,7 +221,10 @@ export function askPermit(
           throw error
         }
       }),
-    onRefused: (error) => guarded(() => options.refused(error)),
+    onRefused: (error) =>
+      guarded(() => {
+        if (!x.over) options.refused(error)
+      }),
   })
   request.begin(options.mayWait)
   later = true

@@ -4,6 +4,7 @@ import type { Exchange } from './exchange.ts'
 import { GatewayError } from '../core/errors.ts'
 import { readRequest } from '../protocol/openai/request.ts'
 import { formField } from '../protocol/multipart.ts'
+import { expectClearForm } from './form.ts'
 import { methodsOf } from './operation.ts'
 
 /** Reads what the request says of itself. Throws GatewayError. */
@@ -31,8 +32,10 @@ export function prepare(x: Exchange, operation: Operation, upstreamPath: string)
       depth: services.limits.jsonDepth,
       keys: services.limits.jsonKeys,
     })
-  } else if (received.body.length > 0 && type.startsWith('multipart/form-data'))
+  } else if (received.body.length > 0 && type.startsWith('multipart/form-data')) {
+    expectClearForm(received.body, type)
     x.formModel = formField(received.body, type, 'model') ?? ''
+  }
 }
 
 const isJson = (type: string): boolean => {

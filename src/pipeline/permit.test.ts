@@ -1,0 +1,74 @@
+import { expect, test } from 'vitest'
+import type { Lease } from '../contracts/admission.ts'
+import type { Grant } from '../contracts/capacity.ts'
+import type { Target } from '../contracts/routing.ts'
+import type { GatewayError } from '../core/errors.ts'
+import type { Exchange } from './exchange.ts'
+import { askPermit } from './permit.ts'
+
+const target = { name: 'p/m' } as Target
+
+/** A request whose target has one place and one limit; both tell how often they were given back. */
+const setUp = (admit: (lease: Lease) => Lease | Promise<Lease>) => {
+  const ended: number[] = []
+  const settled: number[] = []
+  const failed: GatewayError[] = []
+  const grant: Grant = { answered: () => {}, end: (tokens) => void ended.push(tokens) }
+  const lease: Lease = {
+    addHeaders: () => {},
+    settle: ({ inputTokens }) => void settled.push(inputTokens),
+    extend: () => true,
+    wouldRefuse: [],
+  }
+  const x = {
+    over: false,
+    principal: {},
+    match: null,
+    account: { expected: { inputTokens: 1, outputTokens: 1, nanoUsd: 0 }, expectedAt: () => ({}) },
+    snapshot: {
+      policies: {
+        gate: { enter: () => grant },
+        limiter: { byTarget: true, admit: () => admit(lease) },
+        ticketOf: () => ({ tenant: '', weight: 1, priority: 0 }),
+      },
+    },
+    fail(error: GatewayError) {
+      failed.push(error)
+      x.over = true
+    },
+  }
+  return { x: x as unknown as Exchange & { over: boolean }, ended, settled, failed }
+}
+
+const ask = (x: Exchange, start: () => void): unknown =>
+  askPermit(x, target, { model: 'm', mayWait: false, start, refused: () => expect.fail('refused') })
+
+test('what fails in the call that has been permitted reaches who asked, and gives all back', () => {
+  const { x, ended, settled } = setUp((lease) => lease)
+  const broken = (): void => {
+    throw new Error('a fault of ours')
+  }
+  expect(() => ask(x, broken)).toThrow('a fault of ours')
+  expect([ended, settled]).toEqual([[0], [0]])
+})
+
+test('the same after the limits were waited for: the request fails', async () => {
+  const { x, ended, settled, failed } = setUp((lease) => Promise.resolve(lease))
+  ask(x, () => {
+    throw new Error('a fault of ours')
+  })
+  await Promise.resolve()
+  await Promise.resolve()
+  expect(failed.map(({ code }) => code)).toEqual(['internal'])
+  expect([ended, settled]).toEqual([[0], [0]])
+})
+
+test('a permit that comes when the request is over is given back, although nobody cancelled the asking', async () => {
+  const answer = Promise.withResolvers<Lease>()
+  const { x, ended, settled } = setUp((lease) => answer.promise.then(() => lease))
+  ask(x, () => expect.fail('started'))
+  x.over = true
+  answer.resolve({} as Lease)
+  await new Promise((resolve) => setImmediate(resolve))
+  expect([ended, settled]).toEqual([[0], [0]])
+})
