@@ -110,6 +110,7 @@ export class RedisStore {
   /** EVALSHA is refused here: only full texts work. */
   #evalOnly = false
   #offsetMs = 0
+  #gathering = false
 
   constructor(parts: RedisStoreParts) {
     this.#parts = parts
@@ -186,7 +187,24 @@ export class RedisStore {
     })
   }
 
+  /**
+   * What is sent until the event loop has seen to all that has arrived leaves in one write: the write is the dearest part
+   * of a command, and requests come in flocks.
+   */
+  #gather(): void {
+    if (this.#gathering || !(this.#client instanceof Redis)) return
+    const { stream } = this.#client
+    if (stream === undefined || stream.destroyed) return
+    this.#gathering = true
+    stream.cork()
+    setImmediate(() => {
+      this.#gathering = false
+      stream.uncork()
+    })
+  }
+
   async #send(script: Script, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
+    this.#gather()
     const rest = [...keys, ...args]
     if (this.#evalOnly) return this.#client.eval(script.text, keys.length, ...rest)
     try {
