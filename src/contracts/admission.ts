@@ -8,6 +8,15 @@ export interface Amounts {
   readonly nanoUsd: number
 }
 
+/** What a call is expected to use before it is made. */
+export interface Estimate extends Amounts {
+  /**
+   * The client has not said how long the answer may be: outputTokens, and what they cost, are a guess. Limits take at
+   * most a part of themselves for it, so that a bad guess cannot keep requests out that would have fitted.
+   */
+  readonly guessed?: boolean
+}
+
 export interface AdmissionQuery {
   /** Who asks and what; with the principal. */
   readonly facts: RequestFacts
@@ -15,7 +24,7 @@ export interface AdmissionQuery {
   readonly model: string
   /** null = limits that do not look at the target; else those that do, and only those. */
   readonly target: Target | null
-  readonly estimate: Amounts
+  readonly estimate: Estimate
 }
 
 /** All limits of requests. */

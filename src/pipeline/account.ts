@@ -1,10 +1,12 @@
-import type { Amounts, Lease } from '../contracts/admission.ts'
-import type { Target } from '../contracts/routing.ts'
+import type { Amounts, Estimate, Lease } from '../contracts/admission.ts'
+import type { RouteMatch, Target } from '../contracts/routing.ts'
 import type { Usage } from '../contracts/usage.ts'
 import type { Attempt } from './attempt.ts'
 import type { Exchange } from './exchange.ts'
 import { upstreamModel } from '../routing/table.ts'
 import { NO_USAGE } from '../protocol/usage.ts'
+import { attachedIn } from '../protocol/usage-attached.ts'
+import type { Attached } from '../protocol/usage-attached.ts'
 
 /** A JSON event of a stream is about this long without its text. */
 const EVENT_OVERHEAD_BYTES = 180
@@ -16,6 +18,23 @@ const PROMPT_BYTES_PER_TOKEN = 4
 const EXTEND_STEP = 32
 
 const NO_AMOUNTS: Amounts = { inputTokens: 0, outputTokens: 0, nanoUsd: 0 }
+
+/** Passed-through event streams carry so many bytes a token, their frames included: rather too few than too many. */
+const RAW_STREAM_BYTES_PER_TOKEN = 40
+
+/** Ends of a call after a good status with which the answer was lost on its way, or dropped here: it was made. */
+const LOST: ReadonlySet<string> = new Set([
+  'reset',
+  'protocol',
+  'aborted',
+  'stream_cut',
+  'event_cut',
+  'invalid_event',
+  'invalid_utf8',
+  'answer_too_large',
+  'event_too_large',
+  'bad_encoding',
+])
 
 /**
  * What one request owes: what was reserved for it when it was admitted, and what each of its calls has cost. Calls
@@ -35,7 +54,8 @@ export class Account {
   /** Output tokens above which more must be taken; -1 = not asked yet. */
   #toExtend = -1
   /** Tokens that the request is expected to use, before it is admitted. */
-  #expected: Amounts | null = null
+  #expected: Estimate | null = null
+  #attached: Attached | null = null
 
   constructor(x: Exchange) {
     this.#x = x
@@ -46,32 +66,63 @@ export class Account {
     return this.unpriced ? 'unpriced' : this.estimated ? 'estimated' : ''
   }
 
+  /** Of text: what it holds of files, images and recordings is not counted by its bytes. */
   get #promptBytes(): number {
-    return this.#x.needs.promptTokens * PROMPT_BYTES_PER_TOKEN
+    const { needs, operation, formModel, bytesIn } = this.#x
+    // Which fields of another API hold the prompt nobody here knows: all of the body is taken for it.
+    const whole = operation === 'passthrough' ? (formModel === '' ? bytesIn : 0) : 0
+    const bytes = whole > 0 ? whole : needs.promptTokens * PROMPT_BYTES_PER_TOKEN
+    return Math.max(0, bytes - this.#attachments.bytes)
+  }
+
+  get #attachments(): Attached {
+    this.#attached ??= attachedIn(this.#x.received.body)
+    return this.#attached
+  }
+
+  /** Requests for files, batches and the like: no model is asked, so there are no tokens. */
+  get #asksNoModel(): boolean {
+    return this.#x.operation === 'passthrough' && (this.#x.model === '' || !this.#x.mayCost)
+  }
+
+  /** What estimates are learned by: models that share a pattern differ as models do. */
+  #learnedAs({ route, wildcard }: RouteMatch): string {
+    const name = wildcard === '' ? route.name : this.#x.model
+    return this.#x.operation === 'passthrough' || this.#x.operation === 'embeddings'
+      ? `${name} ${this.#x.operation}`
+      : name
   }
 
   /** What a call is expected to use at most: at the dearest of the targets it may reach. */
-  get expected(): Amounts {
+  get expected(): Estimate {
     this.#expected ??= this.#expect()
     return this.#expected
   }
 
-  #expect(): Amounts {
-    const { match, needs, snapshot } = this.#x
-    if (match === null) return NO_AMOUNTS
-    const { pricing } = snapshot.policies
-    const one = pricing.estimate(match.route.name, this.#promptBytes, needs.maxTokens)
-    const tokens = { inputTokens: one.inputTokens, outputTokens: one.outputTokens * needs.choices }
+  #expect(): Estimate {
+    const { match, needs, snapshot, operation } = this.#x
+    if (match === null || this.#asksNoModel) return NO_AMOUNTS
+    const { fallbacks } = match.route
+    const one = snapshot.policies.pricing.estimate(this.#learnedAs(match), this.#promptBytes, needs.maxTokens)
+    const tokens = {
+      inputTokens: one.inputTokens + this.#attachments.tokens,
+      // Fractions are for the backend to refuse; what is counted is whole.
+      outputTokens: operation === 'embeddings' ? 0 : Math.ceil(one.outputTokens * needs.choices),
+    }
+    let nanoUsd = this.#dearest(match, tokens)
+    for (const names of [fallbacks.any, fallbacks.contextWindow, fallbacks.contentPolicy])
+      for (const name of names) {
+        const other = snapshot.table.match(name)
+        if (other !== null) nanoUsd = Math.max(nanoUsd, this.#dearest(other, tokens))
+      }
+    return { ...tokens, nanoUsd, guessed: needs.maxTokens === 0 }
+  }
+
+  #dearest(match: RouteMatch, tokens: { inputTokens: number; outputTokens: number }): number {
     let nanoUsd = 0
     for (const target of match.route.targets)
       nanoUsd = Math.max(nanoUsd, this.#priceOf(target, upstreamModel(target, match), tokens))
-    for (const name of match.route.fallbacks.any) {
-      const other = snapshot.table.match(name)
-      if (other === null) continue
-      for (const target of other.route.targets)
-        nanoUsd = Math.max(nanoUsd, this.#priceOf(target, upstreamModel(target, other), tokens))
-    }
-    return { ...tokens, nanoUsd }
+    return nanoUsd
   }
 
   #priceOf(target: Target, model: string, tokens: { inputTokens: number; outputTokens: number }): number {
@@ -79,14 +130,16 @@ export class Account {
   }
 
   /** What a call of one target is expected to use. */
-  expectedAt(target: Target, model: string): Amounts {
-    const { inputTokens, outputTokens } = this.expected
-    return { inputTokens, outputTokens, nanoUsd: this.#priceOf(target, model, { inputTokens, outputTokens }) }
+  expectedAt(target: Target, model: string): Estimate {
+    const { expected } = this
+    return expected === NO_AMOUNTS ? expected : { ...expected, nanoUsd: this.#priceOf(target, model, expected) }
   }
 
   /** Takes what the request needs from its limits. Throws or rejects with GatewayError when one has no more. */
   admit(): void | Promise<void> {
     const { limiter } = this.#x.snapshot.policies
+    // While the body is still there; an estimate at the end of a long stream needs it.
+    void this.#attachments
     if (limiter === null) return undefined
     const { match } = this.#x
     const lease = limiter.admit({
@@ -125,27 +178,47 @@ export class Account {
     this.outputTokens += usage.outputTokens
     if (charge.estimated) this.estimated = true
     if (!charge.priced) this.unpriced = true
-    if (counted !== null && this.#x.match !== null) pricing.learn(this.#x.match.route.name, this.#promptBytes, counted)
+    if (counted !== null) this.#learn(attempt, counted)
+  }
+
+  /** Only of a whole answer to the request as it came: what broke off, or goes on with another's text, says less. */
+  #learn({ record: { result } }: Attempt, counted: Usage): void {
+    const { match, continued, snapshot } = this.#x
+    // An answer in one piece is charged before it is sent, while its call is still open.
+    if (match === null || continued > 0 || (result !== 'ok' && result !== 'open')) return
+    const bytes = this.#attachments.tokens > 0 ? 0 : this.#promptBytes
+    snapshot.policies.pricing.learn(this.#learnedAs(match), bytes, counted)
   }
 
   /** Tokens of a call whose backend did not say them; null = it cannot have used any. */
   #guess(attempt: Attempt): Usage | null {
-    // Refused, or never reached: nobody bills that. What is passed through unread has no tokens that could be guessed.
-    if (!attempt.mayHaveUsed || this.#x.operation === 'passthrough') return null
+    // Refused, or never reached: nobody bills that. Neither are files and the like.
+    if (!hasWorked(attempt) || this.#asksNoModel) return null
     const { inputTokens } = this.expected
-    return { ...NO_USAGE, inputTokens, outputTokens: this.#x.operation === 'embeddings' ? 0 : attempt.answerTokens() }
+    return { ...NO_USAGE, inputTokens, outputTokens: this.#answerTokens(attempt) }
+  }
+
+  #answerTokens(attempt: Attempt): number {
+    const { operation, bytesOut } = this.#x
+    if (operation === 'embeddings') return 0
+    if (operation !== 'passthrough') return attempt.answerTokens()
+    const type = String(attempt.headers['content-type'] ?? '')
+    // Sound and images have no tokens that their size would tell.
+    if (!attempt.committed || !/json|event-stream/.test(type)) return 0
+    return Math.ceil(bytesOut / (type.includes('json') ? BYTES_PER_TOKEN : RAW_STREAM_BYTES_PER_TOKEN))
   }
 
   /** A stream goes on: takes what it has used beyond its reserve. False = a limit that stops streams has no more. */
   keepUp(attempt: Attempt): boolean {
     if (this.lease === null) return true
-    const outputTokens = attempt.answerTokens()
+    // With what calls before this one have cost: those that broke off, or lost.
+    const outputTokens = this.outputTokens + attempt.answerTokens()
     if (this.#toExtend < 0) this.#toExtend = this.expected.outputTokens
     if (outputTokens <= this.#toExtend) return true
     this.#toExtend = outputTokens + EXTEND_STEP
-    const { inputTokens } = this.expected
-    const nanoUsd = this.#priceOf(attempt.target, attempt.model, { inputTokens, outputTokens })
-    return this.lease.extend({ inputTokens, outputTokens, nanoUsd })
+    const tokens = { inputTokens: this.expected.inputTokens, outputTokens: outputTokens - this.outputTokens }
+    const nanoUsd = this.nanoUsd + this.#priceOf(attempt.target, attempt.model, tokens)
+    return this.lease.extend({ inputTokens: this.inputTokens + tokens.inputTokens, outputTokens, nanoUsd })
   }
 
   /** Replaces what was reserved by what was used. Once. */
@@ -154,6 +227,13 @@ export class Account {
     if (lease === null) return
     lease.settle({ inputTokens: this.inputTokens, outputTokens: this.outputTokens, nanoUsd: this.nanoUsd })
   }
+}
+
+/** The backend has made an answer, or at least read the prompt. */
+const hasWorked = (attempt: Attempt): boolean => {
+  const { result, status } = attempt.record
+  // Open: a whole answer that is about to be sent.
+  return attempt.mayHaveUsed || result === 'open' || (status >= 200 && status < 300 && LOST.has(result))
 }
 
 /** Tokens of an answer of which so many events with so many bytes have come: one an event, or more where they are long. */

@@ -24,7 +24,38 @@ test('images, also larger than what is kept: the usage stands at the end', () =>
   expect(read('application/json; charset=utf-8', answer(2_000_000))).toMatchObject({
     inputTokens: 40,
     outputTokens: 1000,
+    images: 1,
+    imageOutputTokens: 1000,
   })
+})
+
+test('several large images are counted however they arrive, also when the answer says nothing else', () => {
+  const data = Array.from({ length: 4 }, () => ({ b64_json: 'A'.repeat(200_000) }))
+  const text = JSON.stringify({ created: 1, data })
+  fc.assert(
+    fc.property(fc.array(fc.nat({ max: text.length }), { maxLength: 20 }), fc.boolean(), (cuts, torn) => {
+      const at = text.lastIndexOf('b64_json')
+      const more = torn ? Array.from({ length: 12 }, (_, i) => at - 2 + i) : []
+      expect(read('application/json', text, [...cuts, ...more])).toMatchObject({ images: 4, outputTokens: 0 })
+    }),
+    { numRuns: 30 },
+  )
+})
+
+test('a streamed image is longer than what is kept of a stream', () => {
+  const event = (type: string, size: number, more: object): string =>
+    `event: ${type}\ndata: ${JSON.stringify({ type, b64_json: 'A'.repeat(size), ...more })}\n\n`
+  for (const size of [100, 15_900, 40_000, 2_000_000]) {
+    const text =
+      event('image_generation.partial_image', size, { partial_image_index: 0 }) +
+      event('image_generation.completed', size, { usage: USAGE })
+    expect(read('text/event-stream', text, [1000, 30_000]), String(size)).toMatchObject({
+      inputTokens: 40,
+      outputTokens: 1000,
+      images: 1,
+      imageOutputTokens: 1000,
+    })
+  }
 })
 
 test('a stream of another dialect: its two halves stand at its two ends', () => {

@@ -1,11 +1,14 @@
 import type { Usage } from '../contracts/usage.ts'
 import type { UsageHints } from './usage.ts'
-import { readAnswer, readUsage, StreamUsage } from './usage.ts'
+import { readAnswer, readUsage, StreamUsage, withImages } from './usage.ts'
 
 /** A JSON answer up to this is kept whole, bytes; of a longer one its end: the usage stands there. */
 const WHOLE_BYTES = 256 * 1024
 /** Beginning and end of a stream that are kept, bytes. */
 const EDGE_BYTES = 16 * 1024
+/** Names each image of a JSON answer that holds them; nothing else is so long. */
+const IMAGE = Buffer.from('"b64_json"')
+const IMAGE_EVENT = /"type": ?"image_(?:generation|edit)\./
 const EVENT = /\r\n\r\n|\n\n|\r\r/
 const DATA = /^data: ?/
 
@@ -20,6 +23,10 @@ export class RawUsage {
   #headBytes = 0
   #tail: Buffer[] = []
   #tailBytes = 0
+  /** In what is not kept. */
+  #images = 0
+  /** Last bytes of what has come. */
+  #seam: Buffer | null = null
 
   /** null when nothing in an answer of that type says what it used. */
   static of(contentType: string | undefined, hints: UsageHints): RawUsage | null {
@@ -42,6 +49,7 @@ export class RawUsage {
       if (part.length === chunk.length) return
     }
     const rest = room > 0 ? chunk.subarray(room) : chunk
+    if (!this.#stream) this.#countImages(rest)
     // Once more than two edges are there, the older one goes.
     const kept = Buffer.from(rest.subarray(-EDGE_BYTES))
     this.#tail.push(kept)
@@ -50,13 +58,26 @@ export class RawUsage {
       this.#tailBytes -= this.#tail.shift()!.length
   }
 
+  /** Of an answer that is too long to be kept: images are what makes it so. */
+  #countImages(rest: Buffer): void {
+    this.#seam ??= Buffer.concat(this.#head).subarray(1 - IMAGE.length)
+    // A name may stand in two chunks, or in many.
+    if (Buffer.concat([this.#seam, rest.subarray(0, IMAGE.length - 1)]).includes(IMAGE)) this.#images++
+    this.#seam = Buffer.concat([this.#seam, rest.subarray(1 - IMAGE.length)]).subarray(1 - IMAGE.length)
+    for (let at = rest.indexOf(IMAGE); at >= 0; at = rest.indexOf(IMAGE, at + IMAGE.length)) this.#images++
+  }
+
+  #imagesIn(head: string): number {
+    return this.#images + head.split(IMAGE.toString()).length - 1
+  }
+
   /** Null = it does not say. */
   get usage(): Usage | null {
     const head = Buffer.concat(this.#head).toString()
     const tail = Buffer.concat(this.#tail).toString()
     if (this.#stream) return this.#ofEvents(head, tail)
     if (tail === '') return readAnswer(parse(head), this.#hints)
-    return readUsage(lastUsage(tail), this.#hints)
+    return withImages(readUsage(lastUsage(tail), this.#hints), this.#imagesIn(head))
   }
 
   #ofEvents(head: string, tail: string): Usage | null {
@@ -68,6 +89,10 @@ export class RawUsage {
         const value = data.length === 0 ? undefined : parse(data.map((line) => line.replace(DATA, '')).join('\n'))
         if (value !== undefined) reader.feed(value)
       }
+    // An event that is longer than what is kept (a whole image) is torn, and the usage stands at its end.
+    const usage = reader.usage === null && tail !== '' ? lastUsage(tail) : undefined
+    if (usage === undefined) return reader.usage
+    reader.feed({ type: IMAGE_EVENT.test(head) ? 'image_generation.completed' : '', usage })
     return reader.usage
   }
 }

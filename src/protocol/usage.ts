@@ -127,7 +127,7 @@ export function readAnswer(answer: unknown, hints: UsageHints = NO_HINTS): Usage
 }
 
 /** The answer of an image model is images: older versions of the API do not break its tokens down. */
-function withImages(usage: Usage | null, images: number): Usage | null {
+export function withImages(usage: Usage | null, images: number): Usage | null {
   if (images === 0) return usage
   const { imageOutputTokens, outputTokens } = usage ?? NO_USAGE
   return { ...(usage ?? NO_USAGE), images, imageOutputTokens: imageOutputTokens || outputTokens }

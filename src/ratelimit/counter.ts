@@ -1,12 +1,15 @@
 import { hash } from 'node:crypto'
 import type { LimitConfig, LimitRule, LimitScope, LimitUnit, StoreFailurePolicy } from '../contracts/config-limits.ts'
-import type { Amounts } from '../contracts/admission.ts'
+import type { Amounts, Estimate } from '../contracts/admission.ts'
 import { Calendar } from './calendar.ts'
 
 /** Parts of a sliding window. What was counted leaves the window up to one part late, never early. */
 export const PARTS = 20
 /** Parts that any stretch of one window can touch. */
 export const RING = PARTS + 1
+
+/** Part of a limit that one guess may take. */
+const GUESSED_PART = 0.25
 
 export const NANO = 1_000_000_000
 
@@ -178,6 +181,10 @@ export class CounterSet {
   /** Places of the counters whose room is told in `x-ratelimit-*` headers. */
   readonly requests: readonly number[]
   readonly tokens: readonly number[]
+  /** The most that a guess may take: so that a wrong one leaves room for others. Infinity = nothing counts it. */
+  readonly #mostOutput: number
+  readonly #mostTokens: number
+  readonly #mostNanoUsd: number
 
   constructor(counters: readonly Counter[]) {
     this.counters = counters
@@ -189,5 +196,25 @@ export class CounterSet {
       counters.flatMap(({ rule }, i) => (!rule.shadow && fits(rule.unit) ? [i] : []))
     this.requests = places((unit) => unit === 'requests')
     this.tokens = places((unit) => unit.endsWith('tokens'))
+    const most = (unit: LimitUnit): number => {
+      const amounts = counters.flatMap(({ rule, amount }) => (rule.unit === unit && !rule.shadow ? [amount] : []))
+      return Math.ceil(Math.min(Infinity, ...amounts) * GUESSED_PART)
+    }
+    this.#mostOutput = most('output_tokens')
+    this.#mostTokens = most('tokens')
+    this.#mostNanoUsd = most('usd')
+  }
+
+  /** What is to be taken for a call: of what is only guessed no more than a part of the smallest limit. */
+  toTake(estimate: Estimate): Amounts {
+    if (estimate.guessed !== true) return estimate
+    const { inputTokens, outputTokens, nanoUsd } = estimate
+    const most = Math.min(this.#mostOutput, this.#mostTokens)
+    if (outputTokens <= most && nanoUsd <= this.#mostNanoUsd) return estimate
+    return {
+      inputTokens,
+      outputTokens: Math.min(outputTokens, most),
+      nanoUsd: Math.min(nanoUsd, this.#mostNanoUsd),
+    }
   }
 }

@@ -1,4 +1,4 @@
-import type { AdmissionQuery, Lease, Limiter } from '../contracts/admission.ts'
+import type { AdmissionQuery, Amounts, Lease, Limiter } from '../contracts/admission.ts'
 import type { LimitConfig } from '../contracts/config-limits.ts'
 import type { TenantConfig } from '../contracts/config-auth.ts'
 import type { Clock } from '../core/clock.ts'
@@ -68,24 +68,25 @@ export class LedgerLimiter implements Limiter {
   admit(query: AdmissionQuery): Lease | null | Promise<Lease | null> {
     const set = this.#selector.select(query)
     if (set === null) return null
-    if (this.#shared === null) return this.#here(set, query, null)
-    return this.#shared.up ? this.#everywhere(this.#shared, set, query) : this.#away(this.#shared, set, query)
+    const amounts = set.toTake(query.estimate)
+    if (this.#shared === null) return this.#here(set, amounts, null)
+    return this.#shared.up ? this.#everywhere(this.#shared, set, amounts) : this.#away(this.#shared, set, amounts)
   }
 
   /** away: the shared ledger that should have been asked. */
-  #here(set: CounterSet, { estimate }: AdmissionQuery, away: SharedLedger | null): LedgerLease {
+  #here(set: CounterSet, amounts: Amounts, away: SharedLedger | null): LedgerLease {
     const memory = this.#memory
-    if (!memory.reserve(set, estimate, away === null ? 0 : this.#parts.replicas)) {
+    if (!memory.reserve(set, amounts, away === null ? 0 : this.#parts.replicas)) {
       const { outcome } = memory
       const { rule } = set.counters[outcome.refusedBy]!
       this.#parts.onRefused?.(rule.limit, rule.unit, false)
       if (outcome.full) throw unavailable(rule.limit, 'no room for another counter: raise max_scopes', outcome.waitMs)
-      throw refusal(set, outcome, estimate)
+      throw refusal(set, outcome, amounts)
     }
-    return this.#lease(set, estimate, away === null ? null : away.uncounted(set, estimate), memory.outcome)
+    return this.#lease(set, amounts, away === null ? null : away.uncounted(set, amounts), memory.outcome)
   }
 
-  #lease(set: CounterSet, amounts: AdmissionQuery['estimate'], shared: SharedHold | null, outcome: Found): LedgerLease {
+  #lease(set: CounterSet, amounts: Amounts, shared: SharedHold | null, outcome: Found): LedgerLease {
     const { skipped, wouldRefuse, left, reset } = outcome
     for (const limit of wouldRefuse) this.#parts.onRefused?.(limit, '', true)
     if (shared === null && skipped !== null && wouldRefuse.length === 0) this.#parts.onUnchecked?.()
@@ -102,30 +103,30 @@ export class LedgerLimiter implements Limiter {
     })
   }
 
-  async #everywhere(shared: SharedLedger, set: CounterSet, query: AdmissionQuery): Promise<Lease> {
-    const answer = await shared.reserve(set, query.estimate)
-    if (answer === null) return this.#away(shared, set, query)
+  async #everywhere(shared: SharedLedger, set: CounterSet, amounts: Amounts): Promise<Lease> {
+    const answer = await shared.reserve(set, amounts)
+    if (answer === null) return this.#away(shared, set, amounts)
     if (!answer.ok) {
       const { rule } = set.counters[answer.refusedBy]!
       this.#parts.onRefused?.(rule.limit, rule.unit, false)
-      throw refusal(set, answer, query.estimate)
+      throw refusal(set, answer, amounts)
     }
     // Kept up with here too: should the shared ledger go away, this process knows what it has used already.
-    this.#memory.record(set, query.estimate, answer.skipped)
+    this.#memory.record(set, amounts, answer.skipped)
     const { skipped } = this.#memory.outcome
     const { wouldRefuse, left, reset } = answer
-    return this.#lease(set, query.estimate, answer.hold, { skipped, wouldRefuse, left, reset })
+    return this.#lease(set, amounts, answer.hold, { skipped, wouldRefuse, left, reset })
   }
 
   /** Each limit by its own policy: `closed` refuses, `open` does not ask, `local` divides by the number of replicas. */
-  #away(shared: SharedLedger, set: CounterSet, query: AdmissionQuery): Lease {
+  #away(shared: SharedLedger, set: CounterSet, amounts: Amounts): Lease {
     const closed = set.counters.find(({ rule }) => rule.onStoreFailure === 'closed' && !rule.shadow)
     if (closed !== undefined) {
       this.#parts.onRefused?.(closed.rule.limit, closed.rule.unit, false)
       throw unavailable(closed.rule.limit, 'the ledger in Redis cannot be asked', AWAY_RETRY_MS)
     }
     if (set.counters.some(({ rule }) => rule.onStoreFailure === 'open')) this.#parts.onUnchecked?.()
-    return this.#here(set, query, shared)
+    return this.#here(set, amounts, shared)
   }
 
   /** Sets an amount in this thread; with several threads it is told to each. */

@@ -4,7 +4,7 @@ import type { Usage } from '../contracts/usage.ts'
 const START_BYTES_PER_TOKEN = 3
 const START_OUTPUT = 1000
 const MAX_MODELS = 2000
-/** So many answers before what was learned is believed; it then begins with the largest of them. */
+/** So many answers before what was learned is believed; it then begins with the second largest of them. */
 const WARM_UP = 16
 /** Nine of ten answers are to use less. */
 const QUANTILE = 0.9
@@ -13,12 +13,15 @@ const STEP = 0.05
 /** A moving quantile in two numbers: up a little when a sample is above, down a little less when it is below. */
 class Quantile {
   #value = 0
+  #largest = 0
   #seen = 0
 
   add(sample: number): void {
     if (this.#seen < WARM_UP) {
       this.#seen++
-      this.#value = Math.max(this.#value, sample)
+      // One answer that is like no other must not be the measure of hundreds.
+      this.#value = Math.max(this.#value, Math.min(this.#largest, sample))
+      this.#largest = Math.max(this.#largest, sample)
     } else this.#value *= sample > this.#value ? 1 + STEP * QUANTILE : 1 - STEP * (1 - QUANTILE)
   }
 
@@ -60,7 +63,7 @@ export class TokenEstimator {
       this.#models.set(model, learned)
     }
     if (promptBytes > 0 && usage.inputTokens > 0) learned.tokensPerByte.add(usage.inputTokens / promptBytes)
-    // An answer of nothing (embeddings) is a sample too: the next will have nothing either.
+    // An answer of nothing is a sample too; at 0 what is learned could never grow again.
     learned.output.add(Math.max(1, usage.outputTokens))
   }
 }
