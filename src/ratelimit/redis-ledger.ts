@@ -11,7 +11,9 @@ import { readOverride } from './overrides.ts'
 import type { LimitOverride } from './overrides.ts'
 import { Account } from './redis-account.ts'
 import { RedisHold } from './redis-hold.ts'
-import { PEEK, RESERVE } from './redis-scripts.ts'
+import { ReserveBatch } from './redis-batch.ts'
+import type { Reply } from './redis-batch.ts'
+import { PEEK } from './redis-scripts.ts'
 import { partOf, RedisWriter } from './redis-writer.ts'
 import type { SharedAnswer, SharedHold, SharedLedger } from './shared-ledger.ts'
 
@@ -25,19 +27,13 @@ export interface RedisLedgerParts {
   readonly onDropped?: () => void
 }
 
+const NOTHING: readonly string[] = []
+
 /** Counters of one set that one script can see, by their places in the set. */
 interface Group {
   readonly tag: string
   readonly places: readonly number[]
   readonly keys: readonly string[]
-}
-
-interface Reply {
-  readonly status: number
-  readonly now: number
-  /** left, reset, wait for each counter of the group. */
-  readonly numbers: readonly number[]
-  readonly seq: number
 }
 
 /**
@@ -52,6 +48,7 @@ export class RedisLedger implements SharedLedger {
   readonly #instance = randomBytes(6).toString('hex')
   readonly #accounts = new Map<string, Account>()
   readonly #writers = new Map<string, RedisWriter>()
+  readonly #batches = new Map<string, ReserveBatch>()
   readonly #groups = new WeakMap<CounterSet, readonly Group[]>()
   readonly #stop: (() => void)[]
   #seq = 0
@@ -98,9 +95,13 @@ export class RedisLedger implements SharedLedger {
     if (!this.#enter(set)) return null
     const replies =
       groups.length === 1 ? [await this.#ask(set, groups[0]!, amounts)] : await this.#askAll(set, groups, amounts)
-    const failed = replies.some((reply) => reply === null || reply.status < 0)
-    const refused = !failed && replies.some((reply) => reply!.status === 0)
-    for (const [i, reply] of replies.entries()) this.#account(set, groups[i]!, amounts, reply, failed || refused)
+    let failed = false
+    let refused = false
+    for (const reply of replies) {
+      if (reply === null || reply.list[0]! < 0) failed = true
+      else if (reply.list[0] === 0) refused = true
+    }
+    for (let g = 0; g < groups.length; g++) this.#account(set, groups[g]!, amounts, replies[g]!, failed || refused)
     if (failed) return null
     return this.#answer(set, groups, replies as readonly Reply[], refused)
   }
@@ -124,8 +125,19 @@ export class RedisLedger implements SharedLedger {
     return true
   }
 
-  async #ask({ counters }: CounterSet, { places, keys }: Group, amounts: Amounts): Promise<Reply | null> {
-    const args: (string | number)[] = [this.#instance, this.#parts.config.leaseMs, 0]
+  async #ask({ counters }: CounterSet, { tag, places, keys }: Group, amounts: Amounts): Promise<Reply | null> {
+    const question = { keys, addTo: (args: (string | number)[]) => this.#addTo(args, counters, places, amounts) }
+    const batch = this.#batch(tag)
+    const first = await batch.ask(question)
+    if (first === null || first.list[0]! >= 0) return first
+    // It was overtaken by what Redis was told meanwhile, as happens when a script is new to Redis, and took nothing.
+    this.#unasked(counters, places, amounts)
+    const second = await batch.ask(question)
+    for (const place of places) this.#tell(counters[place]!)
+    return second
+  }
+
+  #addTo(args: (string | number)[], counters: readonly Counter[], places: readonly number[], amounts: Amounts): void {
     let shadows = 0
     let shadow = ''
     for (const place of places) {
@@ -138,27 +150,38 @@ export class RedisLedger implements SharedLedger {
         shadow = rule.limit
         shadows++
       }
-      args.push(account === null ? 'w' : 'a', counter.amount, cost, rule.shadow ? shadows : 0)
-      args.push(account?.period ?? rule.windowMs, account?.end ?? 0)
-    }
-    try {
-      const first = await this.#reserve(keys, args)
-      if (first.status >= 0) return first
-      // It was overtaken by what Redis was told meanwhile, as happens when a script is new to Redis, and took nothing.
-      const second = await this.#reserve(keys, args)
-      for (const place of places) this.#tell(counters[place]!)
-      return second
-    } catch {
-      return null
+      args.push(
+        account === null ? 'w' : 'a',
+        counter.amount,
+        cost,
+        rule.shadow ? shadows : 0,
+        account?.period ?? rule.windowMs,
+        account?.end ?? 0,
+      )
     }
   }
 
-  async #reserve(keys: readonly string[], args: (string | number)[]): Promise<Reply> {
-    const seq = ++this.#seq
-    args[2] = seq
-    const [status, now, ...numbers] = (await this.store.run(RESERVE, keys, args)) as number[]
-    this.store.sawTime(now!)
-    return { status: status!, now: now!, numbers, seq }
+  /** A question that has taken nothing is asked again: until then nothing is asked for. */
+  #unasked(counters: readonly Counter[], places: readonly number[], amounts: Amounts): void {
+    for (const place of places) {
+      const counter = counters[place]!
+      if (counter.rule.kind !== WINDOW) this.#accounts.get(counter.id)!.asked -= costOf(counter.rule.unit, amounts)
+    }
+  }
+
+  #batch(tag: string): ReserveBatch {
+    let batch = this.#batches.get(tag)
+    if (batch === undefined) {
+      const { leaseMs } = this.#parts.config
+      batch = new ReserveBatch({
+        store: this.store,
+        instance: this.#instance,
+        leaseMs,
+        nextSeq: () => ++this.#seq,
+      })
+      this.#batches.set(tag, batch)
+    }
+    return batch
   }
 
   #tell(counter: Counter): void {
@@ -168,16 +191,17 @@ export class RedisLedger implements SharedLedger {
 
   /** Brings this instance's books up to the answer; gives back what one group granted when another refused. */
   #account(set: CounterSet, { tag, places }: Group, amounts: Amounts, reply: Reply | null, giveBack: boolean): void {
-    for (const [i, place] of places.entries()) {
-      const counter = set.counters[place]!
+    const granted = reply !== null && reply.list[0] === 1
+    for (let i = 0; i < places.length; i++) {
+      const counter = set.counters[places[i]!]!
       const cost = costOf(counter.rule.unit, amounts)
-      const took = reply !== null && reply.status === 1 && !this.#shadowRefused(set, places, reply, i)
+      const took = granted && !this.#shadowRefused(set, places, reply, i)
       if (counter.rule.kind === WINDOW) {
         if (took && giveBack) this.writer(tag).window(counter, partOf(counter, reply.now), -cost)
         continue
       }
       const account = this.#accounts.get(counter.id)!
-      if (reply === null || reply.status < 0) account.unanswered(cost)
+      if (reply === null || reply.list[0]! < 0) account.unanswered(cost)
       else account.answered(cost, took && !giveBack, reply.seq)
       if ((took && giveBack) || account.dirty) this.writer(tag).account(account)
     }
@@ -186,24 +210,27 @@ export class RedisLedger implements SharedLedger {
   #shadowRefused({ counters }: CounterSet, places: readonly number[], reply: Reply, i: number): boolean {
     const { rule } = counters[places[i]!]!
     if (!rule.shadow) return false
-    return places.some((place, j) => counters[place]!.rule.limit === rule.limit && reply.numbers[j * 3 + 2] !== -1)
+    return places.some((place, j) => counters[place]!.rule.limit === rule.limit && reply.list[j * 3 + 3] !== -1)
   }
 
   #answer(set: CounterSet, groups: readonly Group[], replies: readonly Reply[], refused: boolean): SharedAnswer {
     const count = set.counters.length
-    const left = Array.from({ length: count }, () => 0)
-    const reset = Array.from({ length: count }, () => 0)
+    const left = new Array<number>(count).fill(0)
+    const reset = new Array<number>(count).fill(0)
     let skipped: Uint8Array | null = null
-    let wouldRefuse: readonly string[] = []
+    let wouldRefuse: readonly string[] = NOTHING
     let refusedBy = -1
     let waitMs = -1
-    for (const [g, { places }] of groups.entries()) {
+    for (let g = 0; g < groups.length; g++) {
+      const { places } = groups[g]!
       const reply = replies[g]!
-      for (const [i, place] of places.entries()) {
+      for (let i = 0; i < places.length; i++) {
+        const place = places[i]!
         const { rule } = set.counters[place]!
-        left[place] = reply.numbers[i * 3]!
-        reset[place] = reply.numbers[i * 3 + 1]!
-        const wait = reply.numbers[i * 3 + 2]!
+        left[place] = reply.list[i * 3 + 1]!
+        reset[place] = reply.list[i * 3 + 2]!
+        const wait = reply.list[i * 3 + 3]!
+        if (wait === -1 && !rule.shadow) continue
         if (this.#shadowRefused(set, places, reply, i)) {
           ;(skipped ??= new Uint8Array(count))[place] = 1
           if (!wouldRefuse.includes(rule.limit)) wouldRefuse = [...wouldRefuse, rule.limit]
@@ -303,8 +330,10 @@ export class RedisLedger implements SharedLedger {
       else if (account.idle(now)) this.#accounts.delete(id)
     }
     for (const [tag, writer] of this.#writers) {
-      if (writer.pending === 0) this.#writers.delete(tag)
-      else writer.kick()
+      if (writer.pending === 0) {
+        this.#writers.delete(tag)
+        this.#batches.delete(tag)
+      } else writer.kick()
     }
   }
 

@@ -107,80 +107,94 @@ local function saveAccount(key, a, till)
 end
 `
 
-/** Arguments of RESERVE before those of the counters, and for each counter. */
-export const RESERVE_HEAD = 3
-export const RESERVE_STEP = 6
+/** Arguments of RESERVE before those of the requests; of a request before its counters; and of each counter. */
+const RESERVE_HEAD = 3
+const REQUEST_HEAD = 2
+const RESERVE_STEP = 6
 
 /**
- * ARGV: instance, lease ms, seq; for each key: kind (w, a), limit, cost, group (0 = enforced; limits in shadow mode have
- * one number each), window ms or period start, period end. Answer: 1 = taken, 0 = refused, -1 = out of order and ignored;
- * now; for each key: left after the request, ms until all is back, ms until it may be admitted (-1 = it is, -2 = never).
+ * Requests that come together are asked for together, each for itself: all of its counters or none, in the order in which
+ * they came. ARGV: instance, lease ms, 0; for each request: seq, number of its keys, and for each of them: kind (w, a),
+ * limit, cost, group (0 = enforced; limits in shadow mode have one number each), window ms or period start, period end.
+ * Answer: now, and a list for each request: 1 = taken, 0 = refused, -1 = out of order and ignored; for each key: left after
+ * the request, ms until all is back, ms until it may be admitted (-1 = it is, -2 = never).
  */
 export const RESERVE = scriptOf(`${COMMON}
-local n = #KEYS
-local out = { 1, now }
-local state, groups = {}, {}
-for i = 1, n do
-  local b = ${RESERVE_HEAD} + (i - 1) * ${RESERVE_STEP}
-  local kind, limit, cost, group = ARGV[b + 1], num(ARGV[b + 2]), num(ARGV[b + 3]), ARGV[b + 4]
-  local p1, p2 = num(ARGV[b + 5]), num(ARGV[b + 6])
-  local key, used, s, reset = KEYS[i], 0, nil, 0
-  if kind == 'w' then
-    s = readWindow(key, p1)
-    used = s.sum
-    reset = math.ceil((s.newest + 21) * p1 / 20) - now
-  else
-    s = readAccount(key, p1)
-    if s.f and s.f.seq > seq then return { -1, now } end
-    used = s.S + s.R
-    if cost > 0 and used + cost > limit then
-      sweep(key, s)
-      used = s.S + s.R
-    end
-    if p2 > 0 then reset = p2 - now end
-  end
-  state[i] = s
-  local left, wait = limit - used - cost, -1
-  if cost > 0 and left < 0 then
-    if cost > limit then wait = -2
-    elseif kind == 'a' then wait = p2 > 0 and math.max(1, p2 - now) or 1000
+local function reserve(first, n, base, seq)
+  local out = { 1 }
+  local state, groups = {}, {}
+  for i = 1, n do
+    local b = base + (i - 1) * ${RESERVE_STEP}
+    local kind, limit, cost, group = ARGV[b + 1], num(ARGV[b + 2]), num(ARGV[b + 3]), ARGV[b + 4]
+    local p1, p2 = num(ARGV[b + 5]), num(ARGV[b + 6])
+    local key, used, s, reset = KEYS[first + i], 0, nil, 0
+    if kind == 'w' then
+      s = readWindow(key, p1)
+      used = s.sum
+      reset = math.ceil((s.newest + 21) * p1 / 20) - now
     else
-      local freed = 0
-      for _, e in ipairs(s.parts) do
-        freed = freed + e[2]
-        if freed >= -left then
-          wait = math.ceil((e[1] + 21) * p1 / 20) - now
-          break
+      s = readAccount(key, p1)
+      if s.f and s.f.seq > seq then return { -1 } end
+      used = s.S + s.R
+      if cost > 0 and used + cost > limit then
+        sweep(key, s)
+        used = s.S + s.R
+      end
+      if p2 > 0 then reset = p2 - now end
+    end
+    state[i] = s
+    local left, wait = limit - used - cost, -1
+    if cost > 0 and left < 0 then
+      if cost > limit then wait = -2
+      elseif kind == 'a' then wait = p2 > 0 and math.max(1, p2 - now) or 1000
+      else
+        local freed = 0
+        for _, e in ipairs(s.parts) do
+          freed = freed + e[2]
+          if freed >= -left then
+            wait = math.ceil((e[1] + 21) * p1 / 20) - now
+            break
+          end
         end
       end
+      if group == '0' then out[1] = 0 else groups[group] = true end
     end
-    if group == '0' then out[1] = 0 else groups[group] = true end
+    out[#out + 1] = left
+    out[#out + 1] = reset
+    out[#out + 1] = wait
   end
-  out[#out + 1] = left
-  out[#out + 1] = reset
-  out[#out + 1] = wait
-end
-for i = 1, n do
-  local b = ${RESERVE_HEAD} + (i - 1) * ${RESERVE_STEP}
-  local s, cost, p1, p2 = state[i], num(ARGV[b + 3]), num(ARGV[b + 5]), num(ARGV[b + 6])
-  local takes = out[1] == 1 and not groups[ARGV[b + 4]]
-  if ARGV[b + 1] == 'w' then
-    if takes and cost > 0 then
-      addToWindow(s, s.newest, cost)
-      saveWindow(KEYS[i], p1, s)
+  for i = 1, n do
+    local b = base + (i - 1) * ${RESERVE_STEP}
+    local s, cost, p1, p2 = state[i], num(ARGV[b + 3]), num(ARGV[b + 5]), num(ARGV[b + 6])
+    local takes = out[1] == 1 and not groups[ARGV[b + 4]]
+    if ARGV[b + 1] == 'w' then
+      if takes and cost > 0 then
+        addToWindow(s, s.newest, cost)
+        saveWindow(KEYS[first + i], p1, s)
+      end
+    else
+      if takes and cost > 0 then
+        local f = s.f or { p = s.p, settled = -1, r = 0 }
+        f.seq = seq
+        f.r = f.r + cost
+        s.f = f
+        s.R = s.R + cost
+      end
+      saveAccount(KEYS[first + i], s, p2)
     end
-  else
-    if takes and cost > 0 then
-      local f = s.f or { p = s.p, settled = -1, r = 0 }
-      f.seq = seq
-      f.r = f.r + cost
-      s.f = f
-      s.R = s.R + cost
-    end
-    saveAccount(KEYS[i], s, p2)
   end
+  return out
 end
-return out
+
+local answer = { now }
+local first, base = 0, ${RESERVE_HEAD}
+while ARGV[base + 1] do
+  local seq, n = num(ARGV[base + 1]), num(ARGV[base + 2])
+  answer[#answer + 1] = reserve(first, n, base + ${REQUEST_HEAD}, seq)
+  first = first + n
+  base = base + ${REQUEST_HEAD} + n * ${RESERVE_STEP}
+end
+return answer
 `)
 
 export const WRITE_STEP = 7

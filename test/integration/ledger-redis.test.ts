@@ -165,11 +165,11 @@ describe.skipIf(redisServer === null)('the ledger in Redis', () => {
     const key = 'heddle:{x}:a:1'
     const write = (seq: number, reserved: number) =>
       store.run(WRITE, [key, 'heddle:{x}:b:me'], ['me', 3000, seq, seq, 'a', 0, 0, 0, 0, '', reserved])
-    const reserve = (seq: number) => store.run(RESERVE, [key], ['me', 3000, seq, 'a', 100, 10, 0, 0, 0])
+    const reserve = (seq: number) => store.run(RESERVE, [key], ['me', 3000, 0, seq, 1, 'a', 100, 10, 0, 0, 0])
     await write(10, 30)
-    expect((await reserve(9)) as number[]).toEqual([-1, expect.any(Number)])
+    expect(await reserve(9)).toEqual([expect.any(Number), [-1]])
     expect(((await write(8, 70)) as unknown[])[1]).toBe('')
-    expect(((await reserve(11)) as number[])[2]).toBe(60)
+    expect(((await reserve(11)) as [number, number[]])[1][1]).toBe(60)
   })
 
   test('who lives keeps what it holds, however long a call takes', async () => {
