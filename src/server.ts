@@ -322,10 +322,11 @@ class Server implements RunningServer, AdminState {
     return maskedConfig(this.#config)
   }
 
-  readonly accounts = accountControl(
-    () => this.#fleet,
-    () => this.#config.ledger.file,
-  )
+  readonly accounts = accountControl({
+    fleet: () => this.#fleet,
+    config: () => this.#config,
+    now: systemClock.now,
+  })
 
   get guard(): GuardOptions {
     const { adminToken, adminHost } = this.#config.server

@@ -1,10 +1,20 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
+import { isLoopback } from '../config/loopback.ts'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 
 /** Asked by balancers and scrapers, which hold no token, and silent about callers. */
 const OPEN_PATHS = new Set(['/livez', '/readyz', '/metrics'])
 
 const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
+
+/** A name or address of this machine, with or without a port. */
+const isLocal = (host: string): boolean =>
+  isLoopback(
+    host
+      .replace(/:\d+$/, '')
+      .replace(/^\[(.*)\]$/, '$1')
+      .toLowerCase(),
+  )
 
 export interface GuardOptions {
   /** null = none is asked for. */
@@ -21,6 +31,11 @@ export function adminGuard({ token, loopback }: GuardOptions) {
     if (wanted !== null) {
       if (timingSafeEqual(digest(request.headers.authorization ?? ''), wanted)) return
       await reply.code(401).header('www-authenticate', 'Bearer').send(problem('The admin API wants its token.'))
+      return
+    }
+    // A page can give its own name the address of loopback (DNS rebinding), and read what it is answered.
+    if (loopback && !isLocal(request.headers.host ?? '')) {
+      await reply.code(403).send(problem('By other names than those of this machine: set `server.admin_token`.'))
       return
     }
     if (request.method === 'GET' || request.method === 'HEAD') return

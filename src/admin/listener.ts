@@ -18,12 +18,15 @@ export interface AdminState {
   readonly guard: GuardOptions
 }
 
+/** By default unknown members are dropped and texts turned into numbers: a slip would change something else. */
+const STRICT = { removeAdditional: false, coerceTypes: false } as const
+
 /** Health, metrics and state, apart from the traffic: its own port, loopback unless configured otherwise. */
 export class AdminListener {
   readonly #app: FastifyInstance
 
   constructor(state: AdminState) {
-    const app = Fastify({ logger: false, forceCloseConnections: true })
+    const app = Fastify({ logger: false, forceCloseConnections: true, ajv: { customOptions: STRICT } })
     app.addHook('onRequest', adminGuard(state.guard))
     // Liveness says that the event loop turns, nothing more: a restart mends nothing else.
     app.get('/livez', async () => ({ status: 'ok' }))

@@ -3,7 +3,8 @@ import { expect, test } from 'vitest'
 import type { PeerIdentity, Principal } from '../contracts/identity.ts'
 import { GatewayError } from '../core/errors.ts'
 import { grantOf, NOTHING_RESTRICTED, requestOf, targetOf } from './access-fixture.ts'
-import { bearer, from, keyOf, NOW, NOW_S, refusalOf, setup, sha256, tenantOf, who } from './auth-fixture.ts'
+import { bearer, from, keyOf, NOBODY, NOW, NOW_S, refusalOf, setup, sha256, tenantOf, who } from './auth-fixture.ts'
+import { createAuthenticator } from './authenticator.ts'
 import { mintSignedKey } from './signed-key.ts'
 
 const SECRET = 'hs_Vb7kQ2mZx9TfLr4W'
@@ -177,6 +178,21 @@ const PRIVATE = JSON.stringify(pair.privateKey.export({ format: 'jwk' }))
 const body = { id: 'k1', iat: NOW_S, exp: NOW_S + 3600 }
 const signed = (some: Readonly<Record<string, unknown>> = {}) => mintSignedKey('hq', { ...body, ...some }, PRIVATE)
 const SIGNED = { signedKeys: { issuers: [{ name: 'hq', publicKey: PUBLIC }], revoked: ['hq/old'] } }
+
+test('a configuration that is tried and refused gives no revoked key back, and takes none', async () => {
+  const { auth, ...parts } = setup(SIGNED)
+  const tried = createAuthenticator({ ...NOBODY, signedKeys: { ...SIGNED.signedKeys, revoked: ['hq/k1'] } }, [], {
+    clock: parts.clock,
+    revocations: parts.revocations,
+    keySets: parts.keySets,
+  })
+  const [old, current] = [bearer(signed({ id: 'old' })), bearer(signed({ id: 'k1' }))]
+  expect(await refusalOf(() => auth.identify(old))).toBe('key hq/old: revoked')
+  expect((await who(auth, current)).keyId).toBe('hq/k1')
+  expect(await refusalOf(() => tried.identify(current))).toBe('key hq/k1: revoked')
+  tried.close()
+  expect(parts.revocations.snapshot().configured).toEqual(['hq/old'])
+})
 
 test('a signed key brings what it may do and its limits with it', () => {
   const { auth } = setup({ ...SIGNED, roles: { dev: grantOf({ operations: ['chat'] }) } }, [tenantOf('acme')])

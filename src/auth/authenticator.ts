@@ -64,6 +64,8 @@ class CompiledAuthenticator implements Authenticator {
   readonly #jwt: JwtVerifier | null
   readonly #peers: Peers
   readonly #anonymous: Principal | null
+  readonly #revoked: ReadonlySet<string>
+  readonly #unlist: () => void
   /** By the SHA-256 of the whole token: nothing shorter may stand for it. */
   readonly #remembered = new LRUCache<string, Remembered>({ max: MAX_REMEMBERED })
 
@@ -75,7 +77,9 @@ class CompiledAuthenticator implements Authenticator {
     this.#issuers = new Map(issuers.map(({ name, publicKey }) => [name, importIssuerKey(publicKey)]))
     const { clock, keySets, revocations } = parts
     this.#jwt = config.jwt.length === 0 ? null : new JwtVerifier(config.jwt, keySets, this.#principals, clock)
-    revocations.configure(config.signedKeys?.revoked ?? [])
+    const revoked = config.signedKeys?.revoked ?? []
+    this.#revoked = new Set(revoked)
+    this.#unlist = revocations.configure(revoked)
     this.#peers = new Peers(config.peers, this.#principals)
     const { allowed, roles } = config.anonymous
     this.#anonymous = allowed ? this.#principals.make({ ...BARE_CALLER, kind: 'anonymous', keyId: '', roles }) : null
@@ -94,6 +98,7 @@ class CompiledAuthenticator implements Authenticator {
 
   close(): void {
     this.#remembered.clear()
+    this.#unlist()
     this.#jwt?.close()
   }
 
@@ -148,7 +153,8 @@ class CompiledAuthenticator implements Authenticator {
   #valid(principal: Principal): Principal {
     const { keyId, expiresAt } = principal
     if (expiresAt <= this.#parts.clock.now()) throw refused(`key ${keyId}: expired`)
-    if (this.#parts.revocations.has(keyId)) throw refused(`key ${keyId}: revoked`)
+    // Not together: a configuration that is tried and refused must revoke nothing, and give nothing back.
+    if (this.#revoked.has(keyId) || this.#parts.revocations.has(keyId)) throw refused(`key ${keyId}: revoked`)
     return principal
   }
 }
@@ -158,8 +164,7 @@ const isCurrent = ({ jwt }: Remembered): boolean => jwt === null || jwt.keys.tex
 
 /**
  * Compiles who may call. Order: a key or token decides, and a bad one is refused whatever else is known; then the peer;
- * then nobody, if the configuration lets anonymous requests in. Tells `revocations` what the configuration says, so that
- * of several authenticators the last one made counts. On a reload make the new one before the old one is closed: key
+ * then nobody, if the configuration lets anonymous requests in. On a reload make the new one before the old one is closed: key
  * sets that both have then stay. close() forgets tokens and lets go of key sets; what is under way may still end.
  */
 export const createAuthenticator = (

@@ -1,25 +1,27 @@
 import { expect, test } from 'vitest'
 import { Revocations } from './revocations.ts'
 
-test('revoked by the file and at run time; a reload takes back only what the file said', () => {
-  const told: (readonly string[])[] = []
-  const revocations = new Revocations((added) => told.push(added))
+test('what was revoked at run time outlives configurations; what they say is listed while they are in use', () => {
+  const revocations = new Revocations()
+  const first = revocations.configure(['a'])
+  revocations.revoke('b')
+  revocations.revoke('a')
+  const second = revocations.configure(['c'])
+  expect(revocations.snapshot()).toEqual({ configured: ['c'], added: ['a', 'b'] })
+  // The newer one was refused after all.
+  second()
+  second()
+  expect(revocations.snapshot().configured).toEqual(['a'])
+  first()
+  expect(revocations.snapshot()).toEqual({ configured: [], added: ['a', 'b'] })
+  expect(['a', 'b', 'c'].map((id) => revocations.has(id))).toEqual([true, true, false])
+  revocations.restore('a')
   expect(revocations.has('a')).toBe(false)
-  revocations.configure(['a'])
-  expect(revocations.revoke('b')).toBe(true)
-  expect(revocations.revoke('b')).toBe(false)
-  expect(revocations.revoke('a')).toBe(false)
-  expect(told).toEqual([['b']])
-  revocations.configure(['c'])
-  expect(['a', 'b', 'c'].map((id) => revocations.has(id))).toEqual([false, true, true])
-  expect(revocations.snapshot()).toEqual({ configured: ['c'], added: ['b'] })
 })
 
-test('what others have revoked is taken over without an echo', () => {
-  const revocations = new Revocations(() => {
-    throw new Error('echo')
-  })
-  revocations.add(['x', 'y'])
+test('what others have revoked is taken over', () => {
+  const revocations = new Revocations()
+  revocations.revoke('x')
   revocations.replaceAll(['y'])
   expect([revocations.has('x'), revocations.has('y')]).toEqual([false, true])
 })

@@ -1,66 +1,45 @@
 /**
- * Ids of keys that are no longer valid: those of the configuration, and those revoked while running. One for a process
- * or worker, kept over reloads; `onChange` lets the owner share what was added at run time.
+ * Ids of keys that are no longer valid. Those revoked while running hold for every configuration; what a configuration
+ * itself says holds for its own requests alone and is only listed here. One for a worker, kept over reloads.
  */
 export class Revocations {
-  /** Both kinds together: the request path asks one set. */
-  #all: ReadonlySet<string> = new Set()
-  #configured: readonly string[] = []
   readonly #added = new Set<string>()
-  readonly #onChange: ((added: readonly string[]) => void) | undefined
+  /** Of the configurations that are in use, the newest last. */
+  readonly #configured: (readonly string[])[] = []
 
-  /** onChange: called with all ids added at run time, whenever `revoke` or `restore` has changed them; not for `add` and `replaceAll`. */
-  constructor(onChange?: (added: readonly string[]) => void) {
-    this.#onChange = onChange
-  }
-
-  /** False at the cost of one comparison when nothing is revoked. */
+  /** Revoked at run time. False at the cost of one comparison when nothing is. */
   has(id: string): boolean {
-    return this.#all.size > 0 && this.#all.has(id)
+    return this.#added.size > 0 && this.#added.has(id)
   }
 
-  /** What the configuration says, at start and after each reload; ids added at run time stay. */
-  configure(ids: readonly string[]): void {
-    this.#configured = [...ids]
-    this.#rebuild()
+  /** Lists what a configuration says for as long as it is in use: until what is returned is called. */
+  configure(ids: readonly string[]): () => void {
+    const listed = [...ids]
+    this.#configured.push(listed)
+    return () => {
+      const at = this.#configured.indexOf(listed)
+      if (at >= 0) this.#configured.splice(at, 1)
+    }
   }
 
-  /** At run time: valid at once here, and told to `onChange`. False = it was revoked already. */
-  revoke(id: string): boolean {
-    if (this.#all.has(id)) return false
+  /** Also what the configuration revokes already: it may not always do so. */
+  revoke(id: string): void {
     this.#added.add(id)
-    this.#rebuild()
-    this.#onChange?.([...this.#added])
-    return true
   }
 
-  /** Takes back what was revoked at run time; what the configuration says stays. False = it was not. */
-  restore(id: string): boolean {
-    const found = this.#added.delete(id)
-    if (!found) return false
-    this.#rebuild()
-    this.#onChange?.([...this.#added])
-    return true
-  }
-
-  /** Ids that another worker or replica has revoked. */
-  add(ids: Iterable<string>): void {
-    for (const id of ids) this.#added.add(id)
-    this.#rebuild()
+  /** Takes back what was revoked at run time; what the configuration says stays. */
+  restore(id: string): void {
+    this.#added.delete(id)
   }
 
   /** What a shared store holds takes the place of everything added at run time. */
   replaceAll(ids: Iterable<string>): void {
     this.#added.clear()
-    this.add(ids)
+    for (const id of ids) this.#added.add(id)
   }
 
   /** Sorted; for the admin API. */
   snapshot(): { readonly configured: readonly string[]; readonly added: readonly string[] } {
-    return { configured: [...this.#configured].sort(), added: [...this.#added].sort() }
-  }
-
-  #rebuild(): void {
-    this.#all = new Set([...this.#configured, ...this.#added])
+    return { configured: (this.#configured.at(-1) ?? []).toSorted(), added: [...this.#added].sort() }
   }
 }

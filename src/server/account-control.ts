@@ -1,7 +1,8 @@
 import type { Accounts } from '../admin/accounts.ts'
+import type { HeddleConfig } from '../contracts/config.ts'
 import type { Fleet } from './fleet.ts'
 import type { Change } from './messages.ts'
-import { readChanges, writeChanges } from './changes.ts'
+import { nameOf, readChanges, undoes, writeChanges } from './changes.ts'
 
 /** Where changes are kept beside a ledger's file. */
 const changesFile = (ledgerFile: string): string => `${ledgerFile}.changes`
@@ -12,16 +13,34 @@ export async function restoreChanges(fleet: Fleet, ledgerFile: string | null): P
   for (const change of readChanges(changesFile(ledgerFile))) await fleet.tell(change)
 }
 
+/** The process as far as operators change it. */
+export interface Changeable {
+  readonly fleet: () => Fleet
+  readonly config: () => HeddleConfig
+  /** Epoch ms. */
+  readonly now: () => number
+}
+
 /** Limits and keys of the process: all workers are told, and with a ledger's file the next process too. */
-export function accountControl(fleet: () => Fleet, ledgerFile: () => string | null): Accounts {
+export function accountControl({ fleet, config, now }: Changeable): Accounts {
   const tell = async (change: Change): Promise<void> => {
     await fleet().tell(change)
-    const file = ledgerFile()
+    const { file } = config().ledger
     if (file !== null) writeChanges(changesFile(file), fleet().changes)
   }
+  // What undoes a change that still holds is possible even when the limit is gone.
+  const holds = (change: Change): boolean => fleet().changes.some((one) => nameOf(one) === nameOf(change))
   return {
     limits: async () => (await fleet().ask({ kind: 'limits' })) as readonly object[],
-    change: (change) => tell({ kind: 'change', change }),
+    change: async (change) => {
+      const told: Change = { kind: 'change', change }
+      if (!undoes(told) || !holds(told)) {
+        // Counters and all that: only who changes limits needs to know them.
+        const { expectPossible } = await import('./limit-change.ts')
+        expectPossible(change, config(), now())
+      }
+      await tell(told)
+    },
     revoked: async () => (await fleet().ask({ kind: 'revoked' })) as object,
     revoke: (id, revoked) => tell({ kind: 'revoke', id, revoked }),
   }

@@ -17,10 +17,18 @@ export function withChange(changes: readonly Change[], change: Change): readonly
   return undoes(change) ? others : [...others, change]
 }
 
+const isChange = (value: unknown): value is Change => {
+  if (typeof value !== 'object' || value === null) return false
+  const { kind, id, change } = value as Readonly<Record<string, unknown>>
+  return kind === 'revoke' ? typeof id === 'string' : kind === 'change' && typeof change === 'object' && change !== null
+}
+
 /** Changes that a process before this one has kept; [] when there is no such file. Throws when it cannot be used. */
 export function readChanges(path: string): readonly Change[] {
   try {
-    return (JSON.parse(readFileSync(path, 'utf8')) as { readonly changes: readonly Change[] }).changes
+    const { changes } = JSON.parse(readFileSync(path, 'utf8')) as { readonly changes: unknown }
+    if (Array.isArray(changes) && changes.every(isChange)) return changes
+    throw new TypeError('it holds something else')
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return []
     throw new Error(`${path} cannot be read: keys revoked at run time would be valid again`, { cause: error })

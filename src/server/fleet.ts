@@ -144,7 +144,7 @@ export class Fleet {
     const next = this.#spawn(at)
     this.#handles[at] = next
     // When it fails by dying, its own end says so.
-    for (const control of this.#changes) next.call({ name: 'control', control }).catch(() => {})
+    next.call({ name: 'control', control: { kind: 'resume', changes: this.#changes } }).catch(() => {})
     next.call({ name: 'listen', ports: this.#ports }).catch(() => {})
   }
 
@@ -187,8 +187,9 @@ export class Fleet {
 
   /** Tells all workers, and those that follow. */
   async tell(control: Change): Promise<void> {
-    await this.#all({ name: 'control', control })
+    // First: a worker that begins while the others are told must know it too.
     this.#changes = withChange(this.#changes, control)
+    await this.#all({ name: 'control', control })
   }
 
   /** What has been told and still holds. */

@@ -13,7 +13,12 @@ export type Change =
   | { readonly kind: 'revoke'; readonly id: string; readonly revoked: boolean }
 
 /** What they change, and what they ask. */
-export type Control = Change | { readonly kind: 'limits' } | { readonly kind: 'revoked' }
+export type Control =
+  | Change
+  | { readonly kind: 'limits' }
+  | { readonly kind: 'revoked' }
+  /** What the process knows already, for a worker that begins later. */
+  | { readonly kind: 'resume'; readonly changes: readonly Change[] }
 
 /** What the main thread asks a worker thread to do; the answer is a Report with the same id. */
 export type Command =

@@ -212,10 +212,15 @@ export class PolicyKit {
   async #refresh(): Promise<void> {
     if (this.#refreshing) return
     this.#refreshing = true
-    let changed = this.#changes.overrides.expire(this.#parts.clock.now())
-    for (const redis of this.#redis.values()) if (await this.#changes.share(redis)) changed = true
-    if (changed) this.#changed()
-    this.#refreshing = false
+    try {
+      let changed = this.#changes.overrides.expire(this.#parts.clock.now())
+      for (const redis of this.#redis.values()) if (await this.#changes.share(redis)) changed = true
+      if (changed) this.#changed()
+    } catch (error) {
+      this.#parts.log('error', { err: String(error) }, 'changes made at run time could not be looked at')
+    } finally {
+      this.#refreshing = false
+    }
   }
 
   async #gateOf({ shared, slots }: ConfigUpdate): Promise<FairGate | null> {
@@ -286,8 +291,12 @@ export class PolicyKit {
         return this.#list()
       case 'revoked':
         return this.#changes.revocations.snapshot()
+      case 'resume':
+        for (const change of control.changes) this.#changes.resume(change)
+        this.#changed()
+        return null
       default:
-        this.#changes.apply(control, this.#redis.values().length > 0)
+        this.#changes.apply(control)
         this.#changed()
         for (const redis of this.#redis.values()) await this.#changes.share(redis)
         return null
