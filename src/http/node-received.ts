@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { Received } from '../contracts/http.ts'
-import type { PeerIdentity, Principal } from '../contracts/identity.ts'
+import type { Authenticator, PeerIdentity, Principal } from '../contracts/identity.ts'
 import { peerOf } from './tls-listener.ts'
 import type { Exchange } from '../pipeline/exchange.ts'
 
@@ -13,6 +13,8 @@ export class NodeReceived implements Received {
   readonly startedAt: number
   body: Buffer
   identity: Principal | Promise<Principal> | null = null
+  /** Whose answer `identity` is. */
+  identifiedBy: Authenticator | null = null
   /** What became of it; null while its body is on its way. */
   exchange: Exchange | null = null
   /** Nobody waits for the answer any more. Of HTTP/2 neither message nor answer would tell. */

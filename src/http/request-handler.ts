@@ -70,7 +70,7 @@ export class RequestHandler {
       return
     }
     if (!this.#identify(req, res, received)) return
-    if (received.header('expect') !== undefined) res.writeContinue()
+    if (received.header('expect') !== undefined) this.#continue(res, received)
     this.#read(req, res, received, limits.body)
   }
 
@@ -80,15 +80,36 @@ export class RequestHandler {
     if (auth === null) return true
     try {
       const identity = auth.identify(received)
-      // A rejection before the body is read whole would have nobody to take it yet.
-      if (identity instanceof Promise) identity.catch(ignore)
+      if (identity instanceof Promise)
+        identity.catch((error: unknown) => {
+          // With an exchange it is for that to answer: the body is here.
+          if (received.exchange === null && !received.gone) this.#turnAway(req, res, received, error)
+        })
       received.identity = identity
+      received.identifiedBy = auth
       return true
     } catch (error) {
-      this.#dropBody(req, res)
-      this.#exchange(received, res, true).fail(GatewayError.from(error))
+      this.#turnAway(req, res, received, error)
       return false
     }
+  }
+
+  /** The body may come, once it is known who sends it. */
+  #continue(res: ServerResponse, received: NodeReceived): void {
+    if (received.identity instanceof Promise)
+      received.identity.then(() => {
+        if (!received.gone && !res.headersSent) res.writeContinue()
+      }, ignore)
+    else res.writeContinue()
+  }
+
+  /** (The rest of) the body is not read. */
+  #turnAway(req: IncomingMessage, res: ServerResponse, received: NodeReceived, error: unknown): void {
+    if (res.headersSent) return
+    req.removeAllListeners('data')
+    req.removeAllListeners('end')
+    this.#dropBody(req, res)
+    this.#exchange(received, res, true).fail(GatewayError.from(error))
   }
 
   /** Ends everything that is open with this error: a stream gets it as an event. */
@@ -181,7 +202,10 @@ export class RequestHandler {
   }
 
   #begin(received: NodeReceived, res: ServerResponse, draining: boolean): void {
-    if (!received.gone) this.#exchange(received, res, draining).begin()
+    if (received.gone || received.exchange !== null) return
+    // The rules have changed while the body came: who it is now, and what that one may do, the new ones say.
+    if (received.identifiedBy !== this.#parts.services.current().policies.auth) received.identity = null
+    this.#exchange(received, res, draining).begin()
   }
 
   /** last: the connection ends with the answer. */
@@ -207,7 +231,7 @@ export class RequestHandler {
 
   /** Answers without reading (more of) the body. */
   #refuse(req: IncomingMessage, res: ServerResponse, received: NodeReceived, error: GatewayError): void {
-    if (received.gone) return
+    if (received.gone || received.exchange !== null) return
     this.#parts.refused(error)
     if (res.headersSent || res.destroyed) {
       res.destroy()
