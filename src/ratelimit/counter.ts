@@ -131,9 +131,10 @@ export class Counter {
     const owner = scope.some((part) => isOwned(part.kind)) ? tenant : ''
     const values = scope.map(({ kind, value }) => [kind, value])
     const digest = hash('sha256', JSON.stringify([rule.limit, rule.unit, rule.period, owner, values]), 'buffer')
+    // Zero twice means an empty slot. In the digest itself: the id is told from either, and must be the same.
+    digest[4] = digest[4]! | 1
     this.hi = digest.readInt32LE(0)
-    // Zero twice means an empty slot.
-    this.lo = digest.readInt32LE(4) | 1
+    this.lo = digest.readInt32LE(4)
     this.id = digest.toString('hex', 0, 8)
     const together = owner === '' ? JSON.stringify([rule.limit, values]) : owner
     this.tag = `${owner === '' ? 'l' : 't'}-${hash('sha256', together, 'hex').slice(0, 16)}`

@@ -32,6 +32,16 @@ const open = (amount: number): LimitRule => ({ unit: 'concurrency', amount, peri
 
 const tokens = (inputTokens: number) => ({ inputTokens, outputTokens: 0, nanoUsd: inputTokens })
 
+test('a counter has one id, wherever it is counted and listed', () => {
+  const ledger = new LedgerMemory(1000)
+  for (let i = 0; i < 64; i++) {
+    const set = setOf([daily('tokens', 100)], 'limit', {}, `key-${i}`)
+    expect(ledger.reserve(set, tokens(1))).toBe(true)
+    const [counter] = set.counters
+    expect(ledger.table.id(counter!.slot)).toBe(counter!.id)
+  }
+})
+
 const take = (ledger: LedgerMemory, set: CounterSet, count: number): Taken | null => {
   if (!ledger.reserve(set, tokens(count))) return null
   const { at, skipped } = ledger.outcome
