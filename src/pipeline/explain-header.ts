@@ -3,7 +3,13 @@ import type { Exchange } from './exchange.ts'
 
 const MAX_BYTES = 4000
 
-/** The decisions about a live request as one line of ASCII JSON, for `x-heddle-explain`. Holds no content and no secret. */
+/** Reasons that end with what the operator has written: a rule of the caller's, a condition. */
+const QUOTING = ['not allowed', 'condition is false']
+
+/** Callers learn that a rule kept them off, operators which: theirs is the log and `heddle explain`. */
+const withoutRule = (reason: string): string => QUOTING.find((text) => reason.startsWith(`${text}: `)) ?? reason
+
+/** The decisions about a live request as one line of ASCII JSON, for `x-heddle-explain`. Holds no content, no secret, and nothing of the rules that callers are not told. */
 export function explainHeader(x: Exchange, match: RouteMatch, plan: Plan): string {
   const text = JSON.stringify({
     request_id: x.id,
@@ -13,8 +19,8 @@ export function explainHeader(x: Exchange, match: RouteMatch, plan: Plan): strin
     strategy: match.route.strategy,
     note: x.planNote,
     order: plan.order.map((t) => t.name),
-    skipped: plan.skipped.map((s) => ({ target: s.target.name, reason: s.reason })),
-    ...(x.passedOver === null ? {} : { passed_over: x.passedOver }),
+    skipped: plan.skipped.map((s) => ({ target: s.target.name, reason: withoutRule(s.reason) })),
+    ...(x.passedOver === null ? {} : { passed_over: x.passedOver.map(({ target }) => target) }),
     attempts: x.attempts.map((a) => ({
       target: a.target,
       model: a.model,

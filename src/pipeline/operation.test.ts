@@ -96,3 +96,15 @@ test('whatever passes stays below the provider’s base, however a backend reads
     { numRuns: 2000 },
   )
 })
+
+test.each([
+  '/v1/chat/complet%69ons',
+  '/v1/chat/complet%2569ons',
+  '/v1/chat/completions;x=1',
+  '/v1/chat;a/completions/',
+  '/v1/Chat/Completions',
+  '/v1/RESPONSES',
+  '/v1/%65mbeddings;v=2',
+])('%s may not pass as something else than the call that a backend could take it for', (path) => {
+  expect(endpointOf('POST', path)).toBe(null)
+})

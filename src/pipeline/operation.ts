@@ -37,6 +37,21 @@ const DOTS = /(?:^|\/)(?:\.|%(?:25)*2e){1,2}(?:(?:;|%(?:25)*3b)[^/]*)?(?:\/|$)/i
 const ENCODED_SLASH = /%(?:25)*(?:2f|5c|00)/i
 
 /**
+ * Some servers would take the path for one that is a call of its own here: with escapes of letters, another case, or
+ * parameters (RFC 3986 3.3), which they drop. What callers may do is asked by operation, so that none may pass as another.
+ */
+function isDisguised(path: string): boolean {
+  let bare = path
+  // Twice: a proxy in between may resolve them, too.
+  for (let i = 0; i < 2 && bare.includes('%'); i++) bare = decodeId(bare)
+  bare = bare
+    .replaceAll(/;[^/]*/g, '')
+    .toLowerCase()
+    .replace(/\/+$/, '')
+  return bare !== path && (CALLS.has(bare) || MODELS.has(bare))
+}
+
+/**
  * What a path asks for; null = no such path. Paths that could mean something else to a backend than they do here (dot
  * segments, encoded slashes) are none.
  */
@@ -52,7 +67,8 @@ export function endpointOf(method: string, path: string): Endpoint | null {
     path.length === 4 ||
     !SAFE_PATH.test(path) ||
     DOTS.test(path) ||
-    ENCODED_SLASH.test(path)
+    ENCODED_SLASH.test(path) ||
+    isDisguised(path)
   )
     return null
   return { kind: 'call', operation: 'passthrough', upstreamPath: path.slice(3) }
