@@ -6,6 +6,12 @@ import { grantOf, requestOf, targetOf } from './access-fixture.ts'
 import { OPEN_ACCESS } from './anonymous.ts'
 
 const access = (grant: Partial<GrantConfig>) => compileAccess([compileRule('key ci', grantOf(grant))], [])
+const group = (...names: readonly string[]) => ({
+  type: 'namespace',
+  name: 'get_all',
+  tools: names.map((name) => ({ type: 'function', name })),
+})
+const added = (name: string) => ({ type: 'additional_tools', role: 'developer', tools: [{ type: 'function', name }] })
 const tool = (name: string) => ({ type: 'function', function: { name } })
 
 test('nothing restricted costs nothing', () => {
@@ -38,6 +44,32 @@ test.each<[string, Partial<GrantConfig>, ReturnType<typeof requestOf>, string | 
   ['search by a switch', { tools: ['a'] }, requestOf({}, { web_search_options: {} }), 'key ci: tools'],
   ['a tool without name', { tools: ['*'] }, requestOf({}, { tools: [{ type: 'function' }] }), 'key ci: tools'],
   ['tools that are no list', { tools: ['*'] }, requestOf({}, { tools: { a: 1 } }), 'key ci: tools'],
+  ['a group of granted ones', { tools: ['get_*'] }, requestOf({}, { tools: [group('get_a', 'get_b')] }), null],
+  [
+    'one in a group',
+    { tools: ['get_*', 'namespace'] },
+    requestOf({}, { tools: [group('get_a', 'drop')] }),
+    'key ci: tools',
+  ],
+  ['one in the input', { tools: ['get_*'] }, requestOf({}, { input: [added('drop')] }), 'key ci: tools'],
+  ['granted in the input', { tools: ['get_*'] }, requestOf({}, { input: [{ role: 'user' }, added('get_a')] }), null],
+  [
+    'one that a search found',
+    { tools: ['get_*'] },
+    requestOf({}, { input: [{ type: 'tool_search_output', tools: [group('drop')] }] }),
+    'key ci: tools',
+  ],
+  [
+    'an item without its list',
+    { tools: ['*'] },
+    requestOf({}, { input: [{ type: 'additional_tools' }] }),
+    'key ci: tools',
+  ],
+  ['those of a stored prompt', { tools: ['*'] }, requestOf({}, { prompt: { id: 'pmpt_1' } }), 'key ci: tools'],
+  ['a prompt that is text', { tools: [] }, requestOf({}, { prompt: ['a'] }), null],
+  ['a plugin', { tools: ['a'] }, requestOf({}, { plugins: [{ id: 'web' }] }), 'key ci: tools'],
+  ['a granted plugin', { tools: ['web'] }, requestOf({}, { plugins: [{ id: 'web' }] }), null],
+  ['live search', { tools: ['a'] }, requestOf({}, { search_parameters: { mode: 'auto' } }), 'key ci: tools'],
   ['passthrough', { tools: ['*'] }, requestOf({ operation: 'passthrough' }), 'key ci: tools'],
   ['a condition', { when: 'model == "fast" && !stream' }, requestOf(), null],
   ['a condition over the body', { when: 'request.max_tokens < 100' }, requestOf({}, { max_tokens: 50 }), null],

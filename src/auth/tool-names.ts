@@ -19,22 +19,56 @@ const nameOf = (tool: unknown): string | null => {
   return typeof type === 'string' ? type : null
 }
 
-/**
- * Names of all tools that a request offers: `tools`, the older `functions`, and the switch `web_search_options`.
- * null = one of them has no name. (OpenAI: Chat Completions `tools`, `functions`; Responses `tools`.)
- */
-export const toolNames = (body: Readonly<Record<string, unknown>>): readonly string[] | null => {
+type Body = Readonly<Record<string, unknown>>
+
+/** Tools that are grouped are judged one by one. null = one of them has no name. */
+const namesOf = (list: unknown): readonly string[] | null => {
+  if (!Array.isArray(list)) return null
   const names: string[] = []
-  const { tools, functions, web_search_options: search } = body
-  for (const list of [tools, functions]) {
-    if (list === undefined || list === null) continue
-    if (!Array.isArray(list)) return null
-    for (const item of list as readonly unknown[]) {
-      const name = list === functions ? nameIn(item) : nameOf(item)
-      if (name === null) return null
-      names.push(name)
-    }
+  for (const tool of list as readonly unknown[]) {
+    const grouped = isObject(tool) && tool['type'] === 'namespace'
+    const found = grouped ? namesOf(tool['tools']) : nameOf(tool)
+    if (found === null) return null
+    if (typeof found === 'string') names.push(found)
+    else names.push(...found)
   }
-  if (search !== undefined && search !== null) names.push('web_search')
   return names
+}
+
+const isGiven = (value: unknown): boolean => value !== undefined && value !== null
+
+/** Items of a conversation that bring tools with them. */
+const CARRIERS: readonly unknown[] = ['additional_tools', 'tool_search_output']
+
+const carriedIn = (input: unknown): readonly unknown[] =>
+  Array.isArray(input)
+    ? (input as readonly unknown[]).flatMap((item) =>
+        isObject(item) && CARRIERS.includes(item['type']) ? [item['tools']] : [],
+      )
+    : []
+
+/** The older `functions`, and plugins of OpenRouter, which have an id. */
+const simpleNames = (list: unknown, member: 'name' | 'id'): readonly string[] | null => {
+  if (!Array.isArray(list)) return null
+  const names = (list as readonly unknown[]).map((item) => (isObject(item) ? item[member] : null))
+  return names.every((name) => typeof name === 'string') ? names : null
+}
+
+/**
+ * Names of all tools that a request offers, wherever they stand. null = one of them has no name, or nobody here can know
+ * which there are: a stored prompt (`prompt: { id }`) has tools of its own. Sources: OpenAI's Chat Completions (`tools`,
+ * `functions`, `web_search_options`) and Responses (`tools`, tools of type `namespace`, input items `additional_tools` and
+ * `tool_search_output`, `prompt`); OpenRouter (`plugins`); xAI (`search_parameters`).
+ */
+export const toolNames = (body: Body): readonly string[] | null => {
+  const { tools, functions, plugins, input, prompt, web_search_options: search, search_parameters: live } = body
+  if (isObject(prompt)) return null
+  const lists = [
+    ...[tools].filter(isGiven).map(namesOf),
+    ...carriedIn(input).map(namesOf),
+    ...[functions].filter(isGiven).map((list) => simpleNames(list, 'name')),
+    ...[plugins].filter(isGiven).map((list) => simpleNames(list, 'id')),
+    ...[search, live].filter(isGiven).map(() => ['web_search']),
+  ]
+  return lists.includes(null) ? null : lists.flatMap((names) => names ?? [])
 }
