@@ -126,6 +126,54 @@ describe.skipIf(!found)('TLS', () => {
     expect(status).toBe(200)
   })
 
+  /** One request on a connection of its own. session: of an earlier one, to be resumed. */
+  const resume = (client: string | null, version: 'TLSv1.2' | 'TLSv1.3', session?: Buffer) =>
+    new Promise<{ readonly status: string; readonly resumed: boolean; readonly session: Buffer }>((resolve, reject) => {
+      let kept = session
+      let text = ''
+      const socket = connect({
+        host: 'localhost',
+        port: Number(new URL(gateway.tlsUrl!).port),
+        ca: pem('ca.pem'),
+        minVersion: version,
+        maxVersion: version,
+        ...(session === undefined ? {} : { session }),
+        ...(client === null ? {} : { cert: pem(`${client}.pem`), key: pem(`${client}.key`) }),
+      })
+      socket.on('session', (next) => (kept = next))
+      socket.on('error', reject)
+      socket.on('data', (chunk) => (text += chunk.toString()))
+      socket.on('secureConnect', () => {
+        const resumed = socket.isSessionReused()
+        socket.on('close', () => resolve({ status: text.slice(9, 12), resumed, session: kept! }))
+        socket.write('GET /v1/models HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n')
+      })
+    })
+
+  test.each(['TLSv1.2', 'TLSv1.3'] as const)(
+    '%s: a resumed session is the same caller as the first',
+    async (version) => {
+      gateway = await startGateway(config('server'))
+      for (const [client, status] of [
+        ['chat', '200'],
+        ['other', '401'],
+        ['forged', '401'],
+        [null, '401'],
+      ] as const) {
+        const first = await resume(client, version)
+        expect([client, first.status, first.resumed]).toEqual([client, status, false])
+        const second = await resume(client, version, first.session)
+        expect([client, second.status, second.resumed]).toEqual([client, status, true])
+      }
+      // With other authorities than at its beginning no session goes on.
+      const { session } = await resume('chat', version)
+      const others = config('server').replace(indent(pem('ca.pem')), indent(pem('stranger-ca.pem')))
+      expect(await gateway.reload(others)).toBe(true)
+      const late = await resume('chat', version, session)
+      expect([late.status, late.resumed]).toEqual(['401', false])
+    },
+  )
+
   test('a new certificate is used for new connections, without a restart', async () => {
     gateway = await startGateway(config('server'))
     const serial = (): Promise<string> =>
