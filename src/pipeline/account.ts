@@ -8,8 +8,8 @@ import { NO_USAGE } from '../protocol/usage.ts'
 import { attachedIn } from '../protocol/usage-attached.ts'
 import type { Attached } from '../protocol/usage-attached.ts'
 
-/** A JSON event of a stream is about this long without its text. */
-const EVENT_OVERHEAD_BYTES = 180
+/** A JSON event of a stream is at most about this long without its text: OpenAI's have 230 to 400 bytes a token. */
+const EVENT_OVERHEAD_BYTES = 400
 const BYTES_PER_TOKEN = 4
 /** As planning counts (protocol/openai/request.ts). */
 const PROMPT_BYTES_PER_TOKEN = 4
@@ -213,7 +213,8 @@ export class Account {
     if (this.lease === null) return true
     // With what calls before this one have cost: those that broke off, or lost.
     const outputTokens = this.outputTokens + attempt.answerTokens()
-    if (this.#toExtend < 0) this.#toExtend = this.expected.outputTokens
+    // Of a guess limits may have taken less than was asked for.
+    if (this.#toExtend < 0) this.#toExtend = this.expected.guessed === true ? 0 : this.expected.outputTokens
     if (outputTokens <= this.#toExtend) return true
     this.#toExtend = outputTokens + EXTEND_STEP
     const tokens = { inputTokens: this.expected.inputTokens, outputTokens: outputTokens - this.outputTokens }
@@ -236,6 +237,9 @@ const hasWorked = (attempt: Attempt): boolean => {
   return attempt.mayHaveUsed || result === 'open' || (status >= 200 && status < 300 && LOST.has(result))
 }
 
-/** Tokens of an answer of which so many events with so many bytes have come: one an event, or more where they are long. */
-export const tokensOfEvents = (events: number, bytes: number): number =>
-  Math.max(events, Math.ceil((bytes - events * EVENT_OVERHEAD_BYTES) / BYTES_PER_TOKEN))
+/**
+ * Tokens of an answer of which so many events with so many bytes have come: one an event, and more where they are long.
+ * least: bytes of its shortest event, which shows what is around the text.
+ */
+export const tokensOfEvents = (events: number, bytes: number, least = EVENT_OVERHEAD_BYTES): number =>
+  events + Math.max(0, Math.ceil((bytes - events * Math.min(least, EVENT_OVERHEAD_BYTES)) / BYTES_PER_TOKEN))

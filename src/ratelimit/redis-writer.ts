@@ -132,15 +132,7 @@ export class RedisWriter {
     const args: (string | number)[] = [instance, leaseMs, seq, batch.number]
     for (const [counter, deltas] of batch.windows) {
       keys.push(keyOf(counter))
-      args.push(
-        'w',
-        counter.rule.windowMs,
-        [...deltas].map(([part, delta]) => `${part}:${delta}`).join(';'),
-        0,
-        0,
-        0,
-        0,
-      )
+      args.push('w', counter.rule.windowMs, textOf(deltas), 0, 0, 0, 0)
     }
     // As they are now, also when the batch is sent again: amounts are absolute.
     const told = batch.accounts.map((account) => {
@@ -172,6 +164,13 @@ export class RedisWriter {
     }
   }
 }
+
+/** What was charged before what is given back of it: an amount that would fall below nothing is cut there. */
+const textOf = (deltas: Deltas): string =>
+  [...deltas]
+    .toSorted(([, a], [, b]) => b - a)
+    .map(([part, delta]) => `${part}:${delta}`)
+    .join(';')
 
 /** Number of the part that a moment falls in. */
 export const partOf = (counter: Counter, at: number): number =>

@@ -48,7 +48,7 @@ auth:
 limits:
   budget: { per: [tenant], rules: [{ usd: 1000, per: month }, { tokens: 1000000000, per: month }] }
   split: { per: [tenant], rules: [{ input_tokens: 1000000000, per: month }, { output_tokens: 1000000000, per: month }] }
-  window: { per: [key, model], rules: [{ requests: 100000, per: 1h }, { usd: 1000, per: 1h }, { tokens: 100000000, per: 1h }] }
+  window: { per: [key, model], rules: [{ requests: 100000, per: 30d }, { usd: 1000, per: 30d }, { tokens: 100000000, per: 30d }] }
   places: { per: [key], rules: [{ concurrency: 17 }] }
   target: { per: [target], rules: [{ tokens: 1000000000, per: month }, { usd: 1000, per: month }, { concurrency: 12 }] }
   stops: { per: [key], when: 'headers["x-stop"] == "yes"', stop_streams: true, rules: [{ output_tokens: 3000, per: 1h }] }
