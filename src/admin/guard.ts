@@ -2,8 +2,11 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import { isLoopback } from '../config/loopback.ts'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 
-/** Asked by balancers and scrapers, which hold no token, and silent about callers. */
+/** Asked by balancers and scrapers, which hold no token. They tell of models and tenants, never of single callers. */
 const OPEN_PATHS = new Set(['/livez', '/readyz', '/metrics'])
+
+/** Ids of keys and users, and what they spend. */
+const TELLING = /^\/admin\/(?:limits|keys)/
 
 const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
 
@@ -36,6 +39,10 @@ export function adminGuard({ token, loopback }: GuardOptions) {
     // A page can give its own name the address of loopback (DNS rebinding), and read what it is answered.
     if (loopback && !isLocal(request.headers.host ?? '')) {
       await reply.code(403).send(problem('By other names than those of this machine: set `server.admin_token`.'))
+      return
+    }
+    if (!loopback && TELLING.test(request.routeOptions.url ?? '')) {
+      await reply.code(403).send(problem('To see callers from other machines set `server.admin_token`.'))
       return
     }
     if (request.method === 'GET' || request.method === 'HEAD') return

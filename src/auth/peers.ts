@@ -1,6 +1,7 @@
 import { BlockList, isIPv4 } from 'node:net'
 import { LRUCache } from 'lru-cache'
 import type { PeersConfig } from '../contracts/config-auth.ts'
+import type { Received } from '../contracts/http.ts'
 import type { PeerIdentity, PeerSource, Principal } from '../contracts/identity.ts'
 import { compileRule } from './access.ts'
 import type { Rule } from './access.ts'
@@ -28,6 +29,16 @@ const toRanges = (trust: readonly string[]): BlockList => {
     else ranges.addSubnet(address, Number(bits), family)
   }
   return ranges
+}
+
+/**
+ * Several lines of one name are one list (RFC 9110 section 5.3): a proxy that adds a line of its own behind the client's
+ * must not have the client's believed. undefined = the source knows single values only.
+ */
+const joined = (from: PeerSource, name: string): string | undefined => {
+  if (!('headers' in from)) return undefined
+  const value = (from as Received).headers()[name]
+  return Array.isArray(value) ? value.join(', ') : value
 }
 
 /** Who the other end is, and what it may do without a key. */
@@ -60,7 +71,7 @@ export class Peers {
     const value = from.header(this.#header)
     if (value === undefined && from.peerIdentity === null) return null
     if (!this.#isTrusted(from.peer)) return from.peerIdentity
-    return value === undefined ? null : peerFromHeader(this.#header, value)
+    return value === undefined ? null : peerFromHeader(this.#header, joined(from, this.#header) ?? value)
   }
 
   /** null = it is none that may call without a key. Throws for an unknown tenant. */

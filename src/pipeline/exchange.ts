@@ -228,7 +228,8 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
     this.account.settle()
     this.totalMs = this.services.clock.monotonic() - this.received.startedAt
     this.services.telemetry.request(this)
-    this.snapshot.policies.recorder?.write(usageRecord(this))
+    // Of a stranger there is nothing to bill, and as much as it likes: records of others must not give way to it.
+    if (this.error?.code !== 'unauthenticated') this.snapshot.policies.recorder?.write(usageRecord(this))
     this.snapshot.release()
   }
 
