@@ -42,6 +42,12 @@ export function accountControl({ fleet, config, now }: Changeable): Accounts {
       await tell(told)
     },
     revoked: async () => (await fleet().ask({ kind: 'revoked' })) as object,
-    revoke: (id, revoked) => tell({ kind: 'revoke', id, revoked }),
+    revoke: async (id, revoked) => {
+      if (revoked) {
+        const { expectKey } = await import('./limit-change.ts')
+        expectKey(id, config())
+      }
+      await tell({ kind: 'revoke', id, revoked })
+    },
   }
 }

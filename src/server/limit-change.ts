@@ -67,3 +67,13 @@ export function expectPossible(change: LimitChange, config: HeddleConfig, now: n
     throw invalid(`\`amount\` of \`${unit}\` is a whole number.`, 'amount')
   if (until !== null && !(until > now)) throw invalid('`until` is not in the future.', 'until')
 }
+
+/**
+ * Throws GatewayError `invalid_request` for the id of a key that there is not: who revokes a leaked key must not be told
+ * that it is done when the id was mistyped. Ids with `/` or `:` are of keys that no configuration lists.
+ */
+export function expectKey(id: string, { auth }: HeddleConfig): void {
+  if (/[/:]/.test(id)) return
+  const ids = auth?.keys.map((key) => key.id) ?? []
+  if (!ids.includes(id)) throw invalid(`There is no key \`${id}\`${didYouMean(id, ids) || '.'}`, 'id')
+}

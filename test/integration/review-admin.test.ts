@@ -79,6 +79,21 @@ test('a change that would do nothing, or something else than it says, is refused
   expect(await chat()).toBe(429)
 })
 
+test('a key that there is not cannot be revoked: it would look as if the right one were', async () => {
+  gateway = await startGateway(config())
+  const path = '/admin/keys/revoked'
+  expect(await post({ id: 'ci ' }, path)).toEqual([400, expect.stringContaining('did you mean `ci`')])
+  expect(await post({ id: 'CI' }, path)).toEqual([400, expect.stringContaining('There is no key')])
+  expect(await chat()).toBe(200)
+  for (const id of ['hq/k-1', 'corp:ann', 'ci']) expect((await post({ id }, path))[0]).toBe(204)
+  expect(await chat()).toBe(401)
+  // Gone from the file, and given back: that much can be taken back.
+  expect(await gateway.reload(config().replace('id: ci', 'id: cj'))).toBe(true)
+  expect((await fetch(`${gateway.adminUrl}${path}/ci`, { method: 'DELETE' })).status).toBe(204)
+  const listed = (await (await fetch(`${gateway.adminUrl}${path}`)).json()) as { added: string[] }
+  expect(listed.added).toEqual(['corp:ann', 'hq/k-1'])
+})
+
 test('changes outlive the process; a file that is none stops the start', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'heddle-review-'))
   folders.push(folder)
