@@ -165,10 +165,10 @@ export class Account {
     if (record.nanoUsd >= 0) return
     record.nanoUsd = 0
     const counted = attempt.usage
-    const usage = counted ?? this.#guess(attempt)
+    const usage = counted === null ? this.#guess(attempt) : this.#completed(attempt, counted)
     if (usage === null) return
     const { pricing } = this.#x.snapshot.policies
-    const charge = pricing.charge(attempt.target, attempt.model, usage, counted === null)
+    const charge = pricing.charge(attempt.target, attempt.model, usage, usage !== counted)
     record.nanoUsd = charge.nanoUsd
     record.usage = usage
     record.estimated = charge.estimated
@@ -196,6 +196,14 @@ export class Account {
     if (!hasWorked(attempt) || this.#asksNoModel) return null
     const { inputTokens } = this.expected
     return { ...NO_USAGE, inputTokens, outputTokens: this.#answerTokens(attempt) }
+  }
+
+  /** A count that came early is not the end of an answer that broke off later. */
+  #completed(attempt: Attempt, counted: Usage): Usage {
+    const { result } = attempt.record
+    if (result === 'ok' || result === 'open' || !attempt.committed) return counted
+    const outputTokens = this.#answerTokens(attempt)
+    return outputTokens > counted.outputTokens ? { ...counted, outputTokens } : counted
   }
 
   #answerTokens(attempt: Attempt): number {
@@ -238,8 +246,8 @@ const hasWorked = (attempt: Attempt): boolean => {
 }
 
 /**
- * Tokens of an answer of which so many events with so many bytes have come: one an event, and more where they are long.
+ * Tokens of an answer of which so many events with so many bytes have come: one an event, or more where they are long.
  * least: bytes of its shortest event, which shows what is around the text.
  */
 export const tokensOfEvents = (events: number, bytes: number, least = EVENT_OVERHEAD_BYTES): number =>
-  events + Math.max(0, Math.ceil((bytes - events * Math.min(least, EVENT_OVERHEAD_BYTES)) / BYTES_PER_TOKEN))
+  Math.max(events, Math.ceil((bytes - events * Math.min(least, EVENT_OVERHEAD_BYTES)) / BYTES_PER_TOKEN))
