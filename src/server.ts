@@ -322,11 +322,10 @@ class Server implements RunningServer, AdminState {
     return maskedConfig(this.#config)
   }
 
-  readonly accounts = accountControl({
-    fleet: () => this.#fleet,
-    config: () => this.#config,
-    now: systemClock.now,
-  })
+  readonly accounts = accountControl(
+    () => this.#fleet,
+    () => this.#config,
+  )
 
   get guard(): GuardOptions {
     const { adminToken, adminHost } = this.#config.server

@@ -2,6 +2,7 @@ import type { Accounts } from '../admin/accounts.ts'
 import type { HeddleConfig } from '../contracts/config.ts'
 import type { Fleet } from './fleet.ts'
 import type { Change } from './messages.ts'
+import { systemClock } from '../core/clock.ts'
 import { nameOf, readChanges, undoes, writeChanges } from './changes.ts'
 
 /** Where changes are kept beside a ledger's file. */
@@ -13,16 +14,8 @@ export async function restoreChanges(fleet: Fleet, ledgerFile: string | null): P
   for (const change of readChanges(changesFile(ledgerFile))) await fleet.tell(change)
 }
 
-/** The process as far as operators change it. */
-export interface Changeable {
-  readonly fleet: () => Fleet
-  readonly config: () => HeddleConfig
-  /** Epoch ms. */
-  readonly now: () => number
-}
-
 /** Limits and keys of the process: all workers are told, and with a ledger's file the next process too. */
-export function accountControl({ fleet, config, now }: Changeable): Accounts {
+export function accountControl(fleet: () => Fleet, config: () => HeddleConfig): Accounts {
   const tell = async (change: Change): Promise<void> => {
     await fleet().tell(change)
     const { file } = config().ledger
@@ -37,7 +30,7 @@ export function accountControl({ fleet, config, now }: Changeable): Accounts {
       if (!undoes(told) || !holds(told)) {
         // Counters and all that: only who changes limits needs to know them.
         const { expectPossible } = await import('./limit-change.ts')
-        expectPossible(change, config(), now())
+        expectPossible(change, config(), systemClock.now())
       }
       await tell(told)
     },
