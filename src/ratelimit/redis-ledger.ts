@@ -246,11 +246,11 @@ export class RedisLedger implements SharedLedger {
   }
 
   uncounted(set: CounterSet, amounts: Amounts): SharedHold {
-    if (this.#enter(set)) {
-      for (const counter of set.counters) {
-        const account = this.#accounts.get(counter.id)
-        if (account !== undefined) this.#hold(account, costOf(counter.rule.unit, amounts))
-      }
+    // Also when there is no room for all of them: at its end the request gives back what it holds of each that there is.
+    this.#enter(set)
+    for (const counter of set.counters) {
+      const account = this.#accounts.get(counter.id)
+      if (account !== undefined) this.#hold(account, costOf(counter.rule.unit, amounts))
     }
     return new RedisHold(this, set, null, null, this.now())
   }
