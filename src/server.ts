@@ -16,7 +16,6 @@ import { maskedConfig } from './config/dump.ts'
 import { ConfigError, formatProblem } from './config/problem.ts'
 import { SIM_BASE_URL } from './config/sim-url.ts'
 import { watchConfig } from './config/watch.ts'
-import type { LineWriter } from './core/line-writer.ts'
 import { systemClock } from './core/clock.ts'
 import { logWriter } from './core/log-output.ts'
 import { atMost, sleep } from './core/sleep.ts'
@@ -27,6 +26,7 @@ import { accountControl, restoreChanges } from './server/account-control.ts'
 import { Fleet } from './server/fleet.ts'
 import type { Ports } from './server/messages.ts'
 import { expectFree, hostInUrl, portTaken } from './server/addresses.ts'
+import { fixedPart } from './server/fixed-part.ts'
 import { SharedState } from './server/shared.ts'
 import { loadFor } from './server/load-config.ts'
 import { logLine } from './server/log.ts'
@@ -107,13 +107,9 @@ class Server implements RunningServer, AdminState {
     return this.#loaded.config
   }
 
-  get #writer(): LineWriter {
-    return logWriter(this.#workers > 1)
-  }
-
   #log(level: 'info' | 'warn' | 'error', fields: object, message: string): void {
     const line = logLine(this.#config.server.log.level, level, fields, message)
-    if (line !== '') this.#writer.write(line)
+    if (line !== '') logWriter(this.#workers > 1).write(line)
   }
 
   /** A slot once given stays with its target for the life of the process. */
@@ -263,7 +259,7 @@ class Server implements RunningServer, AdminState {
       return false
     }
     this.#revive(loaded.config)
-    if (JSON.stringify(loaded.config.server) !== JSON.stringify(this.#config.server))
+    if (fixedPart(loaded.config) !== fixedPart(this.#config))
       this.#log('warn', {}, 'changes below `server:` need a restart')
     const before = this.#config.hash
     this.#loaded = loaded
@@ -394,7 +390,7 @@ class Server implements RunningServer, AdminState {
     await this.#admin.close()
     await this.#sim?.close()
     this.#log(cut === 0 ? 'info' : 'warn', { cut }, 'stopped')
-    await atMost(FLUSH_MS, this.#writer.flush())
+    await atMost(FLUSH_MS, logWriter(this.#workers > 1).flush())
     return cut
   }
 }

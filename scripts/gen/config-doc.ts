@@ -72,6 +72,7 @@ const fallbackOf = (schema: Schema, required: boolean): string => {
   if (required) return 'required'
   const value = schema['default']
   if (value === undefined) return ''
+  if (isSchema(value)) return '`{}`'
   return Array.isArray(value) ? `\`[${value.join(', ')}]\`` : `\`${String(value)}\``
 }
 

@@ -27,21 +27,21 @@ const checkTls = ({ tls }: ServerConfig, map: SourceMap): readonly Problem[] => 
 export const checkServer = (server: ServerConfig, authenticated: boolean, map: SourceMap): readonly Problem[] => {
   const problems = checkTls(server, map)
   if (server.insecure) return problems
-  const exposed = (key: string, host: string): readonly Problem[] =>
-    isLoopback(host)
-      ? []
-      : [
-          map.problem(
-            ['server', key],
-            `${map.show(['server', key], host)} is reachable from other machines and clients are not authenticated: ` +
-              'everyone there could spend your keys. Say who may call under `auth`, use 127.0.0.1, or set `server.insecure: true` (flag --insecure) ' +
-              'when a mesh, proxy or firewall decides who may call',
-          ),
-        ]
+  const exposed = (key: string, host: string, what: string): readonly Problem[] => {
+    if (isLoopback(host)) return []
+    const message = `${map.show(['server', key], host)} is reachable from other machines and ${what}`
+    return [map.problem(['server', key], message)]
+  }
+  const open =
+    'clients are not authenticated: everyone there could spend your keys. Say who may call under `auth`, use ' +
+    '127.0.0.1, or set `server.insecure: true` (flag --insecure) when a mesh, proxy or firewall decides who may call'
+  const admin =
+    'the admin API asks for no token: everyone there could read what is configured and used. Set ' +
+    '`server.admin_token`, use 127.0.0.1, or set `server.insecure: true` (flag --insecure)'
   return [
     ...problems,
-    ...(authenticated ? [] : exposed('host', server.host)),
-    ...exposed('admin_host', server.adminHost),
+    ...(authenticated ? [] : exposed('host', server.host, open)),
+    ...(server.adminToken === null ? exposed('admin_host', server.adminHost, admin) : []),
   ]
 }
 

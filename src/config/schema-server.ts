@@ -81,12 +81,12 @@ const log = section(
 )
 
 export const serverShape = {
-  host: withDefault(name, '127.0.0.1', 'Address of the API. Anything but loopback needs `insecure: true`.'),
+  host: withDefault(name, '127.0.0.1', 'Address of the API. Anything but loopback needs `auth`, or `insecure: true`.'),
   port: withDefault(port, 8080, 'Port of the API. 0 = any free one.'),
   admin_host: withDefault(
     name,
     '127.0.0.1',
-    'Address of health, readiness and metrics. Anything but loopback needs `insecure: true`.',
+    'Address of health, readiness, metrics and the admin API. Anything but loopback needs `admin_token`, or `insecure: true`.',
   ),
   admin_port: withDefault(port, 8081, 'Port of health, readiness and metrics. 0 = any free one.'),
   workers: withDefault(
@@ -97,7 +97,7 @@ export const serverShape = {
   insecure: withDefault(
     flag,
     false,
-    'Listen beyond loopback although clients are not authenticated. Only behind a mesh, a proxy or a firewall that decides who may call.',
+    'Listen beyond loopback although callers are not asked who they are. Only behind a mesh, a proxy or a firewall that decides who may call.',
   ),
   tls: optional(tls, 'A second port of the API with TLS, and with client certificates where asked for.'),
   admin_token: optional(

@@ -168,23 +168,23 @@ export class AttemptLoop extends WheelTimer {
     const { hedge } = this.#route
     if (this.#x.over || this.#winner !== null || this.#live === null || this.#made > 1 || hedge === null) return
     if (!hedgeBudget.take(this.#route.name, hedge, cost(target, this.#x, ASSUMED_PRICE), this.#now())) return
+    // The first attempt is under way: the request does not depend on this one.
+    const fault = (error: unknown): void =>
+      this.#x.services.log('error', { request_id: this.#x.id, err: String(error) }, 'hedge failed to start')
     try {
       askPermit(this.#x, target, {
         model: upstreamModel(target, this.#match),
         mayWait: false,
         start: (permit) => {
-          if (this.#x.over || this.#winner !== null) {
-            permit?.release()
-            return
-          }
-          this.#x.hedged = true
-          this.#hedge = startAttempt(this.#x, target, this.#match, { hedge: true, permit })
+          if (this.#winner === null) this.#hedge = startAttempt(this.#x, target, this.#match, { hedge: true, permit })
+          else permit?.release()
+          this.#x.hedged ||= this.#hedge !== null
         },
         refused: () => {},
+        fault,
       })
     } catch (error) {
-      // The first attempt is under way: the request does not depend on this one.
-      this.#x.services.log('error', { request_id: this.#x.id, err: String(error) }, 'hedge failed to start')
+      fault(error)
     }
   }
 

@@ -184,6 +184,8 @@ export function askPermit(
     readonly mayWait: boolean
     readonly start: (permit: Permit | null, later: boolean) => void
     readonly refused: (error: GatewayError) => void
+    /** The call could not be started after something had been waited for. Left out: the request fails. */
+    readonly fault?: (error: unknown) => void
   },
 ): PermitRequest | null {
   const { limiter, gate } = x.snapshot.policies
@@ -203,7 +205,8 @@ export function askPermit(
     try {
       step()
     } catch (error) {
-      x.fail(GatewayError.from(error))
+      if (options.fault === undefined) x.fail(GatewayError.from(error))
+      else options.fault(error)
     }
   }
   const request = new PermitRequest(x, target, options.model, {

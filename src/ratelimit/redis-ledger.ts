@@ -15,6 +15,8 @@ import { ReserveBatch } from './redis-batch.ts'
 import type { Reply } from './redis-batch.ts'
 import { PEEK } from './redis-scripts.ts'
 import { partOf, RedisWriter } from './redis-writer.ts'
+import { shadowRefused } from './redis-group.ts'
+import type { Group } from './redis-group.ts'
 import type { SharedAnswer, SharedHold, SharedLedger } from './shared-ledger.ts'
 
 export interface RedisLedgerParts {
@@ -28,13 +30,6 @@ export interface RedisLedgerParts {
 }
 
 const NOTHING: readonly string[] = []
-
-/** Counters of one set that one script can see, by their places in the set. */
-interface Group {
-  readonly tag: string
-  readonly places: readonly number[]
-  readonly keys: readonly string[]
-}
 
 /**
  * The ledger in Redis, one object for each worker: one script and round trip for all limits of a request. What is admitted
@@ -94,7 +89,9 @@ export class RedisLedger implements SharedLedger {
     // More accounts than may be kept track of: as good as not reachable, and each limit's policy says what that means.
     if (!this.#enter(set)) return null
     const replies =
-      groups.length === 1 ? [await this.#ask(set, groups[0]!, amounts)] : await this.#askAll(set, groups, amounts)
+      groups.length === 1
+        ? [await this.#ask(set, groups[0]!, amounts)]
+        : await Promise.all(groups.map((group) => this.#ask(set, group, amounts)))
     let failed = false
     let refused = false
     for (const reply of replies) {
@@ -106,23 +103,27 @@ export class RedisLedger implements SharedLedger {
     return this.#answer(set, groups, replies as readonly Reply[], refused)
   }
 
-  #askAll(set: CounterSet, groups: readonly Group[], amounts: Amounts): Promise<(Reply | null)[]> {
-    return Promise.all(groups.map((group) => this.#ask(set, group, amounts)))
-  }
-
   /** Accounts of all counters, in their present period. False = there are too many. */
   #enter({ counters }: CounterSet): boolean {
     const now = this.now()
     for (const counter of counters) {
       if (counter.rule.kind === WINDOW) continue
-      let account = this.#accounts.get(counter.id)
-      if (account === undefined) {
-        if (this.#accounts.size >= this.#parts.maxScopes) return false
-        this.#accounts.set(counter.id, (account = new Account(counter)))
-      }
-      account.enter(now)
+      const account = this.#accounts.get(counter.id)
+      if (account !== undefined) account.enter(now)
+      else if (this.#accounts.size >= this.#parts.maxScopes) return false
+      else this.#accountOf(counter)
     }
     return true
+  }
+
+  /** While a question waits for its turn the heartbeat may have put its account away: then it is taken out again. */
+  #accountOf(counter: Counter): Account {
+    let account = this.#accounts.get(counter.id)
+    if (account === undefined) {
+      this.#accounts.set(counter.id, (account = new Account(counter)))
+      account.enter(this.now())
+    }
+    return account
   }
 
   async #ask({ counters }: CounterSet, { tag, places, keys }: Group, amounts: Amounts): Promise<Reply | null> {
@@ -144,7 +145,7 @@ export class RedisLedger implements SharedLedger {
       const counter = counters[place]!
       const { rule } = counter
       const cost = costOf(rule.unit, amounts)
-      const account = rule.kind === WINDOW ? null : this.#accounts.get(counter.id)!
+      const account = rule.kind === WINDOW ? null : this.#accountOf(counter)
       if (account !== null) account.asked += cost
       if (rule.shadow && rule.limit !== shadow) {
         shadow = rule.limit
@@ -165,7 +166,7 @@ export class RedisLedger implements SharedLedger {
   #unasked(counters: readonly Counter[], places: readonly number[], amounts: Amounts): void {
     for (const place of places) {
       const counter = counters[place]!
-      if (counter.rule.kind !== WINDOW) this.#accounts.get(counter.id)!.asked -= costOf(counter.rule.unit, amounts)
+      if (counter.rule.kind !== WINDOW) this.#accountOf(counter).asked -= costOf(counter.rule.unit, amounts)
     }
   }
 
@@ -173,12 +174,8 @@ export class RedisLedger implements SharedLedger {
     let batch = this.#batches.get(tag)
     if (batch === undefined) {
       const { leaseMs } = this.#parts.config
-      batch = new ReserveBatch({
-        store: this.store,
-        instance: this.#instance,
-        leaseMs,
-        nextSeq: () => ++this.#seq,
-      })
+      const { store } = this
+      batch = new ReserveBatch({ store, instance: this.#instance, leaseMs, nextSeq: () => ++this.#seq })
       this.#batches.set(tag, batch)
     }
     return batch
@@ -195,28 +192,22 @@ export class RedisLedger implements SharedLedger {
     for (let i = 0; i < places.length; i++) {
       const counter = set.counters[places[i]!]!
       const cost = costOf(counter.rule.unit, amounts)
-      const took = granted && !this.#shadowRefused(set, places, reply, i)
+      const took = granted && !shadowRefused(set, places, reply, i)
       if (counter.rule.kind === WINDOW) {
         if (took && giveBack) this.writer(tag).window(counter, partOf(counter, reply.now), -cost)
         continue
       }
-      const account = this.#accounts.get(counter.id)!
+      const account = this.#accountOf(counter)
       if (reply === null || reply.list[0]! < 0) account.unanswered(cost)
       else account.answered(cost, took && !giveBack, reply.seq)
       if ((took && giveBack) || account.dirty) this.writer(tag).account(account)
     }
   }
 
-  #shadowRefused({ counters }: CounterSet, places: readonly number[], reply: Reply, i: number): boolean {
-    const { rule } = counters[places[i]!]!
-    if (!rule.shadow) return false
-    return places.some((place, j) => counters[place]!.rule.limit === rule.limit && reply.list[j * 3 + 3] !== -1)
-  }
-
   #answer(set: CounterSet, groups: readonly Group[], replies: readonly Reply[], refused: boolean): SharedAnswer {
     const count = set.counters.length
-    const left = new Array<number>(count).fill(0)
-    const reset = new Array<number>(count).fill(0)
+    const left = Array.from({ length: count }, () => 0)
+    const reset = Array.from({ length: count }, () => 0)
     let skipped: Uint8Array | null = null
     let wouldRefuse: readonly string[] = NOTHING
     let refusedBy = -1
@@ -231,7 +222,7 @@ export class RedisLedger implements SharedLedger {
         reset[place] = reply.list[i * 3 + 2]!
         const wait = reply.list[i * 3 + 3]!
         if (wait === -1 && !rule.shadow) continue
-        if (this.#shadowRefused(set, places, reply, i)) {
+        if (shadowRefused(set, places, reply, i)) {
           ;(skipped ??= new Uint8Array(count))[place] = 1
           if (!wouldRefuse.includes(rule.limit)) wouldRefuse = [...wouldRefuse, rule.limit]
         } else if (wait !== -1) {

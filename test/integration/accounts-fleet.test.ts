@@ -31,7 +31,7 @@ limits:
   rate: { per: [key], on_store_failure: local, rules: [{ requests: ${REQUESTS}, per: 2s }, { tokens: ${TOKENS}, per: 2s }] }
   places: { per: [key], on_store_failure: local, rules: [{ concurrency: ${PLACES} }] }
   money: { per: [tenant], on_store_failure: ${policy}, rules: [{ usd: ${BUDGET}, per: year }] }
-ledger: { redis: { url: '${redis}', lease: 3s, replicas: 3 } }
+ledger: { redis: { url: '${redis}', lease: 3s, deadline: 250ms, replicas: 3 } }
 `
 
 interface Call {
@@ -228,7 +228,8 @@ test.skipIf(redisServer === null).each(['closed', 'local'] as const)(
         .output()
         .split('\n')
         .filter((line) => line.includes('redis'))
-      expect(logs.length).toBeLessThanOrEqual(2 * 5)
+      // Of two workers, when it goes and when it is back: not one for each of thousands of requests.
+      expect(logs.length).toBeLessThanOrEqual(40)
     } finally {
       await Promise.all(gateways.map((gateway) => gateway.dispose()))
       await redis.stop()

@@ -29,6 +29,8 @@ const EXAMPLE_ENV = {
   GROQ_API_KEY: 'k',
   OPENROUTER_API_KEY: 'k',
   AZURE_KEY: 'k',
+  HEDDLE_ADMIN_TOKEN: 'admin-0123456789abcdef',
+  HEDDLE_KEY: 'sk-example-0123456789abcdef',
   VLLM_A: 'http://10.0.0.11:8000/v1',
   VLLM_B: 'http://10.0.0.12:8000/v1',
 }
