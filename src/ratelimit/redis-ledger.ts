@@ -173,9 +173,8 @@ export class RedisLedger implements SharedLedger {
   #batch(tag: string): ReserveBatch {
     let batch = this.#batches.get(tag)
     if (batch === undefined) {
-      const { leaseMs } = this.#parts.config
-      const { store } = this
-      batch = new ReserveBatch({ store, instance: this.#instance, leaseMs, nextSeq: () => ++this.#seq })
+      const common = { store: this.store, instance: this.#instance, nextSeq: () => ++this.#seq }
+      batch = new ReserveBatch({ ...common, leaseMs: this.#parts.config.leaseMs })
       this.#batches.set(tag, batch)
     }
     return batch
@@ -358,13 +357,9 @@ export class RedisLedger implements SharedLedger {
     }
   }
 
-  get #overridesKey(): string {
-    return `${this.#parts.config.prefix}:overrides`
-  }
-
   /** Overrides that all replicas share; null = Redis cannot be asked, keep what is known. */
   async readOverrides(): Promise<ReadonlyMap<string, LimitOverride> | null> {
-    const table = await this.store.readTable(this.#overridesKey)
+    const table = await this.store.readTable(`${this.#parts.config.prefix}:overrides`)
     if (table === null) return null
     return new Map(
       Object.entries(table).flatMap(([key, text]) => {
@@ -376,7 +371,11 @@ export class RedisLedger implements SharedLedger {
 
   /** override null = remove. Rejects when Redis cannot be asked. */
   writeOverride(key: string, override: LimitOverride | null): Promise<void> {
-    return this.store.writeTable(this.#overridesKey, key, override === null ? null : JSON.stringify(override))
+    return this.store.writeTable(
+      `${this.#parts.config.prefix}:overrides`,
+      key,
+      override === null ? null : JSON.stringify(override),
+    )
   }
 
   get #revokedKey(): string {

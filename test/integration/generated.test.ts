@@ -30,7 +30,7 @@ const EXAMPLE_ENV = {
   OPENROUTER_API_KEY: 'k',
   AZURE_KEY: 'k',
   HEDDLE_ADMIN_TOKEN: 'admin-0123456789abcdef',
-  HEDDLE_KEY: 'sk-example-0123456789abcdef',
+  HEDDLE_KEY: 'sk-q7Zt3mVx9LcR2wKd8HbN',
   VLLM_A: 'http://10.0.0.11:8000/v1',
   VLLM_B: 'http://10.0.0.12:8000/v1',
 }
