@@ -359,7 +359,7 @@ export class RedisLedger implements SharedLedger {
 
   /** Overrides that all replicas share; null = Redis cannot be asked, keep what is known. */
   async readOverrides(): Promise<ReadonlyMap<string, LimitOverride> | null> {
-    const table = await this.store.readTable(`${this.#parts.config.prefix}:overrides`)
+    const table = await this.store.readTable(this.#tableOf('overrides'))
     if (table === null) return null
     return new Map(
       Object.entries(table).flatMap(([key, text]) => {
@@ -371,26 +371,22 @@ export class RedisLedger implements SharedLedger {
 
   /** override null = remove. Rejects when Redis cannot be asked. */
   writeOverride(key: string, override: LimitOverride | null): Promise<void> {
-    return this.store.writeTable(
-      `${this.#parts.config.prefix}:overrides`,
-      key,
-      override === null ? null : JSON.stringify(override),
-    )
+    return this.store.writeTable(this.#tableOf('overrides'), key, override === null ? null : JSON.stringify(override))
   }
 
-  get #revokedKey(): string {
-    return `${this.#parts.config.prefix}:revoked`
+  #tableOf(name: 'overrides' | 'revoked'): string {
+    return `${this.#parts.config.prefix}:${name}`
   }
 
   /** Ids of keys that all replicas refuse; null = Redis cannot be asked, keep what is known. */
   async readRevocations(): Promise<readonly string[] | null> {
-    const table = await this.store.readTable(this.#revokedKey)
+    const table = await this.store.readTable(this.#tableOf('revoked'))
     return table === null ? null : Object.keys(table)
   }
 
   /** Rejects when Redis cannot be asked. */
   writeRevocation(id: string, revoked: boolean): Promise<void> {
-    return this.store.writeTable(this.#revokedKey, id, revoked ? '1' : null)
+    return this.store.writeTable(this.#tableOf('revoked'), id, revoked ? '1' : null)
   }
 
   /** Tells Redis what waits, as far as it can be told now, and ends the connection. */
