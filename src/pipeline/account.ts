@@ -218,7 +218,7 @@ export class Account {
 
   /** A stream goes on: takes what it has used beyond its reserve. False = a limit that stops streams has no more. */
   keepUp(attempt: Attempt): boolean {
-    if (this.lease === null) return true
+    if (this.lease === null && !attempt.limited) return true
     // With what calls before this one have cost: those that broke off, or lost.
     const outputTokens = this.outputTokens + attempt.answerTokens()
     // Of a guess limits may have taken less than was asked for.
@@ -226,8 +226,12 @@ export class Account {
     if (outputTokens <= this.#toExtend) return true
     this.#toExtend = outputTokens + EXTEND_STEP
     const tokens = { inputTokens: this.expected.inputTokens, outputTokens: outputTokens - this.outputTokens }
-    const nanoUsd = this.nanoUsd + this.#priceOf(attempt.target, attempt.model, tokens)
-    return this.lease.extend({ inputTokens: this.inputTokens + tokens.inputTokens, outputTokens, nanoUsd })
+    const nanoUsd = this.#priceOf(attempt.target, attempt.model, tokens)
+    // Both are told, whatever the first says: what is used is used.
+    const here = attempt.extendPermit({ ...tokens, nanoUsd })
+    const inputTokens = this.inputTokens + tokens.inputTokens
+    const all = this.lease?.extend({ inputTokens, outputTokens, nanoUsd: this.nanoUsd + nanoUsd }) ?? true
+    return here && all
   }
 
   /** Replaces what was reserved by what was used. Once. */

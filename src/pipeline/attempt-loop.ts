@@ -360,6 +360,7 @@ export class AttemptLoop extends WheelTimer {
       heddle: { continuation: { from: from.name, to: next.name } },
     }
     x.onStreamData(Buffer.from(`data: ${JSON.stringify(notice)}\n\n`))
+    if (x.over) return true // a limit has ended the stream with it
     this.#winner = null
     const asking = askPermit(x, next, {
       model: upstreamModel(next, this.#match),

@@ -1,5 +1,6 @@
 import type { Call, UpstreamFault, UpstreamHeaders, UpstreamRequest, UpstreamSink } from '../contracts/upstream.ts'
 import type { ProviderConfig, RouteDefaults } from '../contracts/config.ts'
+import type { Amounts } from '../contracts/admission.ts'
 import type { Credential } from '../contracts/credentials.ts'
 import type { GatewayError } from '../core/errors.ts'
 import type { AttemptOutcome, Target } from '../contracts/routing.ts'
@@ -299,6 +300,7 @@ export abstract class Attempt extends WheelTimer implements UpstreamSink {
     this.record.ms = now - this.startedAt
     this.record.result = result
     this.target.health.end(outcome, this.record.firstTokenMs, now)
+    this.readUsage()
     this.owner.onAttemptClosed(this)
     this.#permit?.end(this)
     services.telemetry.attempt(this)
@@ -311,6 +313,19 @@ export abstract class Attempt extends WheelTimer implements UpstreamSink {
     const givenUp = this.record.result === 'cancelled' || this.record.result.endsWith('_timeout')
     return givenUp && this.status < 300
   }
+
+  /** Limits that count its target gave it something. */
+  get limited(): boolean {
+    return this.#permit?.limited === true
+  }
+
+  /** Takes what it has used beyond that. False = a limit that stops streams has no more. */
+  extendPermit(total: Amounts): boolean {
+    return this.#permit?.extend(total) ?? true
+  }
+
+  /** Looks for what the backend has said of its usage, when it was not read on the way. */
+  protected readUsage(): void {}
 
   /** Tokens of the answer so far, about. */
   answerTokens(): number {

@@ -57,7 +57,7 @@ function addLimits(attempt: Attempt, account: Account, to: HeaderList): void {
 
 /** What the answer cost, US dollars; only when it is all counted: an estimate is no receipt. */
 export function addCost(to: HeaderList, account: Account): void {
-  if (!account.unpriced) to.push('x-heddle-cost-usd', usdText(account.nanoUsd))
+  if (account.note === '') to.push('x-heddle-cost-usd', usdText(account.nanoUsd))
 }
 
 export function rawAnswerHeaders(attempt: Attempt, id: string, account: Account): HeaderList {

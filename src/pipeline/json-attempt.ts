@@ -1,4 +1,5 @@
 import type { Operation } from '../contracts/config.ts'
+import type { Usage } from '../contracts/usage.ts'
 import type { AttemptOwner, AttemptPlan } from './attempt.ts'
 import { judgeAnswer, usageOf } from '../protocol/openai/answer.ts'
 import { invalidAnswer } from '../routing/failure.ts'
@@ -78,12 +79,23 @@ export class JsonAttempt extends Attempt {
     })
   }
 
+  #usageIn(body: Buffer): Usage | null {
+    try {
+      return usageOf(body, usageHints(this.target.provider.config.type))
+    } catch {
+      return null
+    }
+  }
+
   #judge(body: Buffer): void {
     switch (judgeAnswer(this.#operation, body)) {
       case 'invalid':
+        // It may be no answer and be billed all the same.
+        this.usage = this.#usageIn(body)
         this.fail(invalidAnswer('invalid_answer', this.target.name))
         return
       case 'error':
+        this.usage = this.#usageIn(body)
         this.fail(this.classify(200, JSON.parse(body.toString())))
         return
       case 'ok':

@@ -27,6 +27,14 @@ export class Permit {
     })
   }
 
+  get limited(): boolean {
+    return this.#lease !== null
+  }
+
+  extend(total: Amounts): boolean {
+    return this.#lease?.extend(total) ?? true
+  }
+
   /** The call was not made. */
   release(): void {
     this.#grant?.end(0)

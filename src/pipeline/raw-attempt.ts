@@ -57,7 +57,11 @@ export class RawAttempt extends Attempt {
   }
 
   protected onAnswerEnd(): void {
-    this.usage = this.#reader?.usage ?? null
     this.succeed(false)
+  }
+
+  /** Also of what broke off: some backends say at the beginning what the prompt had. */
+  protected override readUsage(): void {
+    this.usage ??= this.#reader?.usage ?? null
   }
 }

@@ -69,7 +69,10 @@ export class StreamAttempt extends Attempt {
   text: string | null
   /** Events of the Responses dialect are numbered: an error event goes on counting. */
   events = 0
-  #bytes = 0
+  /** Events with content, their bytes together, and the shortest of them. */
+  #contentEvents = 0
+  #contentBytes = 0
+  #least = 400
 
   constructor(plan: StreamPlan) {
     super(plan)
@@ -81,7 +84,7 @@ export class StreamAttempt extends Attempt {
   }
 
   override answerTokens(): number {
-    return tokensOfEvents(this.events, this.#bytes)
+    return tokensOfEvents(this.#contentEvents, this.#contentBytes, this.#least)
   }
 
   protected nextCheck(): number {
@@ -127,7 +130,6 @@ export class StreamAttempt extends Attempt {
 
   protected onAnswerData(chunk: Buffer): void {
     if (this.#ended) return
-    this.#bytes += chunk.length
     let bytes = chunk
     if (this.#first) {
       this.#first = false
@@ -259,6 +261,10 @@ export class StreamAttempt extends Attempt {
   }
 
   #content(bytes: Buffer): void {
+    const size = answerScanner.dataEnd - answerScanner.dataStart
+    this.#contentEvents++
+    this.#contentBytes += size
+    if (size < this.#least) this.#least = size
     this.#open(bytes)
     if (this.text !== null) this.#keepText(bytes)
     if (this.committed || this.#ready) return
@@ -307,7 +313,7 @@ export class StreamAttempt extends Attempt {
     this.owner.onStreamCommit(this)
     // What was worth passing on is with the client: an open stream keeps nothing that it does not need.
     this.headers = NO_HEADERS
-    for (const bytes of held) if (!this.owner.onStreamData(bytes)) this.pause()
+    for (const bytes of held) if (!this.over && !this.owner.onStreamData(bytes)) this.pause()
   }
 
   #complete(): void {

@@ -201,7 +201,7 @@ export class RequestTelemetry implements Telemetry {
       metrics.cachedTokens.value += x.usage.cachedInputTokens
     }
     const { account } = x
-    if (x.principal.tenant !== '' && account.inputTokens + account.outputTokens > 0) {
+    if (x.principal.tenant !== '' && (account.nanoUsd > 0 || account.inputTokens + account.outputTokens > 0)) {
       const tenant = this.#tenant(x.principal.tenant)
       tenant.cost.value += account.nanoUsd / NANO_PER_USD
       tenant.inputTokens.value += account.inputTokens

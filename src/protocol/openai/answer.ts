@@ -174,7 +174,8 @@ export const responsesStream: StreamDialect = {
     if (type === 'response.failed') return 'failed'
     if (type === 'error' || isErrorEvent(bytes) || (type === '' && truthy(ERROR))) return 'error'
     if (TERMINAL.has(type)) return 'end'
-    if (committed) return 'content'
+    // What was sent in parts comes again whole, several times.
+    if (committed) return type.endsWith('.delta') ? 'content' : 'note'
     const data = record(eventData(bytes))
     if (type.endsWith('.delta')) return nonEmpty(data['delta']) ? 'content' : 'start'
     if (type === 'response.output_item.added')
