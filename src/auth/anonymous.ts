@@ -19,6 +19,7 @@ export const ANONYMOUS: Principal = {
   peer: null,
   access: OPEN_ACCESS,
   limits: [],
+  labels: {},
   expiresAt: Infinity,
   variables: { kind: 'anonymous', key: '', tenant: '', team: '', user: '', roles: [], peer: '', claims: {} },
 }

@@ -19,6 +19,7 @@ export interface Caller {
   /** Without one known role it may do nothing, even though it names none. */
   readonly needsRole: boolean
   readonly limits: readonly LimitRule[]
+  readonly labels: Readonly<Record<string, string>>
   /** Epoch ms. */
   readonly expiresAt: number
   readonly claims: JsonObject
@@ -35,6 +36,7 @@ export const BARE_CALLER: Omit<Caller, 'kind' | 'keyId'> = {
   rules: [],
   needsRole: false,
   limits: [],
+  labels: {},
   expiresAt: Infinity,
   claims: NO_CLAIMS,
   peer: null,
@@ -51,9 +53,11 @@ export const withPeer = (principal: Principal, peer: PeerIdentity): Principal =>
 export class Principals {
   readonly #roles: ReadonlyMap<string, Rule>
   readonly #tenants: ReadonlyMap<string, Rule>
+  readonly #labels: ReadonlyMap<string, Readonly<Record<string, string>>>
 
   constructor(roles: AuthConfig['roles'], tenants: readonly TenantConfig[]) {
     this.#roles = new Map(Object.entries(roles).map(([name, grant]) => [name, compileRule(`role ${name}`, grant)]))
+    this.#labels = new Map(tenants.map(({ name, labels }) => [name, labels]))
     this.#tenants = new Map(tenants.map(({ name, grant }) => [name, compileRule(`tenant ${name}`, grant)]))
   }
 
@@ -62,7 +66,8 @@ export class Principals {
     const { kind, keyId, tenant, team, user, roles, limits, expiresAt, claims, peer } = caller
     const access = compileAccess([...caller.rules, ...this.#tenantRules(tenant)], this.#roleRules(caller))
     const variables = { kind, key: keyId, tenant, team, user, roles, peer: peer?.id ?? '', claims }
-    return { kind, keyId, tenant, team, user, roles, peer, access, limits, expiresAt, variables }
+    const labels = { ...this.#labels.get(tenant), ...caller.labels }
+    return { kind, keyId, tenant, team, user, roles, peer, access, limits, labels, expiresAt, variables }
   }
 
   /** Callers must belong to one of them. */

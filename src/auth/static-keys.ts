@@ -34,9 +34,20 @@ export class StaticKeys {
   constructor(keys: readonly KeyConfig[], principals: Principals) {
     const byPrefix = new Map<number, StaticKey[]>()
     for (const key of keys) {
-      const { id: keyId, tenant, team, user, roles, grant, limits, expiresAt, hashes } = key
+      const { id: keyId, tenant, team, user, roles, grant, limits, labels, expiresAt, hashes } = key
       const rules = [compileRule(`key ${keyId}`, grant)]
-      const caller = { ...BARE_CALLER, kind: 'api_key' as const, keyId, tenant, team, user, roles, limits, expiresAt }
+      const caller = {
+        ...BARE_CALLER,
+        kind: 'api_key' as const,
+        keyId,
+        tenant,
+        team,
+        user,
+        roles,
+        limits,
+        labels,
+        expiresAt,
+      }
       const principal = principals.make({ ...caller, rules })
       for (const { sha256, until } of hashes) {
         const digest = Buffer.from(sha256, 'hex')

@@ -53,7 +53,7 @@ const toHash = (secret: Secret, path: Path, { map, problems }: Build): string | 
 }
 
 const toKey = (parsed: ParsedKey, path: Path, build: Build): KeyConfig => {
-  const { id, previous, owner, tenant, team, user, roles, expires } = parsed
+  const { id, previous, owner, labels, tenant, team, user, roles, expires } = parsed
   checkWhose(parsed, path, build)
   const current = toHash(parsed, path, build)
   const former = previous === undefined ? null : toHash(previous, [...path, 'previous'], build)
@@ -64,6 +64,7 @@ const toKey = (parsed: ParsedKey, path: Path, build: Build): KeyConfig => {
       ...(former === null ? [] : [{ sha256: former, until: Date.parse(previous?.until ?? '') }]),
     ],
     owner,
+    labels,
     tenant,
     team,
     user,

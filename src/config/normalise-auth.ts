@@ -112,6 +112,7 @@ const toTenant = (name: string, parsed: ParsedTenant | null, build: Build): Tena
     name,
     grant: toGrant(parsed ?? NO_GRANT, path, build),
     limits: toLimitRules(parsed?.limits ?? [], [...path, 'limits'], build),
+    labels: parsed?.labels ?? {},
     weight: parsed?.weight ?? 1,
     priority: parsed?.priority ?? 0,
     credentials: { ...credentials },

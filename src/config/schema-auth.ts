@@ -36,6 +36,13 @@ const isDate = (text: string): boolean => {
   )
 }
 
+const labels = z.record(
+  z
+    .string()
+    .regex(/^[A-Za-z][\w.-]{0,63}$/, { error: 'must begin with a letter; then letters, digits, `_`, `.`, `-`' }),
+  z.string().max(256),
+)
+
 const roles = z.array(name).max(100)
 
 const whose = {
@@ -59,6 +66,7 @@ const keySchema = z
       'The key before the last rotation, valid for a while yet.',
     ),
     owner: withDefault(z.string().max(256), '', 'Whom to ask about it.'),
+    labels: withDefault(labels, {}, 'For usage records, such as `cost_center: "4711"`; they go before the tenant’s.'),
     ...whose,
     ...grantFields,
     limits: withDefault(limits, [], 'Limits of this key alone.'),
@@ -140,6 +148,7 @@ const tenantSchema = z
   .strictObject({
     ...grantFields,
     limits: withDefault(limits, [], 'Limits of all its keys together.'),
+    labels: withDefault(labels, {}, 'For usage records, such as `cost_center: "4711"`.'),
     weight: withDefault(z.number().min(0.01).max(1000), 1, 'Share of a contended backend relative to other tenants.'),
     priority: withDefault(
       z.number().int().min(0).max(100),

@@ -22,6 +22,8 @@ export interface KeyConfig {
   /** Lower-case hex SHA-256 of the secrets that are valid: more than one while a key is being rotated. */
   readonly hashes: readonly { readonly sha256: string; /** Epoch ms; Infinity = no end. */ readonly until: number }[]
   readonly owner: string
+  /** For usage records, such as a cost centre. */
+  readonly labels: Readonly<Record<string, string>>
   readonly tenant: string
   readonly team: string
   readonly user: string
@@ -118,6 +120,8 @@ export interface TenantConfig {
   readonly weight: number
   /** Waits before tenants of higher numbers when a backend is contended. */
   readonly priority: number
+  /** For usage records; a key's own labels go before them. */
+  readonly labels: Readonly<Record<string, string>>
   /** Provider name -> the tenant's own key: used for its requests instead of the provider's. */
   readonly credentials: Readonly<Record<string, string>>
 }

@@ -32,6 +32,8 @@ export interface Principal {
   readonly access: Access
   /** Limits that the key or token itself carries; each counts for this key alone. */
   readonly limits: readonly LimitRule[]
+  /** Of the tenant and the key, for usage records. */
+  readonly labels: Readonly<Record<string, string>>
   /** Epoch ms; Infinity = never. */
   readonly expiresAt: number
   /** What expressions see as `principal`: kind, key, tenant, team, user, roles, peer, claims. */

@@ -100,7 +100,11 @@ export interface RequestNeeds {
   readonly vision: boolean
   readonly audio: boolean
   readonly jsonSchema: boolean
-  /** Estimated prompt tokens, and what the client allows for the answer (0 = not said). */
+  /** Bytes of the prompt's text, and what files, images and recordings in it take of the body and count for. */
+  readonly textBytes: number
+  readonly attachedBytes: number
+  readonly attachedTokens: number
+  /** Estimated prompt tokens, attachments included, and what the client allows for the answer (0 = not said). */
   readonly promptTokens: number
   readonly maxTokens: number
   /** Answers wanted (`n`), each of up to maxTokens; at least 1. */

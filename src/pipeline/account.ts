@@ -5,14 +5,10 @@ import type { Attempt } from './attempt.ts'
 import type { Exchange } from './exchange.ts'
 import { upstreamModel } from '../routing/table.ts'
 import { NO_USAGE } from '../protocol/usage.ts'
-import { attachedIn } from '../protocol/usage-attached.ts'
-import type { Attached } from '../protocol/usage-attached.ts'
 
 /** A JSON event of a stream is at most about this long without its text: OpenAI's have 230 to 400 bytes a token. */
 const EVENT_OVERHEAD_BYTES = 400
 const BYTES_PER_TOKEN = 4
-/** As planning counts (protocol/openai/request.ts). */
-const PROMPT_BYTES_PER_TOKEN = 4
 
 /** A stream may be so many tokens beyond what it has taken: taking at every token would cost more than it is worth. */
 const EXTEND_STEP = 32
@@ -55,7 +51,6 @@ export class Account {
   #toExtend = -1
   /** Tokens that the request is expected to use, before it is admitted. */
   #expected: Estimate | null = null
-  #attached: Attached | null = null
 
   constructor(x: Exchange) {
     this.#x = x
@@ -70,14 +65,9 @@ export class Account {
   get #promptBytes(): number {
     const { needs, operation, formModel, bytesIn } = this.#x
     // Which fields of another API hold the prompt nobody here knows: all of the body is taken for it.
-    const whole = operation === 'passthrough' ? (formModel === '' ? bytesIn : 0) : 0
-    const bytes = whole > 0 ? whole : needs.promptTokens * PROMPT_BYTES_PER_TOKEN
-    return Math.max(0, bytes - this.#attachments.bytes)
-  }
-
-  get #attachments(): Attached {
-    this.#attached ??= attachedIn(this.#x.received.body)
-    return this.#attached
+    return operation === 'passthrough' && formModel === '' && bytesIn > 0
+      ? Math.max(0, bytesIn - needs.attachedBytes)
+      : needs.textBytes
   }
 
   /** Requests for files, batches and the like: no model is asked, so there are no tokens. */
@@ -105,7 +95,7 @@ export class Account {
     const { fallbacks } = match.route
     const one = snapshot.policies.pricing.estimate(this.#learnedAs(match), this.#promptBytes, needs.maxTokens)
     const tokens = {
-      inputTokens: one.inputTokens + this.#attachments.tokens,
+      inputTokens: one.inputTokens + needs.attachedTokens,
       // Fractions are for the backend to refuse; what is counted is whole.
       outputTokens: operation === 'embeddings' ? 0 : Math.ceil(one.outputTokens * needs.choices),
     }
@@ -138,8 +128,6 @@ export class Account {
   /** Takes what the request needs from its limits. Throws or rejects with GatewayError when one has no more. */
   admit(): void | Promise<void> {
     const { limiter } = this.#x.snapshot.policies
-    // While the body is still there; an estimate at the end of a long stream needs it.
-    void this.#attachments
     if (limiter === null) return undefined
     const { match } = this.#x
     const lease = limiter.admit({
@@ -186,7 +174,7 @@ export class Account {
     const { match, continued, snapshot } = this.#x
     // An answer in one piece is charged before it is sent, while its call is still open.
     if (match === null || continued > 0 || (result !== 'ok' && result !== 'open')) return
-    const bytes = this.#attachments.tokens > 0 ? 0 : this.#promptBytes
+    const bytes = this.#x.needs.attachedTokens > 0 ? 0 : this.#promptBytes
     snapshot.policies.pricing.learn(this.#learnedAs(match), bytes, counted)
   }
 

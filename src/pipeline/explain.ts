@@ -207,7 +207,7 @@ function explainOrder(
   { config, request, fields }: { config: HeddleConfig; request: ExplainRequest; fields: RequestFields },
 ): ExplainedTarget[] {
   const book = new PriceBook(config.usage)
-  const tokens = new TokenEstimator().estimate('', fields.promptTokens * 4, fields.maxTokens)
+  const tokens = new TokenEstimator().estimate('', fields.textBytes, fields.maxTokens)
   return plan.order.map((target: Target) => {
     const model = upstreamModel(target, match)
     const sent = JSON.parse(

@@ -8,8 +8,6 @@ const TRACE_PARENT = /^[\da-f]{2}-([\da-f]{32})-[\da-f]{16}-[\da-f]{2}/
 
 const traceIdOf = (header: string | undefined): string => TRACE_PARENT.exec(header ?? '')?.[1] ?? ''
 
-const NO_LABELS: Readonly<Record<string, string>> = {}
-
 const chargeOf = (record: AttemptRecord): AttemptCharge => ({
   target: record.target,
   result: record.result,
@@ -46,6 +44,6 @@ export function usageRecord(x: Exchange): UsageRecord {
     cached: false,
     attempts: attempts.map(chargeOf),
     wouldRefuse: account.lease?.wouldRefuse ?? [],
-    labels: NO_LABELS,
+    labels: principal.labels,
   }
 }

@@ -1,6 +1,9 @@
 // Who may call what, as clients and operators meet it: a real gateway with the simulated model behind it.
 import { createHash } from 'node:crypto'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { startGateway } from '../support/gateway.ts'
 import type { Gateway } from '../support/gateway.ts'
@@ -166,4 +169,23 @@ auth:
   expect(await gateway.metric('heddle_shadow_requests_total', { result: 'denied' })).toBe(1)
   expect(await gateway.metric('heddle_attempts_total', { provider: 'abroad' })).toBe(0)
   expect((await chat(OTHER, 'm')).headers.get('x-heddle-target')).toBe('abroad/sim-a')
+})
+
+test('records carry the labels of the tenant and the key, the key’s before the tenant’s', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'heddle-labels-'))
+  const file = join(folder, 'usage.jsonl')
+  gateway = await startGateway(`
+usage: { records: { file: { path: ${file} } } }
+providers: { sim: }
+models: { small: sim/sim-small }
+tenants: { acme: { labels: { cost_center: '4711', country: de } } }
+auth:
+  keys: [{ id: dev, hash: 'sha256:${sha(KEY)}', tenant: acme, labels: { cost_center: '0815' } }]
+`)
+  expect((await chat(KEY)).status).toBe(200)
+  await gateway.stop()
+  gateway = null
+  const record = JSON.parse(readFileSync(file, 'utf8')) as { labels: unknown; key_id: string }
+  rmSync(folder, { recursive: true })
+  expect(record).toMatchObject({ key_id: 'dev', labels: { cost_center: '0815', country: 'de' } })
 })

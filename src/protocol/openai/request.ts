@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { Operation } from '../../contracts/config.ts'
 import type { RequestNeeds } from '../../contracts/routing.ts'
+import { attachedIn } from '../usage-attached.ts'
 import { GatewayError } from '../../core/errors.ts'
 import { JsonScanner, SCAN_ERRORS, SCAN_OK, numbersOf } from '../json-scan/scanner.ts'
 
@@ -78,6 +79,9 @@ export class RequestFields implements RequestNeeds {
   readonly vision: boolean
   readonly audio: boolean
   readonly jsonSchema: boolean
+  readonly textBytes: number
+  readonly attachedBytes: number
+  readonly attachedTokens: number
   readonly promptTokens: number
   readonly maxTokens: number
   /** Answers that the backend is to make: each may have maxTokens. At least 1. */
@@ -102,7 +106,11 @@ export class RequestFields implements RequestNeeds {
     this.jsonSchema = mentions(body, s, RESPONSE_FORMAT) || mentions(body, s, TEXT)
     let bytes = 0
     for (const i of [MESSAGES, PROMPT, INPUT]) if (s.kind(i) !== 0) bytes += s.end(i) - s.start(i)
-    this.promptTokens = Math.ceil(bytes / BYTES_PER_TOKEN)
+    const attached = attachedIn(body)
+    this.attachedBytes = attached.bytes
+    this.attachedTokens = attached.tokens
+    this.textBytes = Math.max(0, bytes - attached.bytes)
+    this.promptTokens = Math.ceil(this.textBytes / BYTES_PER_TOKEN) + attached.tokens
     this.maxTokens = largest(body, s, MAX_TOKENS, N)
     this.choices = Math.max(1, largest(body, s, N, BEST_OF + 1))
   }
