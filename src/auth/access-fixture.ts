@@ -1,4 +1,5 @@
 /** Grants, requests and targets for unit tests of access. */
+import { NO_NEEDS } from '../protocol/facts.ts'
 import type { GrantConfig } from '../contracts/config-auth.ts'
 import type { RequestFacts, Target } from '../contracts/routing.ts'
 import { ANONYMOUS } from './anonymous.ts'
@@ -21,18 +22,7 @@ export const requestOf = (some: Partial<RequestFacts> = {}, body: Readonly<Recor
     operation: 'chat',
     model: 'fast',
     stream: false,
-    needs: {
-      tools: 'tools' in body,
-      vision: false,
-      audio: false,
-      jsonSchema: false,
-      textBytes: 0,
-      attachedBytes: 0,
-      attachedTokens: 0,
-      promptTokens: 0,
-      maxTokens: 0,
-      choices: 1,
-    },
+    needs: { ...NO_NEEDS, tools: 'tools' in body },
     header: () => undefined,
     headers: () => ({}),
     json: () => body,

@@ -1,6 +1,7 @@
 import type { GrantConfig } from '../contracts/config-auth.ts'
 import type { Access, Denial } from '../contracts/identity.ts'
 import type { RequestFacts, Target } from '../contracts/routing.ts'
+import { variablesOf } from '../protocol/facts.ts'
 import { compileExpression } from '../core/expression.ts'
 import { OPEN_ACCESS } from './anonymous.ts'
 import { compileGlobs } from './glob.ts'
@@ -63,13 +64,7 @@ const conditionCheck = (rule: string, source: string | null): Check<RequestFacts
   // A key minted elsewhere can carry one that this version does not know: it denies, as one that fails would.
   if (!compiled.ok) return () => denied
   const { expression } = compiled
-  return (facts) => {
-    const { model, operation, stream, principal } = facts
-    const common = { headers: facts.headers(), model, operation, stream, principal: principal.variables }
-    if (!expression.needsBody) return expression.evaluate(common) ? null : denied
-    const request = facts.json()
-    return expression.evaluate({ ...common, request, metadata: request['metadata'] ?? {} }) ? null : denied
-  }
+  return (facts) => (expression.evaluate(variablesOf(facts, expression.needsBody)) ? null : denied)
 }
 
 const targetCheck = (name: string, grant: GrantConfig): Check<Target> | null => {

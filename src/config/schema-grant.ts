@@ -1,21 +1,12 @@
 import { z } from 'zod'
-import type { Operation } from '../contracts/config.ts'
-import { flag, longText, name, optional, withDefault } from './fields.ts'
-
-const OPERATIONS = [
-  'chat',
-  'completions',
-  'embeddings',
-  'responses',
-  'passthrough',
-] as const satisfies readonly Operation[]
+import { flag, longText, name, operation, optional, withDefault } from './fields.ts'
 
 const patterns = z.array(name).max(1000)
 
 /** What may be done: the same fields for keys, roles, tenants and peers. */
 export const grantFields = {
   models: optional(patterns, 'Public model names that may be asked for, with `*`. Left out: all. `[]`: none.'),
-  operations: optional(z.array(z.enum(OPERATIONS)), 'Operations that may be used. Left out: all.'),
+  operations: optional(z.array(operation), 'Operations that may be used. Left out: all.'),
   providers: optional(patterns, 'Providers that may serve the requests, with `*`. Left out: all.'),
   tools: optional(
     patterns,

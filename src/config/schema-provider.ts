@@ -1,16 +1,7 @@
 import { z } from 'zod'
-import type { Operation } from '../contracts/config.ts'
 import { capacityField } from './schema-capacity.ts'
 import { credentialsField, dataField } from './schema-credentials.ts'
-import { flag, integer, longText, name, optional, section, withDefault } from './fields.ts'
-
-const OPERATIONS = [
-  'chat',
-  'completions',
-  'embeddings',
-  'responses',
-  'passthrough',
-] as const satisfies readonly Operation[]
+import { flag, integer, longText, name, operation, optional, section, withDefault } from './fields.ts'
 
 /** Price in US dollars per million tokens. */
 const money = z.number().min(0, { error: 'must not be negative' }).max(1_000_000)
@@ -148,7 +139,7 @@ export const providerSchema = z
     ),
     headers: optional(z.record(headerName, headerValue), 'Headers added to every request to this provider.'),
     query: optional(z.record(name, longText), 'Query parameters added to every request, such as `api-version`.'),
-    operations: optional(z.array(z.enum(OPERATIONS)).min(1), 'What the provider can do. Left out: as the preset says.'),
+    operations: optional(z.array(operation).min(1), 'What the provider can do. Left out: as the preset says.'),
     model_patterns: optional(
       z.array(modelPattern).max(200),
       'Model names (with `*`) that go here without an entry under `models`. Left out: as the preset says.',

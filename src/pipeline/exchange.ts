@@ -3,6 +3,7 @@ import type { Principal } from '../contracts/identity.ts'
 import type { ClientSide, HeaderList, Received, ReplyWriter } from '../contracts/http.ts'
 import type { RequestFacts, RequestNeeds, RouteMatch, Target } from '../contracts/routing.ts'
 import type { Usage } from '../contracts/usage.ts'
+import { NO_NEEDS } from '../protocol/facts.ts'
 import { addUsages } from '../protocol/usage.ts'
 import type { RequestFields } from '../protocol/openai/request.ts'
 import type { AttemptFailure } from '../routing/failure.ts'
@@ -26,18 +27,6 @@ import { endpointOf, methodsOf } from './operation.ts'
 import { usageRecord } from './record.ts'
 import { findRoute, prepare } from './prepare.ts'
 
-const NO_NEEDS: RequestNeeds = {
-  tools: false,
-  vision: false,
-  audio: false,
-  jsonSchema: false,
-  textBytes: 0,
-  attachedBytes: 0,
-  attachedTokens: 0,
-  promptTokens: 0,
-  maxTokens: 0,
-  choices: 1,
-}
 const JSON_TYPE = 'application/json'
 
 /**

@@ -1,3 +1,4 @@
+import { NO_NEEDS } from '../protocol/facts.ts'
 import { expect, test } from 'vitest'
 import type { AdmissionQuery, Lease } from '../contracts/admission.ts'
 import type { TenantConfig } from '../contracts/config-auth.ts'
@@ -45,18 +46,7 @@ const queryOf = (principal: Principal, asked: Asked = {}): AdmissionQuery => {
     operation: 'chat',
     model,
     stream: false,
-    needs: {
-      tools: false,
-      vision: false,
-      audio: false,
-      jsonSchema: false,
-      textBytes: 0,
-      attachedBytes: 0,
-      attachedTokens: 0,
-      promptTokens: 0,
-      maxTokens: 0,
-      choices: 1,
-    },
+    needs: NO_NEEDS,
     header: (name) => headers[name],
     headers: () => headers,
     json: () => body,

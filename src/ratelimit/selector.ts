@@ -3,8 +3,9 @@ import type { LimitConfig, LimitScope } from '../contracts/config-limits.ts'
 import type { TenantConfig } from '../contracts/config-auth.ts'
 import type { Principal } from '../contracts/identity.ts'
 import type { RequestFacts, Target } from '../contracts/routing.ts'
+import { variablesOf } from '../protocol/facts.ts'
 import { compileExpression, compileValue } from '../core/expression.ts'
-import type { Expression, ExpressionVariables, ValueExpression } from '../core/expression.ts'
+import type { Expression, ValueExpression } from '../core/expression.ts'
 import { Counter, CounterSet, toRules } from './counter.ts'
 import type { Rule, ScopePart } from './counter.ts'
 
@@ -27,19 +28,6 @@ const must = <T extends { readonly ok: boolean }>(compiled: T, source: string): 
   // The loader has compiled it before, with its place in the file: this is only reached by a fault of ours.
   if (!compiled.ok) throw new Error(`expression does not compile: ${source}`)
   return compiled as Extract<T, { readonly ok: true }>
-}
-
-const variablesOf = (facts: RequestFacts, needsBody: boolean): ExpressionVariables => {
-  const common = {
-    headers: facts.headers(),
-    model: facts.model,
-    operation: facts.operation,
-    stream: facts.stream,
-    principal: facts.principal.variables,
-  }
-  if (!needsBody) return common
-  const request = facts.json()
-  return { ...common, request, metadata: request['metadata'] ?? {} }
 }
 
 /** One limit of the configuration, and the counters it has so far. */

@@ -1,4 +1,5 @@
 /** Targets and requests for unit tests of planning. */
+import { NO_NEEDS } from '../protocol/facts.ts'
 import { ANONYMOUS } from '../auth/anonymous.ts'
 import type { RequestFacts, RequestNeeds, Route, Target } from '../contracts/routing.ts'
 import type { BreakerConfig } from '../contracts/config.ts'
@@ -58,19 +59,7 @@ export const factsOf = (needs: Partial<RequestNeeds> = {}, more: Partial<Request
   operation: 'chat',
   model: 'm',
   stream: false,
-  needs: {
-    tools: false,
-    vision: false,
-    audio: false,
-    jsonSchema: false,
-    textBytes: 0,
-    attachedBytes: 0,
-    attachedTokens: 0,
-    promptTokens: 0,
-    maxTokens: 0,
-    choices: 1,
-    ...needs,
-  },
+  needs: { ...NO_NEEDS, ...needs },
   header: () => undefined,
   headers: () => ({}),
   json: () => ({}),

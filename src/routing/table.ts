@@ -1,6 +1,7 @@
 import type { HeddleConfig, ModelConfig, ProviderConfig, TargetConfig } from '../contracts/config.ts'
 import type { Condition, Provider, Route, RouteMatch, Target } from '../contracts/routing.ts'
 import type { TargetHealth } from './health.ts'
+import { variablesOf } from '../protocol/facts.ts'
 import { compileExpression } from '../core/expression.ts'
 
 /** What compiling needs from outside: shared connections and shared health, by name. */
@@ -168,18 +169,7 @@ export function compileCondition(source: string): Condition {
   const { expression } = compiled
   return {
     source,
-    evaluate(facts) {
-      const common = {
-        headers: facts.headers(),
-        model: facts.model,
-        operation: facts.operation,
-        stream: facts.stream,
-        principal: facts.principal.variables,
-      }
-      if (!expression.needsBody) return expression.evaluate(common)
-      const request = facts.json()
-      return expression.evaluate({ ...common, request, metadata: request['metadata'] ?? {} })
-    },
+    evaluate: (facts) => expression.evaluate(variablesOf(facts, expression.needsBody)),
   }
 }
 

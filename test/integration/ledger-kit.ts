@@ -1,4 +1,5 @@
 /** Requests against limits, without a gateway around them: what the pipeline calls, and nothing else. */
+import { NO_NEEDS } from '../../src/protocol/facts.ts'
 import type { AdmissionQuery, Lease } from '../../src/contracts/admission.ts'
 import type { LimitConfig, LimitRule } from '../../src/contracts/config-limits.ts'
 import type { Principal } from '../../src/contracts/identity.ts'
@@ -42,18 +43,7 @@ export const queryOf = (tokens: number, nanoUsd = 0, who: Principal = principal)
     operation: 'chat',
     model: 'm',
     stream: false,
-    needs: {
-      tools: false,
-      vision: false,
-      audio: false,
-      jsonSchema: false,
-      textBytes: 0,
-      attachedBytes: 0,
-      attachedTokens: 0,
-      promptTokens: 0,
-      maxTokens: 0,
-      choices: 1,
-    },
+    needs: NO_NEEDS,
     header: () => undefined,
     headers: () => ({}),
     json: () => ({}),
