@@ -89,6 +89,23 @@ export const load = (plan: LoadPlan): Promise<LoadResult> =>
     })
   })
 
+/** Runs a script of this folder on the gateway's core; what it prints is JSON. */
+export const runScript = <T>(name: string, args: readonly string[]): Promise<T> =>
+  new Promise((resolve, reject) => {
+    const node = ['--max-semi-space-size=8', join(import.meta.dirname, name), ...args]
+    const [file, rest] = pinned(gatewayCores(1), { command: process.execPath, args: node })
+    const child = spawn(file, rest, { stdio: ['ignore', 'pipe', 'inherit'] })
+    running.add(child)
+    let output = ''
+    child.stdout.on('data', (chunk) => (output += chunk))
+    child.once('error', reject)
+    child.once('close', (code) => {
+      running.delete(child)
+      if (code === 0) resolve(JSON.parse(output) as T)
+      else reject(new Error(`${name} ended with ${code}`))
+    })
+  })
+
 export interface MockStats {
   readonly requests: number
   readonly openStreams: number

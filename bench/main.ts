@@ -8,7 +8,7 @@ import { Bench } from './measure.ts'
 import { PROFILES } from './profiles.ts'
 import { BUSY, barLines, closingLine, judge, tables, wasBusy } from './report.ts'
 import { Samples } from './samples.ts'
-import { HEDDLE, TARGETS } from './targets.ts'
+import { HEDDLE, HEDDLE_KEY, TARGETS } from './targets.ts'
 
 const { values } = parseArgs({
   options: {
@@ -65,6 +65,7 @@ try {
   const mock = await Mock.start(join(folder, 'mock.log'))
   const bench = new Bench(profile, samples, mock, folder, say)
   for (let round = 0; round < rounds; round++) await bench.round(targets, round)
+  if (targets.some(({ name }) => name === HEDDLE_KEY)) await bench.inProcess()
   const bars = targets.some(({ name }) => name === HEDDLE) ? judge(samples, holdStreams) : []
   const problems = Object.fromEntries(bench.problems)
   const absent = Object.fromEntries(bench.absent)

@@ -2,13 +2,13 @@ import type { ChildProcess } from 'node:child_process'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { LoadPlan, LoadResult } from './load-plan.ts'
-import { freePort, gatewayCores, load, loadCore, start, stop, until } from './machine.ts'
+import { freePort, gatewayCores, load, loadCore, runScript, start, stop, until } from './machine.ts'
 import type { Mock } from './machine.ts'
 import { KEY, redisCalls, redisServer } from './policies.ts'
 import { cpuMicros, residentKb } from './proc.ts'
 import type { Profile } from './profiles.ts'
 import type { Samples } from './samples.ts'
-import { FLOOR, HEDDLE, HEDDLE_TWO, firstStart } from './targets.ts'
+import { FLOOR, HEDDLE, HEDDLE_TWO, IN_PROCESS, firstStart } from './targets.ts'
 import type { Target } from './targets.ts'
 
 /** A started target; `process` is null for the backend itself. */
@@ -175,6 +175,15 @@ export class Bench {
     for (const one of live) if (one.process !== null) await stop(one.process)
     for (const target of targets) await this.#hold(target, round)
     await this.#installedStartup(targets, round)
+  }
+
+  /** What policies add, without sockets: what neighbours on the machine do shows less in it. */
+  async inProcess(): Promise<void> {
+    this.#say('policies, in process')
+    const redis = (await this.#redis()) ?? 0
+    const results = await runScript<Record<string, number[]>>('inprocess.ts', [String(redis)])
+    for (const [name, micros] of Object.entries(results))
+      for (const [round, value] of micros.entries()) this.#samples.add(IN_PROCESS, name, round, value)
   }
 
   /** One test of all targets in turn, slice by slice; figures of one slice are compared with each other. */

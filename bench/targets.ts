@@ -26,6 +26,8 @@ export const HEDDLE_TWO = 'heddle x2'
 export const HEDDLE_KEY = 'heddle + key and 2 limits'
 export const HEDDLE_JWT = 'heddle + JWT'
 export const HEDDLE_REDIS = 'heddle + key and 2 limits in Redis'
+/** Not a target: figures of bench/inprocess.ts. */
+export const IN_PROCESS = 'in process'
 export const FLOOR = 'fastify + undici'
 export const DIRECT = 'direct'
 
