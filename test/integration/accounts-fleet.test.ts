@@ -13,7 +13,7 @@ const TOKENS = 3000
 const PLACES = 24
 const LEASE_MS = 3000
 /** US dollars; a token costs a tenth of a cent. */
-const BUDGET = 24
+const BUDGET = 32
 const USD_PER_TOKEN = 0.001
 
 type Policy = 'closed' | 'local'
