@@ -9,6 +9,8 @@ const project = (name: string, include: string[], testTimeout: number, maxWorker
     maxWorkers,
     testTimeout,
     hookTimeout: testTimeout,
+    // Tests that freeze and kill processes meet a machine that others use: what fails twice has failed.
+    retry: name === 'integration' ? 1 : 0,
     // Projects run after one another: e2e tests start whole processes and must not share the cores with unit tests.
     sequence: { groupOrder: ['unit', 'architecture', 'integration', 'e2e'].indexOf(name) },
   },
