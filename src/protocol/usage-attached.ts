@@ -30,23 +30,39 @@ export function attachedIn(body: Buffer): Attached {
   if (body.length < WORTH_A_LOOK) return NOTHING
   let bytes = 0
   let tokens = 0
-  for (const mark of MARKS)
-    for (let at = body.indexOf(mark); at >= 0; at = body.indexOf(mark, at + mark.length)) {
-      let from = at + mark.length
-      if (mark === MARKS[1]) {
-        const quote = body.indexOf(QUOTE, from)
-        // Only spaces and a colon may stand between a name and its text.
-        if (quote < 0 || quote - from > 8) continue
-        from = quote + 1
-      }
-      const end = body.indexOf(QUOTE, from)
-      const size = (end < 0 ? body.length : end) - from
-      if (size < WORTH_A_LOOK / 2 || !looksPacked(body, from, from + size)) continue
-      bytes += size
+  const next = MARKS.map((mark) => body.indexOf(mark))
+  for (;;) {
+    const [url, field] = next as [number, number]
+    if (url < 0 && field < 0) break
+    const which = field < 0 || (url >= 0 && url < field) ? 0 : 1
+    const at = next[which]!
+    const packed = packedText(body, at, which)
+    let done = at + MARKS[which]!.length
+    if (packed !== null) {
+      bytes += packed.size
       // Images are scaled down before they are counted: their size says nothing.
-      tokens += isImage(body, at) ? TOKENS_EACH : TOKENS_EACH + Math.ceil((size * 3) / 4 / BYTES_PER_TOKEN)
+      const counted = isImage(body, at) ? 0 : Math.ceil((packed.size * 3) / 4 / BYTES_PER_TOKEN)
+      tokens += TOKENS_EACH + counted
+      // A mark inside of what has been counted names nothing new: it would be taken off twice.
+      done = packed.end
     }
+    for (const [i, mark] of MARKS.entries()) if (next[i]! >= 0 && next[i]! < done) next[i] = body.indexOf(mark, done)
+  }
   return bytes === 0 ? NOTHING : { bytes, tokens }
+}
+
+/** The text that a mark names, when it is long and looks like base64; else null. */
+function packedText(body: Buffer, at: number, which: number): { readonly size: number; readonly end: number } | null {
+  let from = at + MARKS[which]!.length
+  if (which === 1) {
+    const quote = body.indexOf(QUOTE, from)
+    // Only spaces and a colon may stand between a name and its text.
+    if (quote < 0 || quote - from > 8) return null
+    from = quote + 1
+  }
+  const quote = body.indexOf(QUOTE, from)
+  const end = quote < 0 ? body.length : quote
+  return end - from < WORTH_A_LOOK / 2 || !looksPacked(body, from, end) ? null : { size: end - from, end }
 }
 
 const isImage = (body: Buffer, mark: number): boolean =>
