@@ -13,6 +13,7 @@ import type { Services } from '../src/pipeline/services.ts'
 import { RequestTelemetry } from '../src/pipeline/telemetry.ts'
 import { PRESETS } from '../src/providers/index.ts'
 import { HealthTable } from '../src/routing/health.ts'
+import { NO_SIGNALS } from '../src/protocol/signals.ts'
 import { compileSnapshot, slotKeys } from '../src/server/compile.ts'
 import { PolicyKit } from '../src/server/policies.ts'
 import { SharedState } from '../src/server/shared.ts'
@@ -106,6 +107,7 @@ const variant = async (policies: string, token: string): Promise<Run> => {
       header: (name) => head[name],
       headers: () => head,
       releaseBody() {},
+      signals: NO_SIGNALS,
     }
     const writer: ReplyWriter = {
       open: true,

@@ -19,6 +19,7 @@ import { watchConfig } from './config/watch.ts'
 import { systemClock } from './core/clock.ts'
 import { logWriter } from './core/log-output.ts'
 import { atMost, sleep } from './core/sleep.ts'
+import { propagationOf } from './mesh/rules.ts'
 import { PRESETS } from './providers/presets.ts'
 import { HealthTable } from './routing/health.ts'
 import { slotKeys } from './server/compile.ts'
@@ -384,7 +385,8 @@ class Server implements RunningServer, AdminState {
     this.#log('info', { max_ms: drain.maxMs }, 'draining')
     this.#watcher?.close()
     await this.#fleet.beginDrain()
-    if (drain.propagationMs > 0) await sleep(drain.propagationMs)
+    const propagationMs = propagationOf(this.#config)
+    if (propagationMs > 0) await sleep(propagationMs)
     const cut = await this.#fleet.drain(drain.maxMs)
     this.#shared.close()
     await this.#admin.close()

@@ -222,6 +222,9 @@ test('a preset’s defaults can be overridden', () => {
     credentials: null,
     capacity: null,
     data: { region: '', retention: null },
+    class: 'vendor',
+    egress: { mode: 'direct-tls', proxy: null, plaintextKey: false },
+    propagateTrace: false,
   })
 })
 
@@ -307,7 +310,7 @@ extra: 1`
     'heddle.yaml:15:72 models.c.fallbacks[0]: no model is named `aa`; did you mean `a`?',
     'heddle.yaml:15:76 models.c.fallbacks[1]: a model cannot fall back to itself',
     'heddle.yaml:15:90 models.c.aliases[0]: `a` is already the name of models.a',
-    'heddle.yaml:16:1 extra: unknown key; known keys: server, defaults, providers, models, auth, tenants, limits, ledger, usage',
+    'heddle.yaml:16:1 extra: unknown key; known keys: server, defaults, providers, models, auth, tenants, limits, ledger, usage, mesh, tracing',
   ])
 })
 

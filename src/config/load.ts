@@ -8,6 +8,8 @@ import type { SecretSource } from './interpolate.ts'
 import { problemsOf } from './issues.ts'
 import { toAuth, toTenants } from './normalise-auth.ts'
 import { toLedger, toLimits } from './normalise-limits.ts'
+import { toMesh } from './normalise-mesh.ts'
+import { toTracing } from './normalise-tracing.ts'
 import { knownPrices, toUsage } from './normalise-usage.ts'
 import type { PriceTable } from './normalise-usage.ts'
 import { overrideFor } from './price.ts'
@@ -281,6 +283,8 @@ const build = (reading: Reading, options: LoadOptions, zeroConfig: boolean): Hed
     limits: toLimits(parts),
     ledger: toLedger(parts),
     usage,
+    mesh: toMesh(parts),
+    tracing: toTracing(parts),
     zeroConfig,
   }
   return freeze({ ...config, hash: hashConfig(config) })

@@ -133,11 +133,16 @@ const serverOut = ({ server: s }: HeddleConfig) => ({
     max_loop_delay: formatDuration(s.shed.maxLoopDelayMs),
   },
   drain: {
-    propagation: formatDuration(s.drain.propagationMs),
+    propagation: orAuto(s.drain.propagationMs),
     max: formatDuration(s.drain.maxMs),
   },
+  heartbeat: formatDuration(s.heartbeatMs),
+  keep_alive: orAuto(s.keepAliveMs),
+  server_timing: s.serverTiming,
   log: s.log,
 })
+
+const orAuto = (ms: number | 'auto'): string => (ms === 'auto' ? ms : formatDuration(ms))
 
 const longForm = (config: HeddleConfig): string =>
   JSON.stringify({

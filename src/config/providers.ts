@@ -3,6 +3,7 @@ import { didYouMean } from './nearest.ts'
 import { toCapabilities } from './normalise.ts'
 import { toCapacity } from './normalise-capacity.ts'
 import { toCredentials, toData } from './normalise-credentials.ts'
+import { toClass, toEgress } from './normalise-egress.ts'
 import type { Path, Problem } from './problem.ts'
 import { SIM_BASE_URL } from './sim-url.ts'
 import type { ParsedConfig } from './schema.ts'
@@ -175,10 +176,11 @@ export const toProvider = (name: string, entry: Entry, context: ProviderContext)
   const preset = findPreset(name, entry, path, context)
   if (preset === undefined) return undefined
   checkCa(entry, path, context)
+  const baseUrl = findBaseUrl(entry, preset, path, context)
   return {
     name,
     type: preset.name,
-    baseUrl: findBaseUrl(entry, preset, path, context),
+    baseUrl,
     auth: entry.auth ?? preset.auth,
     apiKey: findKey(entry, preset, path, context),
     headers: lowerCaseHeaders(entry, path, context),
@@ -197,6 +199,9 @@ export const toProvider = (name: string, entry: Entry, context: ProviderContext)
     credentials: toCredentials(entry, context, path),
     capacity: toCapacity(entry),
     data: toData(entry),
+    class: toClass(entry, preset.name, baseUrl),
+    egress: toEgress(entry),
+    propagateTrace: entry.propagate_trace,
   }
 }
 

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { capacityField } from './schema-capacity.ts'
 import { credentialsField, dataField } from './schema-credentials.ts'
+import { classField, egressField, propagateField } from './schema-egress.ts'
 import { flag, integer, longText, name, operation, optional, section, withDefault } from './fields.ts'
 
 /** Price in US dollars per million tokens. */
@@ -162,6 +163,9 @@ export const providerSchema = z
     credentials: credentialsField,
     capacity: capacityField,
     data: dataField,
+    class: classField,
+    egress: egressField,
+    propagate_trace: propagateField,
   })
   .meta({ id: 'Provider' })
 

@@ -38,12 +38,14 @@ const shed = section(
   'When to refuse new work to keep what is running alive.',
 )
 
+const orAuto = <T extends z.ZodType>(schema: T) => z.union([z.literal('auto'), schema])
+
 const drain = section(
   {
     propagation: withDefault(
-      duration,
-      '0s',
-      'After SIGTERM keep accepting for this long while readiness already says no. Set it to the time your load balancer needs to notice, such as `10s` in Kubernetes.',
+      orAuto(duration),
+      'auto',
+      'After SIGTERM keep accepting for this long while readiness already says no: the time that load balancers need to notice. `auto`: 5s in a mesh, else 0.',
     ),
     max: withDefault(duration, '5m', 'Open requests may go on for this long after that; then they are cut.'),
   },
@@ -107,6 +109,21 @@ export const serverShape = {
   limits,
   shed,
   drain,
+  heartbeat: withDefault(
+    duration,
+    '15s',
+    'An open stream that has been silent for this long gets a comment, which clients ignore and idle timers of proxies do not. 0 = none.',
+  ),
+  keep_alive: withDefault(
+    orAuto(duration),
+    'auto',
+    'Idle connections of clients are closed after this. 0 = never. `auto`: never in a mesh, whose proxies would meet the closing connection with a request; else 75s.',
+  ),
+  server_timing: withDefault(
+    orAuto(flag),
+    'auto',
+    'Tell callers how long what took (`server-timing`). `auto`: in a mesh.',
+  ),
   log,
 }
 

@@ -1,10 +1,12 @@
 import { z } from 'zod'
 import { authSchema, tenantsSchema } from './schema-auth.ts'
 import { ledgerSchema, limitsSchema } from './schema-limits.ts'
+import { meshSchema } from './schema-mesh.ts'
 import { modelsSchema } from './schema-model.ts'
 import { providersSchema } from './schema-provider.ts'
 import { defaultsSchema } from './schema-route.ts'
 import { serverSchema } from './schema-server.ts'
+import { tracingSchema } from './schema-tracing.ts'
 import { usageSchema } from './schema-usage.ts'
 
 /** The whole file. Input is YAML as people write it; output has numbers for durations, sizes and shares. */
@@ -19,6 +21,8 @@ export const configSchema = z
     limits: limitsSchema,
     ledger: ledgerSchema,
     usage: usageSchema,
+    mesh: meshSchema,
+    tracing: tracingSchema,
   })
   .describe('Heddle configuration.')
 

@@ -7,6 +7,8 @@ import type { CapacityConfig } from './capacity.ts'
 import type { AuthConfig, TenantConfig } from './config-auth.ts'
 import type { CredentialsConfig } from './config-credentials.ts'
 import type { LedgerConfig, LimitConfig } from './config-limits.ts'
+import type { MeshConfig } from './config-mesh.ts'
+import type { TracingConfig } from './config-tracing.ts'
 import type { UsageConfig } from './config-usage.ts'
 
 export type Operation = 'chat' | 'completions' | 'embeddings' | 'responses' | 'passthrough'
@@ -58,11 +60,17 @@ export interface ServerConfig {
     readonly maxLoopDelayMs: number
   }
   readonly drain: {
-    /** Keep accepting for this long after SIGTERM while readiness already says no. */
-    readonly propagationMs: number
+    /** Keep accepting for this long after SIGTERM while readiness already says no; `auto` = 5 s in a mesh, else 0. */
+    readonly propagationMs: number | 'auto'
     /** Open requests may go on for this long. */
     readonly maxMs: number
   }
+  /** A comment in an open stream that has been silent for so long, ms; 0 = none. */
+  readonly heartbeatMs: number
+  /** Idle client connections are closed after this, ms; 0 = never; `auto` = never in a mesh, else 75 s. */
+  readonly keepAliveMs: number | 'auto'
+  /** Answers tell how long what took (`server-timing`); `auto` = in a mesh. */
+  readonly serverTiming: boolean | 'auto'
   readonly log: {
     readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent'
     readonly access: boolean
@@ -218,8 +226,25 @@ export interface ProviderConfig {
   readonly credentials: CredentialsConfig | null
   /** Null = not bounded, nothing learned. */
   readonly capacity: CapacityConfig | null
+  /** mesh: a workload beside us, which gets traces, request id and deadlines. vendor: gets none of them. */
+  readonly class: 'mesh' | 'vendor'
+  readonly egress: EgressConfig
+  /** A vendor that gets `traceparent` all the same. */
+  readonly propagateTrace: boolean
   /** Where it computes and what it keeps, as the operator states it; region '' and retention null = not stated. */
   readonly data: { readonly region: string; readonly retention: boolean | null }
+}
+
+/**
+ * How calls leave the house. direct-tls: to the provider itself (plain where base_url says http). mesh-originate: plain
+ * to the proxy beside us, which speaks TLS. egress-gateway: as the mesh routes it. connect-proxy: through an HTTP proxy.
+ */
+export interface EgressConfig {
+  readonly mode: 'direct-tls' | 'mesh-originate' | 'egress-gateway' | 'connect-proxy'
+  /** Of connect-proxy: its URL, without credentials, and those; null = none. */
+  readonly proxy: { readonly url: string; readonly authorization: string | null } | null
+  /** The operator accepts that the key crosses the network in clear. */
+  readonly plaintextKey: boolean
 }
 
 /** One row of the preset table: what is known about a provider without asking the operator. */
@@ -306,6 +331,8 @@ export interface HeddleConfig {
   readonly limits: readonly LimitConfig[]
   readonly ledger: LedgerConfig
   readonly usage: UsageConfig
+  readonly mesh: MeshConfig
+  readonly tracing: TracingConfig
   /** True when no configuration file was given: unknown model names go to the simulated model. */
   readonly zeroConfig: boolean
   /** SHA-256 (hex, 16 characters) of the normalised config with secrets masked. */

@@ -2,6 +2,7 @@
  * What the pipeline sees of its client. A listener implements these; the pipeline never knows which one.
  */
 import type { PeerSource, Principal } from './identity.ts'
+import type { Signals } from './trace.ts'
 
 /** Flat list: name, value, name, value. Names in lower case. */
 export type HeaderList = string[]
@@ -14,6 +15,8 @@ export interface Received extends PeerSource {
   readonly query: string
   /** Value of a header by its lower-case name; of several with one name, the first. */
   header(name: string): string | undefined
+  /** What its headers say of traces, deadlines and attempts; read on first use. */
+  readonly signals: Signals
   /** All headers, lower-case; built on first use, so for rare needs only. */
   headers(): Readonly<Record<string, string | string[] | undefined>>
   /** Decoded body (no content-encoding), whole. Empty when there was none. */

@@ -1,6 +1,8 @@
 import type { IncomingMessage } from 'node:http'
 import type { Received } from '../contracts/http.ts'
+import type { Signals } from '../contracts/trace.ts'
 import type { Authenticator, PeerIdentity, Principal } from '../contracts/identity.ts'
+import { readSignals } from '../protocol/signals.ts'
 import { peerOf } from './tls-listener.ts'
 import type { Exchange } from '../pipeline/exchange.ts'
 
@@ -21,6 +23,7 @@ export class NodeReceived implements Received {
   gone = false
   readonly #req: IncomingMessage
   readonly #raw: readonly string[]
+  #signals: Signals | null = null
 
   constructor(req: IncomingMessage, startedAt: number) {
     const url = originForm(req.url ?? '/')
@@ -44,6 +47,11 @@ export class NodeReceived implements Received {
       if (key.length === length && (key === name || key.toLowerCase() === name)) return raw[i + 1]
     }
     return undefined
+  }
+
+  get signals(): Signals {
+    this.#signals ??= readSignals(this.#raw)
+    return this.#signals
   }
 
   get peerIdentity(): PeerIdentity | null {

@@ -90,6 +90,10 @@ const openRecord = (target: string): AttemptRecord => ({
   usage: null,
   estimated: false,
   unpriced: false,
+  spanId: '',
+  origin: '',
+  errorType: '',
+  proxyMs: -1,
 })
 
 export const harness = (rules: Partial<RouteDefaults> = {}, name = 'p/m'): Harness => {

@@ -4,7 +4,7 @@ import type { Amounts } from '../contracts/admission.ts'
 import type { Credential } from '../contracts/credentials.ts'
 import type { GatewayError } from '../core/errors.ts'
 import type { AttemptOutcome, Target } from '../contracts/routing.ts'
-import type { AttemptFailure } from '../routing/failure.ts'
+import type { AttemptFailure, FailureOrigin } from '../routing/failure.ts'
 import type { Permit } from './permit.ts'
 import type { Services } from './services.ts'
 import type { Usage } from '../contracts/usage.ts'
@@ -33,6 +33,14 @@ export interface AttemptRecord {
   estimated: boolean
   /** No price is known for it. */
   unpriced: boolean
+  /** Of its span, 16 hex characters; '' = the request has no trace. */
+  readonly spanId: string
+  /** Whose failure it was; '' = it did not fail, or was given up. */
+  origin: '' | FailureOrigin
+  /** Of a failure in the mesh: what OpenTelemetry's `error.type` says, such as `mesh.overflow`; else ''. */
+  errorType: string
+  /** What the proxy next to the backend says that the backend took, ms (`x-envoy-upstream-service-time`); -1 = nothing. */
+  proxyMs: number
 }
 
 /** What an attempt tells the exchange that owns it. */

@@ -2,6 +2,7 @@ import type { Operation } from '../contracts/config.ts'
 import type { Principal } from '../contracts/identity.ts'
 import type { ClientSide, HeaderList, Received, ReplyWriter } from '../contracts/http.ts'
 import type { RequestFacts, RequestNeeds, RouteMatch, Target } from '../contracts/routing.ts'
+import type { RequestTrace } from '../contracts/trace.ts'
 import type { Usage } from '../contracts/usage.ts'
 import { NO_NEEDS } from '../protocol/facts.ts'
 import { addUsages } from '../protocol/usage.ts'
@@ -16,7 +17,7 @@ import type { StreamAttempt, StreamOwner } from './stream-attempt.ts'
 import { ANONYMOUS } from '../auth/anonymous.ts'
 import { GatewayError } from '../core/errors.ts'
 import { OpenMember } from '../core/open-list.ts'
-import { requestId } from '../core/ids.ts'
+import { fitRequestId, requestId } from '../core/ids.ts'
 import { errorEvent, errorHeaders, errorJson, responsesErrorEvent } from '../protocol/openai/errors.ts'
 import { streamInterrupted } from '../routing/failure.ts'
 import { Account } from './account.ts'
@@ -39,6 +40,8 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
   readonly writer: ReplyWriter
   readonly snapshot: Snapshot
   readonly id: string
+  /** null = no traces are configured. */
+  readonly trace: RequestTrace | null
   readonly attempts: AttemptRecord[] = []
   readonly account = new Account(this)
   /** Targets that limits or a full queue kept it from. */
@@ -78,7 +81,10 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
     this.writer = writer
     this.snapshot = services.current()
     this.snapshot.retain()
-    this.id = requestId(received.header('x-request-id'))
+    const { tracing } = this.snapshot.policies
+    const id = fitRequestId(received.header('x-request-id'))
+    this.trace = tracing?.begin(received.signals, id) ?? null
+    this.id = id ?? (this.trace === null ? requestId(undefined) : tracing!.mintId(this.trace))
     this.bytesIn = received.body.length
   }
 

@@ -2,6 +2,8 @@ import type { Limiter } from '../contracts/admission.ts'
 import type { CapacityGate, Ticket } from '../contracts/capacity.ts'
 import type { Authenticator, Principal } from '../contracts/identity.ts'
 import type { Target } from '../contracts/routing.ts'
+import type { Tracing } from '../contracts/trace.ts'
+import type { MeshRules } from '../mesh/rules.ts'
 import type { Charge, Recorder, Usage } from '../contracts/usage.ts'
 
 /** What calls cost, and what they are expected to use. */
@@ -25,6 +27,8 @@ export interface Policies {
   readonly gate: CapacityGate | null
   readonly pricing: Pricing
   readonly recorder: Recorder | null
+  readonly tracing: Tracing | null
+  readonly mesh: MeshRules
   /** The configuration is not used any more. */
   close(): void
   /** Who waits, and with what weight. */

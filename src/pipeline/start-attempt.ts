@@ -50,6 +50,10 @@ export function startAttempt(x: Exchange, target: Target, match: RouteMatch, opt
     usage: null,
     estimated: false,
     unpriced: false,
+    spanId: x.trace?.newSpanId() ?? '',
+    origin: '',
+    errorType: '',
+    proxyMs: -1,
   }
   x.attempts.push(record)
   const chosen = chooseCredential(x, target, model, now)

@@ -12,6 +12,9 @@ import { retryAfterMs } from '../protocol/retry-after.ts'
  */
 export type FailureKind = 'limited' | 'failure' | 'busy' | 'dead' | 'client' | 'missing' | 'context' | 'content'
 
+/** Who failed: a proxy of the mesh on the way, the provider itself, or the network (no connection, no proxy's answer). */
+export type FailureOrigin = 'mesh' | 'provider' | 'network'
+
 export interface AttemptFailure {
   readonly kind: FailureKind
   /** For logs, metrics and explain: `connect`, `http_503`, `first_token_timeout`, … */

@@ -18,6 +18,7 @@ import type { Control } from './messages.ts'
 import type { ConfigUpdate } from './worker.ts'
 import { RuntimeChanges } from './runtime-changes.ts'
 import { slotKey } from './compile.ts'
+import { meshRules } from '../mesh/rules.ts'
 import { HeldPool, type Held } from '../core/held-pool.ts'
 import { everyUnref } from '../core/every.ts'
 import { chargeOf, PriceBook, TokenEstimator } from '../usage/index.ts'
@@ -102,6 +103,8 @@ export class PolicyKit {
       limiter,
       gate: await this.#gateOf(update),
       recorder: await this.#recorderOf(config, redis, hold),
+      tracing: null,
+      mesh: meshRules(config),
       pricing: pricingOf(config, this.#estimator),
       ticketOf({ tenant }) {
         const known = tenants.get(tenant)
