@@ -10,9 +10,9 @@ const project = (name: string, include: string[], testTimeout: number, maxWorker
     testTimeout,
     hookTimeout: testTimeout,
     // Tests that freeze and kill processes meet a machine that others use: what fails twice has failed.
-    retry: name === 'integration' ? 1 : 0,
+    retry: name === 'integration' || name === 'mesh' ? 1 : 0,
     // Projects run after one another: e2e tests start whole processes and must not share the cores with unit tests.
-    sequence: { groupOrder: ['unit', 'architecture', 'integration', 'e2e'].indexOf(name) },
+    sequence: { groupOrder: ['unit', 'architecture', 'integration', 'mesh', 'e2e'].indexOf(name) },
   },
 })
 
@@ -24,6 +24,7 @@ export default defineConfig({
       project('unit', ['src/**/*.test.ts', 'bench/**/*.test.ts'], 10_000),
       project('architecture', ['test/architecture/**/*.test.ts'], 60_000),
       project('integration', ['test/integration/**/*.test.ts', 'bench/**/*.integration.ts'], 20_000),
+      project('mesh', ['test/mesh/**/*.test.ts'], 60_000, 1),
       project('e2e', ['test/e2e/**/*.e2e.test.ts'], 60_000, 1),
     ],
   },
