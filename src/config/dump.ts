@@ -3,6 +3,7 @@ import type { HeddleConfig, ProviderConfig, ServerConfig } from '../contracts/co
 import { maskLedger, maskUsage } from './mask-accounts.ts'
 import { maskAuth, maskTenants } from './mask-auth.ts'
 import { maskCredentials } from './mask-credentials.ts'
+import { maskTracing } from './mask-tracing.ts'
 
 const MASK = '***'
 
@@ -35,6 +36,7 @@ export const maskedConfig = (config: HeddleConfig): HeddleConfig => ({
   tenants: maskTenants(config.tenants),
   ledger: maskLedger(config.ledger),
   usage: maskUsage(config.usage),
+  tracing: maskTracing(config.tracing),
 })
 
 /** See `HeddleConfig.hash`. Names a configuration in logs and metrics without giving a secret away. */

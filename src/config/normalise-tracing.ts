@@ -1,15 +1,23 @@
 import type { TracingConfig } from '../contracts/config-tracing.ts'
 import type { Build } from './build.ts'
+import { readOtelEnv } from './otel-env.ts'
 
-export const toTracing = ({ parsed: { tracing } }: Build): TracingConfig => ({
-  parent: tracing.parent,
-  istioProvider: tracing.istio_provider,
-  inject: (tracing.inject ?? []).filter((form) => form !== 'w3c'),
-  baggage: tracing.baggage ?? [],
-  content: tracing.content,
-  ratio: tracing.ratio ?? 1,
-  parentBased: tracing.parent_based ?? true,
-  resource: {},
-  traces: null,
-  metrics: null,
-})
+/** The file says what is sampled, joined and shown; where it goes the environment says, as with every OpenTelemetry program. */
+export const toTracing = ({ parsed: { tracing }, env, readFile }: Build): TracingConfig => {
+  const otel = readOtelEnv(env, readFile)
+  const inject = (tracing.inject ?? []).filter((form) => form !== 'w3c')
+  return {
+    parent: tracing.parent,
+    istioProvider: tracing.istio_provider,
+    inject: [...new Set([...inject, ...otel.inject])],
+    baggage: tracing.baggage ?? [],
+    content: tracing.content,
+    ratio: tracing.ratio ?? otel.sampler.ratio,
+    parentBased: tracing.parent_based ?? otel.sampler.parentBased,
+    resource: otel.resource,
+    traces: otel.traces,
+    batch: otel.batch,
+    metrics: otel.metrics,
+    notes: otel.notes,
+  }
+}

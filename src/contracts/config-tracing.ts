@@ -4,10 +4,21 @@ export interface OtlpConfig {
   /** The whole URL of the signal, such as `http://collector:4318/v1/traces`; with gRPC the origin. */
   readonly endpoint: string
   readonly headers: Readonly<Record<string, string>>
+  /** For one batch, all tries together. */
   readonly timeoutMs: number
   readonly compression: 'gzip' | 'none'
   /** PEM; null = the system's. */
   readonly ca: string | null
+  /** PEM, shown to the collector; null = none. */
+  readonly clientCert: { readonly cert: string; readonly key: string } | null
+}
+
+/** How spans are collected before they go out (OpenTelemetry's OTEL_BSP_* variables). */
+export interface SpanBatchConfig {
+  /** Spans that wait or are on their way, in the whole process; further ones are dropped and counted. */
+  readonly maxQueue: number
+  readonly maxBatch: number
+  readonly delayMs: number
 }
 
 export interface TracingConfig {
@@ -25,8 +36,12 @@ export interface TracingConfig {
   readonly ratio: number
   /** `always_on` and the like without asking the parent. */
   readonly parentBased: boolean
+  /** With `service.name`. */
   readonly resource: Readonly<Record<string, string>>
   /** null = no spans are made; contexts are passed on as they came. */
   readonly traces: OtlpConfig | null
+  readonly batch: SpanBatchConfig
   readonly metrics: (OtlpConfig & { readonly intervalMs: number }) | null
+  /** What the environment asks for and is not known here; logged at the start, nothing else follows from it. */
+  readonly notes: readonly string[]
 }

@@ -21,6 +21,10 @@ export const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
   undici: ['upstream'],
   fastify: ['http', 'admin'],
   ioredis: ['store'],
+  '@opentelemetry/api': ['telemetry'],
+  '@opentelemetry/otlp-exporter-base': ['telemetry'],
+  '@opentelemetry/otlp-grpc-exporter-base': ['telemetry'],
+  '@opentelemetry/otlp-transformer': ['telemetry'],
   zod: FOLDERS.filter((folder) => !['http', 'upstream', 'pipeline'].includes(folder)),
   yaml: FOLDERS.filter((folder) => !['http', 'upstream', 'pipeline'].includes(folder)),
 }
