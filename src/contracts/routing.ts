@@ -34,11 +34,13 @@ export interface Health {
   /** Credentials refused: not used until then. */
   readonly deadUntil: number
   begin(): void
-  /** Once for each begin(). firstTokenMs < 0 = there was none. */
-  end(outcome: AttemptOutcome, firstTokenMs: number, now: number): void
+  /** Once for each begin(). firstTokenMs < 0 = there was none. stream: it says how soon a stream begins. */
+  end(outcome: AttemptOutcome, firstTokenMs: number, now: number, stream?: boolean): void
   busy(until: number): void
   dead(until: number): void
   readonly p95Ms: number
+  /** Half of the streams have had their first token by then, ms; fades while none begins; 0 = nothing known. */
+  readonly p50StreamMs: number
   readonly ejections: number
   /** New credentials: the target gets its chance at once. */
   revive(): void

@@ -157,6 +157,13 @@ export const ERROR_CODES = {
     'warn',
     'The provider did not answer in time; raise the timers of the route or add a target.',
   ),
+  deadline_exceeded: row(
+    504,
+    'upstream_error',
+    false,
+    'info',
+    'Give the call more time: its deadline comes from the SDK’s timeout, a header, or the route of a proxy.',
+  ),
   stream_interrupted: row(
     502,
     'upstream_error',

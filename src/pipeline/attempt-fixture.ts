@@ -3,7 +3,8 @@ import type { RouteDefaults } from '../contracts/config.ts'
 import type { Target } from '../contracts/routing.ts'
 import type { Call, UpstreamHeaders, UpstreamRequest, UpstreamSink } from '../contracts/upstream.ts'
 import type { AttemptFailure } from '../routing/failure.ts'
-import type { Attempt, AttemptPlan, AttemptRecord } from './attempt.ts'
+import type { Attempt, AttemptPlan } from './attempt.ts'
+import type { AttemptRecord } from './attempt-record.ts'
 import type { Services } from './services.ts'
 import { TimerWheel } from '../core/wheel.ts'
 import { HealthTable } from '../routing/health.ts'
@@ -73,6 +74,7 @@ export interface Harness {
   written(): Buffer
   /** False: the client is slow from now on. */
   accepting: boolean
+  heartbeatMs: number
   plan<T extends object>(more: T): AttemptPlan & T & { readonly owner: never }
   start(attempt: Attempt, headers?: UpstreamHeaders, status?: number): void
 }
@@ -123,6 +125,10 @@ export const harness = (rules: Partial<RouteDefaults> = {}, name = 'p/m'): Harne
   const owner = {
     services,
     attempts: [],
+    inMesh: false,
+    get heartbeatMs() {
+      return h.heartbeatMs
+    },
     claim: () => true,
     onAttemptFailed: (_a: Attempt, f: AttemptFailure) => void (events.push(`failed ${f.reason}`), failures.push(f)),
     onStreamBroken: (_a: Attempt, f: AttemptFailure) => void (events.push(`broken ${f.reason}`), failures.push(f)),
@@ -148,6 +154,7 @@ export const harness = (rules: Partial<RouteDefaults> = {}, name = 'p/m'): Harne
     events,
     failures,
     accepting: true,
+    heartbeatMs: 0,
     written: () => Buffer.concat(chunks),
     plan: (more) =>
       ({

@@ -5,24 +5,19 @@ import type { Exchange } from './exchange.ts'
 import type { PermitRequest } from './permit.ts'
 import type { StreamAttempt } from './stream-attempt.ts'
 import { GatewayError } from '../core/errors.ts'
-import { kindOfRefusal, streamInterrupted } from '../routing/failure.ts'
+import { kindOfRefusal, NOT_CALLED, streamInterrupted } from '../routing/failure.ts'
 import { CallbackTimer, WheelTimer } from '../core/wheel.ts'
-import { cost, planTargets } from '../routing/plan.ts'
+import { planTargets } from '../routing/plan.ts'
 import { isContinuable } from './continuation.ts'
-import { askPermit, outOfTime } from './permit.ts'
+import { askPermit, outOfTime, tooLate } from './permit.ts'
 import { upstreamModel } from '../routing/table.ts'
 import { explainHeader } from './explain-header.ts'
 import { jitter, mayPause } from './backoff.ts'
-import { hedgeBudget } from './hedge-budget.ts'
+import { Hedge } from './hedge.ts'
 import { startAttempt, startShadows } from './start-attempt.ts'
 
 const MAX_FALLBACKS = 8
 const NO_PLAN: Plan = { order: [], skipped: [], note: 'none' }
-/** A hedge for `auto` starts no earlier than this, so that a fast target's jitter starts none. */
-const MIN_HEDGE_MS = 50
-/** What a hedge on a target of unknown price is taken to cost: that of a dear model, since a cap must hold. */
-const ASSUMED_PRICE = { input: 5, output: 25 }
-
 /**
  * The one place that decides what follows a failed attempt: the next target, the same again after a wait, a fallback
  * model, or the end. It also starts hedges and holds the deadline over everything.
@@ -37,18 +32,18 @@ export class AttemptLoop extends WheelTimer {
   /** Attempts in all, hedges not counted. */
   #made = 0
   #live: Attempt | null = null
-  #hedge: Attempt | null = null
+  #hedge: Hedge | null = null
   /** A call that waits for its turn or for its limits. */
   #asking: PermitRequest | null = null
   #winner: Attempt | null = null
   #wait: CallbackTimer | null = null
-  #hedgeTimer: CallbackTimer | null = null
   #fallbacks: string[] | null = null
   #fallbacksUsed = 0
   /** An answer that broke off after commit, and who may still go on with it. */
   #continuing: { readonly text: string; readonly from: Target; readonly left: Target[] } | null = null
-  /** Monotonic ms at which a backend began to be waited for; -1 = none is. */
+  /** Monotonic ms at which a backend began to be waited for, and a place at one; -1 = none is. */
   #waitingSince = -1
+  #queuedSince = -1
 
   constructor(x: Exchange) {
     super()
@@ -82,10 +77,8 @@ export class AttemptLoop extends WheelTimer {
 
   /** Throws GatewayError when neither the route nor a fallback has a target for the request. */
   begin(): void {
-    const { services } = this.#x
-    const { totalMs } = this.#route.timeouts
-    if (totalMs > 0) services.wheel.arm(this, totalMs)
     const now = this.#now()
+    this.#setDeadline(now)
     try {
       this.#plan = this.#planRoute(now)
     } catch (error) {
@@ -96,8 +89,39 @@ export class AttemptLoop extends WheelTimer {
     }
     this.#earnRetries(now)
     if (this.#route.shadows.length > 0) startShadows(this.#x, this.#match)
-    if (this.#route.hedge !== null) this.#armHedge()
+    this.#passSlow(now)
+    if (this.#route.hedge !== null)
+      this.#hedge = Hedge.for(
+        this.#x,
+        this.#match,
+        this.#plan.order,
+        () => !this.#x.over && this.#winner === null && this.#live !== null && this.#made === 1,
+      )
     this.#attempt(now)
+  }
+
+  /** The route's own time, or what the caller and the proxies before us still have patience for. */
+  #setDeadline(now: number): void {
+    const x = this.#x
+    const { totalMs } = this.#route.timeouts
+    const route = totalMs > 0 ? now + totalMs : Infinity
+    const caller = x.received.startedAt + x.budgetMs
+    x.deadlineAt = Math.min(route, caller)
+    if (x.deadlineAt === Infinity) return
+    if (x.deadlineAt <= now) throw tooLate(x.budgetMs)
+    x.services.wheel.arm(this, Math.max(1, x.deadlineAt - now))
+  }
+
+  /** Targets that usually begin later than the caller waits are no use to it. Throws when all are such. */
+  #passSlow(now: number): void {
+    const x = this.#x
+    if (x.budgetMs === Infinity) return
+    const left = x.deadlineAt - now
+    const { order } = this.#plan
+    const next = order.findIndex(({ health }) => health.p50StreamMs <= left)
+    if (next < 0) throw tooLate(x.budgetMs, Math.min(...order.map(({ health }) => health.p50StreamMs)))
+    for (const { name } of order.slice(0, next)) (x.passedOver ??= []).push({ target: name, reason: 'too slow' })
+    this.#index = next
   }
 
   #earnRetries(now = this.#now()): void {
@@ -121,11 +145,13 @@ export class AttemptLoop extends WheelTimer {
     this.#tries++
     this.#made++
     if (this.#waitingSince < 0) this.#waitingSince = now
+    this.#queuedSince = now
     const target = order[this.#index]!
     const asking = askPermit(this.#x, target, {
       model: upstreamModel(target, this.#match),
       mayWait: true,
       start: (permit, later) => {
+        if (later) this.#x.queueMs += this.#now() - this.#queuedSince
         this.#live = startAttempt(this.#x, target, this.#match, later ? { permit } : { permit, now })
       },
       refused: (error) => this.#passOver(target, error),
@@ -145,47 +171,11 @@ export class AttemptLoop extends WheelTimer {
       status: 0,
       retryable: true,
       retryAfterMs: error.retryAfterMs,
+      ...NOT_CALLED,
       error,
     }
     if (this.#continuing === null) this.#afterFailure(failure)
     else if (!this.#continueWithNext()) this.#x.fail(streamInterrupted(failure))
-  }
-
-  #armHedge(): void {
-    const { services, needs } = this.#x
-    const next = this.#plan.order[1]
-    const { hedge } = this.#route
-    // Two answers with tool calls could both be acted upon by a client that saw parts of each.
-    if (next === undefined || hedge === null || needs.tools || this.#x.operation === 'passthrough') return
-    hedgeBudget.request(this.#route.name)
-    const after = hedge.afterMs === 'auto' ? this.#plan.order[0]!.health.p95Ms : hedge.afterMs
-    if (hedge.afterMs === 'auto' && after === 0) return
-    this.#hedgeTimer = new CallbackTimer(() => this.#startHedge(next))
-    services.wheel.arm(this.#hedgeTimer, Math.max(after, hedge.afterMs === 'auto' ? MIN_HEDGE_MS : 1))
-  }
-
-  #startHedge(target: Target): void {
-    const { hedge } = this.#route
-    if (this.#x.over || this.#winner !== null || this.#live === null || this.#made > 1 || hedge === null) return
-    if (!hedgeBudget.take(this.#route.name, hedge, cost(target, this.#x, ASSUMED_PRICE), this.#now())) return
-    // The first attempt is under way: the request does not depend on this one.
-    const fault = (error: unknown): void =>
-      this.#x.services.log('error', { request_id: this.#x.id, err: String(error) }, 'hedge failed to start')
-    try {
-      askPermit(this.#x, target, {
-        model: upstreamModel(target, this.#match),
-        mayWait: false,
-        start: (permit) => {
-          if (this.#winner === null) this.#hedge = startAttempt(this.#x, target, this.#match, { hedge: true, permit })
-          else permit?.release()
-          this.#x.hedged ||= this.#hedge !== null
-        },
-        refused: () => {},
-        fault,
-      })
-    } catch (error) {
-      fault(error)
-    }
   }
 
   // ── what attempts report ──────────────────────────────────────────────────
@@ -193,14 +183,13 @@ export class AttemptLoop extends WheelTimer {
   claim(attempt: Attempt): boolean {
     if (this.#winner !== null && this.#winner !== attempt) return false
     this.#winner = attempt
-    const loser = attempt === this.#live ? this.#hedge : this.#live
+    const second = this.#hedge?.release() ?? null
+    const loser = attempt === this.#live ? second : this.#live
     this.#hedge = null
     this.#live = attempt
     loser?.cancel()
     this.#stopWaiting()
-    const { wheel } = this.#x.services
-    wheel.disarm(this)
-    if (this.#hedgeTimer !== null) wheel.disarm(this.#hedgeTimer)
+    this.#x.services.wheel.disarm(this)
     return true
   }
 
@@ -211,14 +200,14 @@ export class AttemptLoop extends WheelTimer {
   }
 
   onFailed(attempt: Attempt, failure: AttemptFailure): void {
-    if (attempt === this.#hedge) {
-      this.#hedge = null
+    if (attempt === this.#hedge?.attempt) {
+      this.#hedge.attempt = null
       return
     }
     this.#live = null
-    if (this.#hedge !== null) {
+    if (this.#hedge !== null && this.#hedge.attempt !== null) {
       // The other one is already on its way: it takes the place of what would be tried next.
-      this.#live = this.#hedge
+      this.#live = this.#hedge.release()
       this.#hedge = null
       this.#index = Math.min(1, this.#plan.order.length - 1)
       this.#tries = 1
@@ -246,7 +235,9 @@ export class AttemptLoop extends WheelTimer {
   #retry(failure: AttemptFailure): boolean {
     const { retries } = this.#route
     const { order } = this.#plan
-    const worthAgain = failure.kind === 'failure' || failure.kind === 'busy'
+    const again = failure.kind === 'failure' || failure.kind === 'busy'
+    // Who retries elsewhere, or has sent this twice already, does not need it done here as well: others are tried only.
+    const worthAgain = again && failure.sameAgain && this.#x.mayRepeat
     // As the backend said, else random.
     const pause = failure.retryAfterMs ?? jitter(this.#x, this.#route.retries, this.#made)
     if (
@@ -376,10 +367,11 @@ export class AttemptLoop extends WheelTimer {
 
   /** The deadline over all attempts. */
   override onTimer(): void {
-    if (this.#x.over || this.#winner !== null) return
+    const x = this.#x
+    if (x.over || this.#winner !== null) return
     const { totalMs } = this.#route.timeouts
-    const queued = this.#asking !== null && this.#x.attempts.length === 0
-    this.#x.fail(outOfTime(totalMs, queued))
+    const queued = this.#asking !== null && x.attempts.length === 0
+    x.fail(x.deadlineAt < x.received.startedAt + x.budgetMs ? outOfTime(totalMs, queued) : tooLate(x.budgetMs))
   }
 
   /** The request is over: nothing of it may go on at a backend. */
@@ -387,11 +379,10 @@ export class AttemptLoop extends WheelTimer {
     const { wheel } = this.#x.services
     wheel.disarm(this)
     if (this.#wait !== null) wheel.disarm(this.#wait)
-    if (this.#hedgeTimer !== null) wheel.disarm(this.#hedgeTimer)
     this.#stopWaiting()
     this.#asking?.cancel()
     this.#live?.cancel()
-    this.#hedge?.cancel()
+    this.#hedge?.release()?.cancel()
   }
 
   explain(): string {

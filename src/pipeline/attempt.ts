@@ -1,51 +1,25 @@
 import type { Call, UpstreamFault, UpstreamHeaders, UpstreamRequest, UpstreamSink } from '../contracts/upstream.ts'
-import type { ProviderConfig, RouteDefaults } from '../contracts/config.ts'
+import type { RouteDefaults } from '../contracts/config.ts'
 import type { Amounts } from '../contracts/admission.ts'
 import type { Credential } from '../contracts/credentials.ts'
 import type { GatewayError } from '../core/errors.ts'
 import type { AttemptOutcome, Target } from '../contracts/routing.ts'
-import type { AttemptFailure, FailureOrigin } from '../routing/failure.ts'
+import type { AttemptFailure } from '../routing/failure.ts'
+import type { AttemptRecord } from './attempt-record.ts'
 import type { Permit } from './permit.ts'
 import type { Services } from './services.ts'
 import type { Usage } from '../contracts/usage.ts'
 import { ANOTHER, ONLY_THIS } from '../contracts/credentials.ts'
-import { classifyAnswer, classifyFault, timeoutFailure } from '../routing/failure.ts'
+import { classifyAnswer, classifyFault, NOT_CALLED, timeoutFailure } from '../routing/failure.ts'
 import { WheelTimer } from '../core/wheel.ts'
-
-/** What the log, explain and metrics say of one attempt. */
-export interface AttemptRecord {
-  readonly target: string
-  readonly model: string
-  readonly hedge: boolean
-  /** Ms after the request's start. */
-  readonly startMs: number
-  ms: number
-  status: number
-  /** Ms from the attempt's start to its first semantic token or byte; -1 = none. */
-  firstTokenMs: number
-  /** `ok`, `cancelled`, or the failure's reason. */
-  result: string
-  /** What it cost, billionths of a US dollar; -1 = not yet counted. */
-  nanoUsd: number
-  /** What it used, as counted or estimated; null = nothing. */
-  usage: Usage | null
-  /** The tokens were counted by Heddle, or the price was assumed. */
-  estimated: boolean
-  /** No price is known for it. */
-  unpriced: boolean
-  /** Of its span, 16 hex characters; '' = the request has no trace. */
-  readonly spanId: string
-  /** Whose failure it was; '' = it did not fail, or was given up. */
-  origin: '' | FailureOrigin
-  /** Of a failure in the mesh: what OpenTelemetry's `error.type` says, such as `mesh.overflow`; else ''. */
-  errorType: string
-  /** What the proxy next to the backend says that the backend took, ms (`x-envoy-upstream-service-time`); -1 = nothing. */
-  proxyMs: number
-}
+import { proxyTime } from '../mesh/origin.ts'
+import { credentialScope, secretsOf } from './attempt-secrets.ts'
 
 /** What an attempt tells the exchange that owns it. */
 export interface AttemptOwner {
   readonly services: Services
+  /** Proxies of a mesh stand between Heddle and backends that it calls without TLS. */
+  readonly inMesh: boolean
   /** All attempts of the request so far. */
   readonly attempts: readonly AttemptRecord[]
   /** Not before commit, or the commit itself failed: another attempt may follow. */
@@ -77,6 +51,8 @@ export interface AttemptPlan {
 }
 
 const MAX_ERROR_BYTES = 64 * 1024
+/** A proxy's own error is one line. */
+const PROXY_TEXT = 500
 /** A key of several rests this long when the provider gives no time with its 429. */
 const BUSY_KEY_MS = 1000
 /** After its terminal event a backend gets this long to end its answer, so that the connection can be used again. */
@@ -109,6 +85,7 @@ export abstract class Attempt extends WheelTimer implements UpstreamSink {
   #pausedAt = 0
   #errorChunks: Buffer[] | null = null
   #errorBytes = 0
+  #errorText = ''
 
   constructor(plan: AttemptPlan) {
     super()
@@ -129,6 +106,11 @@ export abstract class Attempt extends WheelTimer implements UpstreamSink {
     const call = this.target.provider.upstream.call(request, this)
     // The call may have failed before it returned.
     if (!this.over) this.call = call
+  }
+
+  /** Its first token comes long before its end. */
+  protected get streams(): boolean {
+    return false
   }
 
   /** Ms until a timer of this attempt is due, 0 = none; judged from its state. */
@@ -159,6 +141,7 @@ export abstract class Attempt extends WheelTimer implements UpstreamSink {
     this.status = status
     this.record.status = status
     this.headers = headers
+    this.record.proxyMs = proxyTime(headers)
     this.#permit?.answered(headers)
     this.lastByteAt = this.owner.services.wheel.coarseNow
     if (status >= 200 && status < 300) this.onAnswerHead()
@@ -205,11 +188,19 @@ export abstract class Attempt extends WheelTimer implements UpstreamSink {
       now: this.owner.services.clock.now(),
       target: this.target.name,
       secrets: secretsOf(this.target.provider.config, this.#credential),
+      proxyText: this.#behindProxy ? this.#errorText : undefined,
     })
+  }
+
+  /** A proxy of the mesh could answer in the backend's place: it reads what is sent, as TLS of our own keeps it from doing. */
+  get #behindProxy(): boolean {
+    const { baseUrl, egress } = this.target.provider.config
+    return this.owner.inMesh && (egress.mode === 'mesh-originate' || baseUrl.startsWith('http:'))
   }
 
   #failByStatus(): void {
     const text = Buffer.concat(this.#errorChunks!).subarray(0, MAX_ERROR_BYTES).toString()
+    if (this.#behindProxy) this.#errorText = text.slice(0, PROXY_TEXT)
     let body: unknown = text
     try {
       body = JSON.parse(text)
@@ -227,6 +218,8 @@ export abstract class Attempt extends WheelTimer implements UpstreamSink {
 
   fail(failure: AttemptFailure): void {
     if (this.over) return
+    this.record.origin = failure.origin
+    this.record.errorType = failure.errorType
     this.#close(failure.kind === 'failure' ? 'failure' : 'neutral', failure.reason)
     this.call?.abort()
     const judged = this.#rest(failure)
@@ -243,6 +236,7 @@ export abstract class Attempt extends WheelTimer implements UpstreamSink {
       status: 0,
       retryable: true,
       retryAfterMs: error.retryAfterMs,
+      ...NOT_CALLED,
       error,
     }
     queueMicrotask(() => {
@@ -307,7 +301,7 @@ export abstract class Attempt extends WheelTimer implements UpstreamSink {
     const now = services.clock.monotonic()
     this.record.ms = now - this.startedAt
     this.record.result = result
-    this.target.health.end(outcome, this.record.firstTokenMs, now)
+    this.target.health.end(outcome, this.record.firstTokenMs, now, this.streams)
     this.readUsage()
     this.owner.onAttemptClosed(this)
     this.#permit?.end(this)
@@ -377,17 +371,4 @@ export abstract class Attempt extends WheelTimer implements UpstreamSink {
     if (limits.clientStallMs > 0 && wheel.coarseNow - this.#pausedAt >= limits.clientStallMs)
       this.owner.onClientStalled()
   }
-}
-
-/** What a provider tells keys apart by when it limits or refuses: the model called. */
-export const credentialScope = ({ name, provider }: Target, model: string): string =>
-  name.includes('*') ? `${provider.name}/${model}` : name
-
-/** Values that a provider's errors could quote; short ones and API versions are no secrets. */
-function secretsOf({ apiKey, headers, query }: ProviderConfig, credential: Credential | null): string[] {
-  const others = [...Object.values(headers), ...Object.values(query)].filter(
-    (value) => value.length >= 12 && !/^\d{4}-\d\d-\d\d/.test(value),
-  )
-  const keys = credential === null ? [apiKey ?? ''] : [apiKey ?? '', ...credential.secrets]
-  return [...keys.filter((key) => key.length >= 4), ...others]
 }

@@ -7,8 +7,5 @@ export const jitter = (x: Exchange, { backoff }: RetryConfig, made: number): num
   x.services.random.next() * Math.min(backoff.maxMs, backoff.baseMs * 2 ** (made - 1))
 
 /** Nobody waits longer than configured, or past the deadline. */
-export function mayPause({ services, received }: Exchange, { retries, timeouts }: Route, ms: number): boolean {
-  const { totalMs } = timeouts
-  const left = totalMs === 0 ? Infinity : totalMs - (services.clock.monotonic() - received.startedAt)
-  return ms <= retries.maxRetryAfterMs && ms < left
-}
+export const mayPause = (x: Exchange, { retries }: Route, ms: number): boolean =>
+  ms <= retries.maxRetryAfterMs && x.services.clock.monotonic() + ms < x.deadlineAt

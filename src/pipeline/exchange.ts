@@ -8,7 +8,8 @@ import { NO_NEEDS } from '../protocol/facts.ts'
 import { addUsages } from '../protocol/usage.ts'
 import type { RequestFields } from '../protocol/openai/request.ts'
 import type { AttemptFailure } from '../routing/failure.ts'
-import type { Attempt, AttemptRecord } from './attempt.ts'
+import type { Attempt } from './attempt.ts'
+import type { AttemptRecord } from './attempt-record.ts'
 import type { JsonAttempt, JsonOwner } from './json-attempt.ts'
 import type { RawAttempt, RawOwner } from './raw-attempt.ts'
 import type { Services } from './services.ts'
@@ -18,15 +19,18 @@ import { ANONYMOUS } from '../auth/anonymous.ts'
 import { GatewayError } from '../core/errors.ts'
 import { OpenMember } from '../core/open-list.ts'
 import { fitRequestId, requestId } from '../core/ids.ts'
-import { errorEvent, errorHeaders, errorJson, responsesErrorEvent } from '../protocol/openai/errors.ts'
+import { errorJson } from '../protocol/openai/errors.ts'
+import { callerBudgetMs, isRepeated } from '../protocol/budget.ts'
 import { streamInterrupted } from '../routing/failure.ts'
 import { Account } from './account.ts'
 import { AttemptLoop } from './attempt-loop.ts'
-import { addCost, answerHeaders, rawAnswerHeaders } from './headers.ts'
+import { errorHead, errorTail, logFault } from './error-answer.ts'
+import { addCost, addMeshHeaders, answerHeaders, rawAnswerHeaders } from './headers.ts'
+import { Clients, earlierTry } from './join.ts'
 import { modelsAnswer } from './models.ts'
 import { endpointOf, methodsOf } from './operation.ts'
 import { usageRecord } from './record.ts'
-import { findRoute, prepare } from './prepare.ts'
+import { findRoute, prepare, singleHeaders } from './prepare.ts'
 
 const JSON_TYPE = 'application/json'
 
@@ -37,14 +41,23 @@ const JSON_TYPE = 'application/json'
 export class Exchange extends OpenMember implements ClientSide, RequestFacts, JsonOwner, StreamOwner, RawOwner {
   readonly services: Services
   readonly received: Received
-  readonly writer: ReplyWriter
+  writer: ReplyWriter
+  readonly ownWriter: ReplyWriter
   readonly snapshot: Snapshot
   readonly id: string
   /** null = no traces are configured. */
   readonly trace: RequestTrace | null
   readonly attempts: AttemptRecord[] = []
   readonly account = new Account(this)
-  /** Targets that limits or a full queue kept it from. */
+  /** What the caller gives it, ms from its receipt; Infinity = nothing is said. */
+  readonly budgetMs: number
+  /** Monotonic ms; Infinity = none. By then a stream must have begun, anything else be complete. */
+  deadlineAt = Infinity
+  /** An earlier try of it may still be under way. */
+  readonly repeated: boolean
+  /** Of upstreamMs, what was spent waiting for places. */
+  queueMs = 0
+  /** Targets that limits, a full queue or the deadline kept it from. */
   passedOver: { readonly target: string; readonly reason: string }[] | null = null
   principal: Principal = ANONYMOUS
   operation: Operation = 'passthrough'
@@ -71,6 +84,7 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
   planNote = ''
   over = false
   #loop: AttemptLoop | null = null
+  #clients: Clients | null = null
   #writing: Attempt | null = null
   #explain = false
 
@@ -78,7 +92,7 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
     super()
     this.services = services
     this.received = received
-    this.writer = writer
+    this.writer = this.ownWriter = writer
     this.snapshot = services.current()
     this.snapshot.retain()
     const { tracing } = this.snapshot.policies
@@ -86,11 +100,22 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
     this.trace = tracing?.begin(received.signals, id) ?? null
     this.id = id ?? (this.trace === null ? requestId(undefined) : tracing!.mintId(this.trace))
     this.bytesIn = received.body.length
+    this.budgetMs = callerBudgetMs(received.signals)
+    this.repeated = isRepeated(received.signals)
   }
 
   // ── what planning may know ────────────────────────────────────────────────
   get model(): string {
     return this.fields?.model ?? this.formModel
+  }
+  get inMesh(): boolean {
+    return this.snapshot.policies.mesh.kind !== 'none'
+  }
+  get heartbeatMs(): number {
+    return this.snapshot.config.server.heartbeatMs
+  }
+  get mayRepeat(): boolean {
+    return !this.repeated && this.snapshot.policies.mesh.ownsRetries
   }
   get mayCost(): boolean {
     return this.received.method === 'POST'
@@ -102,9 +127,7 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
     return this.received.header(name)
   }
   headers(): Readonly<Record<string, string>> {
-    return Object.fromEntries(
-      Object.entries(this.received.headers()).map(([k, v]) => [k, Array.isArray(v) ? v.join(', ') : (v ?? '')]),
-    )
+    return singleHeaders(this.received)
   }
   json(): Readonly<Record<string, unknown>> {
     return this.fields?.json ?? {}
@@ -157,6 +180,7 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
       throw new GatewayError('permission_denied', 'This caller may not send this request.', {
         detail: `${denial.rule}: ${denial.reason}`,
       })
+    if (this.repeated && this.#join()) return
     this.match = findRoute(this)
     this.#explain = this.received.header('x-heddle-explain') !== undefined
     const waiting = this.account.admit()
@@ -173,42 +197,29 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
   fail(error: GatewayError): void {
     if (this.over) return
     this.error = error
-    if (error.code === 'internal')
-      this.services.log(
-        'error',
-        {
-          request_id: this.id,
-          err: error.cause instanceof Error ? (error.cause.stack ?? error.cause.message) : String(error.cause),
-        },
-        'internal error',
-      )
+    if (error.code === 'internal') logFault(this, error)
     if (this.#writing !== null) this.#failCommitted(error)
     else {
       const body = errorJson(error, this.id)
-      this.status = error.status
-      const headers: HeaderList = ['content-type', JSON_TYPE, 'x-request-id', this.id, ...errorHeaders(error)]
+      const { status, headers } = errorHead(this, error)
+      this.status = status
       if (error.headers.length === 0) this.account.lease?.addHeaders(headers)
       if (error.code === 'method_not_allowed') headers.push('allow', methodsOf(this.received.path).join(', '))
       this.#addExplain(headers)
       this.#noteFirstByte()
       this.bytesOut = body.length
-      this.writer.send(error.status, headers, body)
+      this.writer.send(status, headers, body)
     }
     this.#finish()
   }
 
   #failCommitted(error: GatewayError): void {
-    if (!this.stream || this.operation === 'passthrough') {
-      // Bytes that nobody can append an error to: only a broken connection says that they are not all.
-      this.writer.destroy()
-      return
+    const event = errorTail(this, error, this.#writing)
+    if (event === null) this.writer.destroy()
+    else {
+      this.bytesOut += event.length
+      this.writer.end(event)
     }
-    const event =
-      this.operation === 'responses'
-        ? responsesErrorEvent(error, this.id, (this.#writing as StreamAttempt).events)
-        : errorEvent(error, this.id)
-    this.bytesOut += event.length
-    this.writer.end(event)
   }
 
   #sendJson(status: number, body: string): void {
@@ -225,6 +236,7 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
     this.#loop?.close()
     this.account.settle()
     this.totalMs = this.services.clock.monotonic() - this.received.startedAt
+    if (this.#clients?.leader === this) this.#clients.end()
     this.services.telemetry.request(this)
     // Of a stranger there is nothing to bill, and as much as it likes: records of others must not give way to it.
     if (this.error?.code !== 'unauthenticated') this.snapshot.policies.recorder?.write(usageRecord(this))
@@ -237,19 +249,47 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
 
   // ── the client's side ─────────────────────────────────────────────────────
   onClientGone(): void {
-    if (this.over) return
+    if (this.over || this.#clients?.goesOnWithout(this) === true) return
     this.error = new GatewayError('client_closed', 'The client went away.')
     if (this.status === 0) this.status = this.error.status
     this.#finish()
   }
 
   onDrain(): void {
-    this.#writing?.resume()
+    if (this.#clients === null) this.#writing?.resume()
+    else if (this.#clients.writer.drained(this.ownWriter)) this.#clients.leader.#writing?.resume()
   }
 
   onClientStalled(): void {
     this.writer.destroy()
     this.onClientGone()
+  }
+
+  // ── tries of one request that came several times ──────────────────────────
+  /** Its answer has not begun: a later try of the same request may have it as well. */
+  get joinable(): boolean {
+    const leads = this.#clients === null || this.#clients.leader === this
+    return leads && !this.over && this.firstByteMs < 0 && this.fields !== null
+  }
+
+  /** True when an earlier try's answer will be this one's. */
+  #join(): boolean {
+    const leader = earlierTry(this)
+    if (leader === null) return false
+    if (leader.#clients === null) {
+      leader.#clients = new Clients(leader)
+      leader.writer = leader.#clients.writer
+    }
+    this.#clients = leader.#clients
+    this.#clients.add(this)
+    return true
+  }
+
+  /** The earlier try, whose answer this one's client has got, is over. */
+  endAs({ match, stream, status, error, bytesOut, firstByteMs, answeredBy, answeredModel }: Exchange): void {
+    if (this.over) return
+    Object.assign(this, { match, stream, status, error, bytesOut, firstByteMs, answeredBy, answeredModel })
+    this.#finish()
   }
 
   // ── the attempts' side ────────────────────────────────────────────────────
@@ -293,11 +333,12 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
   onAnswer(attempt: JsonAttempt, body: Buffer): void {
     this.account.charge(attempt)
     const headers = answerHeaders(attempt, this.id, JSON_TYPE, this.account)
+    this.#noteFirstByte()
+    addMeshHeaders(headers, this)
     if (this.snapshot.config.usage.costHeader) addCost(headers, this.account)
     this.#addExplain(headers)
     this.status = 200
     this.bytesOut = body.length
-    this.#noteFirstByte()
     this.writer.send(200, headers, body)
   }
 
@@ -309,9 +350,10 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
     const headers = answerHeaders(attempt, this.id, 'text/event-stream; charset=utf-8', this.account)
     headers.push('cache-control', 'no-cache', 'x-accel-buffering', 'no')
     if (this.match?.route.continuation === true) headers.push('x-heddle-continuation', 'possible')
+    this.#noteFirstByte()
+    addMeshHeaders(headers, this)
     this.#addExplain(headers)
     this.status = 200
-    this.#noteFirstByte()
     this.writer.head(200, headers)
   }
 
@@ -332,9 +374,10 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
     this.#writing = attempt
     this.#releaseBody()
     const headers = rawAnswerHeaders(attempt, this.id, this.account)
+    this.#noteFirstByte()
+    addMeshHeaders(headers, this)
     this.#addExplain(headers)
     this.status = attempt.answerStatus
-    this.#noteFirstByte()
     this.writer.head(attempt.answerStatus, headers)
     this.writer.flush()
   }

@@ -2,6 +2,7 @@ import type { HeaderList } from '../contracts/http.ts'
 import type { UpstreamHeaders } from '../contracts/upstream.ts'
 import type { Account } from './account.ts'
 import type { Attempt } from './attempt.ts'
+import type { Exchange } from './exchange.ts'
 import { usdText } from '../core/usd.ts'
 
 /**
@@ -66,4 +67,23 @@ export function rawAnswerHeaders(attempt: Attempt, id: string, account: Account)
   copy(attempt.headers, RAW, headers)
   addLimits(attempt, account, headers)
   return headers
+}
+
+/** What the proxies around want to know of an answer: its parts in time, and a better name for their span. */
+export function addMeshHeaders(to: HeaderList, x: Exchange): void {
+  const { kind, serverTiming } = x.snapshot.policies.mesh
+  if (serverTiming) to.push('server-timing', timing(x))
+  // Of models that the operator has named: those of a pattern are as many as callers like.
+  if (kind === 'istio' && x.match?.route.origin === 'models' && x.operation !== 'passthrough')
+    to.push('x-envoy-decorator-operation', `${x.operation} ${headerText(x.match.route.name)}`)
+}
+
+const headerText = (text: string): string => text.replaceAll(/[^\x21-\x7e]/g, '?')
+
+/** Ms up to the first byte (W3C Server Timing): Heddle's own part, waiting for places, waiting for backends. */
+function timing(x: Exchange): string {
+  const own = Math.max(0, x.firstByteMs - x.upstreamMs)
+  const upstream = Math.max(0, x.upstreamMs - x.queueMs)
+  const queue = x.queueMs > 0 ? `queue;dur=${x.queueMs.toFixed(1)}, ` : ''
+  return `gw;dur=${own.toFixed(1)}, ${queue}upstream;dur=${upstream.toFixed(1)}`
 }

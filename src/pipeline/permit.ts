@@ -179,6 +179,15 @@ export const outOfTime = (totalMs: number, queued: boolean): GatewayError =>
       })
     : new GatewayError('upstream_timeout', `No target answered within ${totalMs} ms.`)
 
+/** What the caller gives the request is over, or is less than the model usually takes to begin. */
+export const tooLate = (budgetMs: number, usuallyMs = 0): GatewayError =>
+  new GatewayError(
+    'deadline_exceeded',
+    usuallyMs === 0
+      ? `The ${Math.round(budgetMs)} ms that the caller gave this request are over.`
+      : `The caller gave this request ${Math.round(budgetMs)} ms; the model takes ${Math.round(usuallyMs)} ms to begin.`,
+  )
+
 /**
  * Asks for a call of a target, and makes it: at once, and before this returns, where nothing bounds the target. `later`
  * is true when something was waited for. Returns what is still asked for; null = it has been decided.

@@ -1,4 +1,5 @@
 import type { Operation } from '../contracts/config.ts'
+import type { Received } from '../contracts/http.ts'
 import type { RouteMatch } from '../contracts/routing.ts'
 import type { Exchange } from './exchange.ts'
 import { GatewayError } from '../core/errors.ts'
@@ -65,3 +66,9 @@ export function findRoute(x: Exchange): RouteMatch {
   }
   return { route, asked: '', wildcard: '' }
 }
+
+/** As conditions see them: several of one name as one list. */
+export const singleHeaders = (received: Received): Readonly<Record<string, string>> =>
+  Object.fromEntries(
+    Object.entries(received.headers()).map(([k, v]) => [k, Array.isArray(v) ? v.join(', ') : (v ?? '')]),
+  )

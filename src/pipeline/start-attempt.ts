@@ -2,7 +2,8 @@ import type { Operation } from '../contracts/config.ts'
 import type { Credential } from '../contracts/credentials.ts'
 import type { RouteMatch, Target } from '../contracts/routing.ts'
 import type { UpstreamRequest } from '../contracts/upstream.ts'
-import type { Attempt, AttemptRecord } from './attempt.ts'
+import type { Attempt } from './attempt.ts'
+import type { AttemptRecord } from './attempt-record.ts'
 import type { Exchange } from './exchange.ts'
 import type { Permit } from './permit.ts'
 import type { RequestFields } from '../protocol/openai/request.ts'
@@ -11,7 +12,8 @@ import { chatStream, responsesStream } from '../protocol/openai/answer.ts'
 import { replaceFormField } from '../protocol/multipart.ts'
 import { asksForUsage, rewriteRequest } from '../protocol/openai/request.ts'
 import { upstreamModel } from '../routing/table.ts'
-import { credentialScope } from './attempt.ts'
+import { credentialScope } from './attempt-secrets.ts'
+import { addContext } from './context.ts'
 import { continuationBody } from './continuation.ts'
 import { JsonAttempt } from './json-attempt.ts'
 import { RawAttempt } from './raw-attempt.ts'
@@ -83,7 +85,9 @@ export function startAttempt(x: Exchange, target: Target, match: RouteMatch, opt
     continueFrom === undefined
       ? bodyFor(x, model, includeUsage)
       : continuationBody(x.json(), continueFrom, model, includeUsage)
-  attempt.start(upstreamRequest(x, target, body, credential))
+  const request = upstreamRequest(x, target, body, credential)
+  addContext(request.headers, { x, target, spanId: record.spanId, now })
+  attempt.start(request)
   return attempt
 }
 
@@ -141,11 +145,13 @@ function upstreamRequest(
     const type = x.received.header('content-type')
     if (type !== undefined && body !== null) headers = [...headers, 'content-type', type]
   }
+  // A copy: what follows belongs to this request alone.
+  const list = [...headers]
   for (const name of provider.config.type === 'sim' ? [...FORWARD, ...FORWARD_SIM] : FORWARD) {
     const value = x.received.header(name)
-    if (value !== undefined) headers = [...headers, name, value]
+    if (value !== undefined) list.push(name, value)
   }
-  return { method, path, headers, body, longAnswer: x.stream }
+  return { method, path, headers: list, body, longAnswer: x.stream }
 }
 
 const joinQuery = (own: string, client: string): string =>

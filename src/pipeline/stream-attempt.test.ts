@@ -228,6 +228,39 @@ describe('timers', () => {
     expect(h.backend.aborted).toBe(true)
   })
 
+  test('a silent stream gets a comment now and then, and still runs into its idle time', () => {
+    const h = harness()
+    h.heartbeatMs = 300
+    committed(h)
+    const before = h.written().length
+    h.clock.pass(290)
+    expect(h.written().length).toBe(before)
+    h.clock.pass(20)
+    expect(h.written().subarray(before).toString()).toBe(': heartbeat\n\n')
+    h.clock.pass(600)
+    expect(h.written().subarray(before).toString()).toBe(': heartbeat\n\n'.repeat(3))
+    h.clock.pass(100)
+    expect(h.events).toEqual(['commit', 'broken idle_timeout'])
+  })
+
+  test('comments wait for tokens like everything else: none before commit, none amid an event, none while tokens come', () => {
+    const h = harness({ timeouts: { connectMs: 0, firstTokenMs: 0, idleMs: 0, attemptMs: 0, totalMs: 0 } })
+    h.heartbeatMs = 300
+    h.start(attemptOf(h))
+    h.clock.pass(1000)
+    expect(h.written().length).toBe(0)
+    const [text, half] = [chunk('a'), chunk('b')]
+    h.backend.sink.onData(Buffer.from(text + half.slice(0, 20)))
+    for (let i = 0; i < 4; i++) {
+      h.clock.pass(290)
+      h.backend.sink.onData(Buffer.from(chunk('c').slice(0, 0)))
+    }
+    expect(h.written().toString()).toBe(text)
+    h.clock.pass(320)
+    h.backend.sink.onData(Buffer.from(half.slice(20)))
+    expect(h.written().toString()).toBe(`${text}: heartbeat\n\n${half}`)
+  })
+
   test.each([[1000], [0]])('a slow client is dropped after its own time, not the backend’s (idle %d)', (idleMs) => {
     const h = harness({ timeouts: { connectMs: 0, firstTokenMs: 1000, idleMs, attemptMs: 5000, totalMs: 0 } })
     committed(h)

@@ -14,6 +14,8 @@ import type { UsageHints } from '../protocol/usage.ts'
 
 /** The owner writes to the client. */
 export interface StreamOwner extends AttemptOwner {
+  /** A committed stream that is silent for so long gets a comment, ms; 0 = never. */
+  readonly heartbeatMs: number
   /** The answer's head may go out; the first bytes follow at once. */
   onStreamCommit(attempt: StreamAttempt): void
   /** False = the client is slow. */
@@ -34,6 +36,8 @@ export interface StreamPlan extends AttemptPlan {
 /** Labels of an event stream; some servers give it none, or the type of any text. Whether it is one its events say. */
 const MAY_BE_EVENTS = /^(?:text\/event-stream|text\/plain|application\/octet-stream)\b|^$/i
 const NO_HEADERS: UpstreamHeaders = {}
+/** A comment (WHATWG HTML 9.2.6): it stands between whole events, as only whole ones are sent. */
+const HEARTBEAT = Buffer.from(': heartbeat\n\n')
 const LINE_FEED = 10
 const CARRIAGE_RETURN = 13
 
@@ -54,6 +58,8 @@ export class StreamAttempt extends Attempt {
   #held: Buffer[] | null = null
   #heldBytes = 0
   #heldSince = -1
+  /** Wheel time of the last comment of ours. */
+  #beatAt = 0
   /** An event that has not ended yet. */
   #tail: Buffer[] | null = null
   #tailBytes = 0
@@ -83,6 +89,10 @@ export class StreamAttempt extends Attempt {
     this.text = plan.keepText ? '' : null
   }
 
+  protected override get streams(): boolean {
+    return true
+  }
+
   override answerTokens(): number {
     return tokensOfEvents(this.#contentEvents, this.#contentBytes, this.#least)
   }
@@ -91,9 +101,12 @@ export class StreamAttempt extends Attempt {
     const { timeouts, commit } = this.rules
     if (this.committed) {
       if (this.paused) return this.stallLeft()
-      return timeouts.idleMs === 0
-        ? 0
-        : Math.max(1, timeouts.idleMs - (this.owner.services.wheel.coarseNow - this.lastByteAt))
+      const { coarseNow } = this.owner.services.wheel
+      const { heartbeatMs } = this.owner
+      const idle = timeouts.idleMs === 0 ? Infinity : timeouts.idleMs - (coarseNow - this.lastByteAt)
+      const beat = heartbeatMs === 0 ? Infinity : heartbeatMs - (coarseNow - this.#lastSentAt())
+      const next = Math.min(idle, beat)
+      return next === Infinity ? 0 : Math.max(1, next)
     }
     const token = timeouts.firstTokenMs === 0 ? 0 : Math.max(1, timeouts.firstTokenMs - this.elapsed())
     if (this.#heldSince < 0 || commit.maxMs === 0) return token
@@ -107,9 +120,23 @@ export class StreamAttempt extends Attempt {
       if (this.paused) this.dropStalled()
       else if (timeouts.idleMs > 0 && this.owner.services.wheel.coarseNow - this.lastByteAt >= timeouts.idleMs)
         this.timeout('idle')
+      else this.#beat()
     } else if (timeouts.firstTokenMs > 0 && this.elapsed() >= timeouts.firstTokenMs) this.timeout('first_token')
     else if (this.#heldSince >= 0 && this.owner.services.clock.monotonic() - this.#heldSince >= commit.maxMs)
       this.#commit()
+  }
+
+  #lastSentAt(): number {
+    return Math.max(this.lastByteAt, this.#beatAt)
+  }
+
+  /** Idle timers of proxies and load balancers between us and the client do not know that a model thinks. */
+  #beat(): void {
+    const { heartbeatMs, services } = this.owner
+    const { coarseNow } = services.wheel
+    if (heartbeatMs === 0 || coarseNow - this.#lastSentAt() < heartbeatMs) return
+    this.#beatAt = coarseNow
+    if (!this.owner.onStreamData(HEARTBEAT)) this.pause()
   }
 
   protected onAnswerHead(): void {
@@ -308,8 +335,9 @@ export class StreamAttempt extends Attempt {
     this.noteFirstToken()
     const held = this.#held ?? []
     this.#held = null
-    const { idleMs } = this.rules.timeouts
-    if (idleMs > 0) this.owner.services.wheel.arm(this, idleMs)
+    const ms = this.nextCheck()
+    if (ms > 0) this.owner.services.wheel.arm(this, ms)
+    else this.owner.services.wheel.disarm(this)
     this.owner.onStreamCommit(this)
     // What was worth passing on is with the client: an open stream keeps nothing that it does not need.
     this.headers = NO_HEADERS

@@ -37,7 +37,7 @@ export function attachedIn(body: Buffer): Attached {
     const which = field < 0 || (url >= 0 && url < field) ? 0 : 1
     const at = next[which]!
     const packed = packedText(body, at, which)
-    let done = at + MARKS[which]!.length
+    let done = at + MARKS[which].length
     if (packed !== null) {
       bytes += packed.size
       // Images are scaled down before they are counted: their size says nothing.

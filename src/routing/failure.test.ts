@@ -222,3 +222,28 @@ test('faults and timers say what happened and are worth another attempt', () => 
     error: { code: 'upstream_timeout', status: 504 },
   })
 })
+
+describe('who failed', () => {
+  const behind = (status: number, headers: Record<string, string>, proxyText: string | undefined) =>
+    classifyAnswer(status, headers, null, { ...context, proxyText })
+  const ENVOY = { server: 'envoy' }
+
+  test('a full circuit is nobody’s fault: others are tried at once, the same not again', () => {
+    const failure = behind(503, { ...ENVOY, 'x-envoy-overloaded': 'true' }, '')
+    expect(failure).toMatchObject({ kind: 'busy', origin: 'mesh', errorType: 'mesh.overflow', sameAgain: false })
+    expect(failure).toMatchObject({ reason: 'mesh_overflow', retryable: true })
+    expect(failure.error.code).toBe('upstream_unavailable')
+  })
+
+  test('the same answer is the provider’s where no proxy of the mesh can stand, or where it bears the backend’s mark', () => {
+    const bare = behind(503, { ...ENVOY, 'x-envoy-overloaded': 'true' }, undefined)
+    expect(bare).toMatchObject({ origin: 'provider', errorType: '' })
+    const marked = behind(503, { ...ENVOY, 'x-envoy-upstream-service-time': '4' }, '')
+    expect(marked).toMatchObject({ origin: 'provider', errorType: '' })
+  })
+
+  test('timers are the provider’s, connections the network’s', () => {
+    expect(timeoutFailure('first_token', 'p/m').origin).toBe('provider')
+    expect(classifyFault({ kind: 'connect', detail: '' }, 'p/m').origin).toBe('network')
+  })
+})

@@ -2,6 +2,7 @@ import { GatewayError, type ErrorCode } from '../core/errors.ts'
 import type { UpstreamFault, UpstreamHeaders } from '../contracts/upstream.ts'
 import { errorOf } from '../protocol/openai/answer.ts'
 import { retryAfterMs } from '../protocol/retry-after.ts'
+import { meshFault, type MeshFault } from '../mesh/origin.ts'
 
 /**
  * What an attempt's failure means for the target and for the request.
@@ -15,6 +16,9 @@ export type FailureKind = 'limited' | 'failure' | 'busy' | 'dead' | 'client' | '
 /** Who failed: a proxy of the mesh on the way, the provider itself, or the network (no connection, no proxy's answer). */
 export type FailureOrigin = 'mesh' | 'provider' | 'network'
 
+/** Nobody's: Heddle itself kept the request from the target. */
+export const NOT_CALLED = { origin: '', errorType: '', sameAgain: true } as const
+
 export interface AttemptFailure {
   readonly kind: FailureKind
   /** For logs, metrics and explain: `connect`, `http_503`, `first_token_timeout`, … */
@@ -24,6 +28,11 @@ export interface AttemptFailure {
   /** Worth another attempt on this or another target. */
   readonly retryable: boolean
   readonly retryAfterMs: number | undefined
+  readonly origin: '' | FailureOrigin
+  /** What OpenTelemetry's `error.type` says of a failure in the mesh; else ''. */
+  readonly errorType: '' | MeshFault
+  /** The same target may do better in a moment. */
+  readonly sameAgain: boolean
   /** What the client gets when nothing better follows. */
   readonly error: GatewayError
 }
@@ -62,6 +71,8 @@ export interface FailureContext {
   readonly target: string
   /** What must never show: the provider's key and the like. */
   readonly secrets: readonly string[]
+  /** Text of the answer where a proxy of the mesh may have made it; left out = no proxy stands on the way. */
+  readonly proxyText?: string | undefined
 }
 
 const failure = (
@@ -76,6 +87,9 @@ const failure = (
   status,
   retryable,
   retryAfterMs: error.retryAfterMs,
+  origin: 'provider',
+  errorType: '',
+  sameAgain: true,
   error,
 })
 
@@ -99,6 +113,8 @@ export function classifyAnswer(
   body: unknown,
   context: FailureContext,
 ): AttemptFailure {
+  const made = context.proxyText === undefined ? null : meshFault(status, headers, context.proxyText)
+  if (made !== null) return meshFailure(made, status, headers, context)
   const raw = errorOf(body)
   const clean = (text: string): string => cleanMessage(text, context.secrets)
   const [code, type, message] = [clean(raw.code).slice(0, 100), clean(raw.type), clean(raw.message)]
@@ -117,6 +133,39 @@ export function classifyAnswer(
     wait: retryAfterMs(headers, body, context.now),
   }
   return refusedGateway(said) ?? refusedRequest(said) ?? overloadedOrBroken(said, context) ?? otherAnswer(said)
+}
+
+const MESH_WORDS: Readonly<Record<MeshFault, string>> = {
+  'mesh.overflow': 'has no room for more calls to the backend',
+  'mesh.connect': 'cannot reach the backend',
+  'mesh.timeout': 'gave the backend no more time',
+  'mesh.rate_limited': 'limits calls to the backend',
+  'mesh.egress_denied': 'does not allow calls to the backend',
+  'mesh.no_route': 'knows no way to the backend',
+  'mesh.error': 'failed to call the backend',
+}
+
+/** A proxy on the way answered in the backend's place. */
+function meshFailure(
+  fault: MeshFault,
+  status: number,
+  headers: UpstreamHeaders,
+  context: FailureContext,
+): AttemptFailure {
+  const wait = retryAfterMs(headers, null, context.now)
+  const error = new GatewayError(
+    fault === 'mesh.timeout' ? 'upstream_timeout' : 'upstream_unavailable',
+    `The mesh ${MESH_WORDS[fault]}.`,
+    { retryAfterMs: wait, detail: `${context.target}: ${fault}, status ${status}` },
+  )
+  // Full is not broken: the target is not to blame, and asking again at once would only add to it.
+  const full = fault === 'mesh.overflow' || fault === 'mesh.rate_limited'
+  return {
+    ...failure(full ? 'busy' : 'failure', fault.replace('.', '_'), status, true, error),
+    origin: 'mesh',
+    errorType: fault,
+    sameAgain: fault === 'mesh.connect' || fault === 'mesh.timeout' || fault === 'mesh.error',
+  }
 }
 
 /** Credentials or account: the provider's text may quote the key, so it goes nowhere but, cleaned, to the log. */
@@ -269,13 +318,8 @@ export function classifyFault(fault: UpstreamFault, target: string): AttemptFail
     fault.kind === 'connect' || fault.kind === 'tls'
       ? 'The provider cannot be reached.'
       : 'The connection to the provider broke.'
-  return failure(
-    'failure',
-    fault.kind,
-    0,
-    true,
-    new GatewayError(FAULT_CODES[fault.kind], message, { detail: `${target}: ${fault.detail}` }),
-  )
+  const error = new GatewayError(FAULT_CODES[fault.kind], message, { detail: `${target}: ${fault.detail}` })
+  return { ...failure('failure', fault.kind, 0, true, error), origin: 'network' }
 }
 
 /** A timer of the attempt ran out. */

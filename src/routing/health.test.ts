@@ -6,9 +6,9 @@ const start = (breaker: Partial<typeof BREAKER> = {}) => {
   const time = { now: 1000 }
   const table = new HealthTable(2, () => time.now)
   const health = table.slot(0, { ...BREAKER, ...breaker })
-  const end = (outcome: 'ok' | 'failure' | 'neutral', ms = -1): void => {
+  const end = (outcome: 'ok' | 'failure' | 'neutral', ms = -1, stream = false): void => {
     health.begin()
-    health.end(outcome, ms, time.now)
+    health.end(outcome, ms, time.now, stream)
   }
   return { time, table, health, end }
 }
@@ -111,6 +111,20 @@ describe('latency', () => {
     time.now += 60_000
     expect(health.latencyMs).toBeLessThan(10)
     expect(health.latencyMs).toBeGreaterThan(0)
+  })
+
+  test('half of the streams begin within the median; answers that come whole say nothing of it', () => {
+    const { health, end, time } = start()
+    end('ok', 5000)
+    expect(health.p50StreamMs).toBe(0)
+    let seed = 1
+    const random = (): number => (seed = (seed * 48_271) % 2_147_483_647) / 2_147_483_647
+    for (let i = 0; i < 5000; i++) end('ok', random() < 0.9 ? 100 * random() : 3000, true)
+    expect(health.p50StreamMs).toBeGreaterThan(35)
+    expect(health.p50StreamMs).toBeLessThan(85)
+    const before = health.p50StreamMs
+    time.now += 30_000
+    expect(health.p50StreamMs).toBeLessThan(before / 10)
   })
 
   test('p95 settles near the 95th percentile', () => {

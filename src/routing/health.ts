@@ -20,7 +20,9 @@ const PROBE_AT = 6
 const BUDGET = 7
 const BUDGET_AT = 8
 const LATENCY_HIGH = 9
-const FLOATS = 10
+const STREAM_MEDIAN = 10
+const STREAM_MEDIAN_AT = 11
+const FLOATS = 12
 
 const SLOT_BYTES = INTS * 4 + FLOATS * 8
 /** Time in which the latency average falls to 1/e, ms. */
@@ -142,6 +144,11 @@ export class TargetHealth implements Health {
   get p95Ms(): number {
     return this.#floats[LATENCY_HIGH]!
   }
+  /** Fades, or a target that was slow once would be refused to callers in a hurry for ever. */
+  get p50StreamMs(): number {
+    const median = this.#floats[STREAM_MEDIAN]!
+    return median === 0 ? 0 : median * Math.exp((this.#floats[STREAM_MEDIAN_AT]! - this.#now()) / DECAY_MS)
+  }
   get consecutiveFailures(): number {
     return Atomics.load(this.#ints, CONSECUTIVE)
   }
@@ -162,7 +169,7 @@ export class TargetHealth implements Health {
     Atomics.add(this.#inflight, this.#own, 1)
   }
 
-  end(outcome: AttemptOutcome, firstTokenMs: number, now: number): void {
+  end(outcome: AttemptOutcome, firstTokenMs: number, now: number, stream = false): void {
     Atomics.sub(this.#inflight, this.#own, 1)
     if (outcome === 'neutral') {
       Atomics.store(this.#ints, PROBING, 0)
@@ -172,7 +179,9 @@ export class TargetHealth implements Health {
       if (outcome === 'ok') Atomics.store(this.#ints, CONSECUTIVE, 0)
       else Atomics.add(this.#ints, CONSECUTIVE, 1)
     } else this.#judge(outcome === 'ok', now)
-    if (firstTokenMs >= 0) this.#observe(firstTokenMs, now)
+    if (firstTokenMs < 0) return
+    this.#observe(firstTokenMs, now)
+    if (stream) this.#observeMedian(firstTokenMs, now)
   }
 
   #judge(ok: boolean, now: number): void {
@@ -226,6 +235,16 @@ export class TargetHealth implements Health {
     const high = this.#floats[LATENCY_HIGH]!
     const step = Math.max(high, ms) * 0.005
     this.#floats[LATENCY_HIGH] = high === 0 ? ms : ms > high ? high + 19 * step : Math.max(0, high - step)
+  }
+
+  /** As above: as many steps up as down settle at the median. */
+  #observeMedian(ms: number, now: number): void {
+    const median = this.p50StreamMs
+    // Of the median itself: an outlier counts as one sample above it, however far.
+    const step = Math.max(median, 1) * 0.05
+    this.#floats[STREAM_MEDIAN] =
+      median === 0 ? ms : ms > median ? Math.min(ms, median + step) : Math.max(ms, median - step)
+    this.#floats[STREAM_MEDIAN_AT] = now
   }
 
   busy(until: number): void {

@@ -14,7 +14,7 @@ describe.skipIf(envoy === null)('Envoy, as the design takes it to be', () => {
       res.writeHead(503, { [String(req.headers['x-answer'])]: 'true' })
       res.end()
     })
-    closers.push(backend.close)
+    closers.push(() => backend.close())
     const port = Number(new URL(backend.url).port)
     const proxy = await startEnvoy([
       { name: 'in', to: [port], direction: 'inbound', retry: { on: '5xx', attempts: 2 } },
@@ -37,7 +37,7 @@ describe.skipIf(envoy === null)('Envoy, as the design takes it to be', () => {
       seen.push(req.headers)
       res.end()
     })
-    closers.push(backend.close)
+    closers.push(() => backend.close())
     const proxy = await startEnvoy([
       {
         name: 'out',

@@ -1,0 +1,65 @@
+import type { HeaderList } from '../contracts/http.ts'
+import type { FailureOrigin } from '../routing/failure.ts'
+import type { Attempt } from './attempt.ts'
+import type { Exchange } from './exchange.ts'
+import type { StreamAttempt } from './stream-attempt.ts'
+import { ERROR_CODES, type GatewayError } from '../core/errors.ts'
+import { errorEvent, errorHeaders, responsesErrorEvent } from '../protocol/openai/errors.ts'
+
+/** Told to wait nowhere else: for statuses that never go without (RFC 9110 10.2.3; Linkerd's load biaser reads it). */
+const RETRY_AFTER_MS = 1000
+/** Failed Dependency (RFC 4918 11.4): outlier detection counts 5xx against the gateway, which is well. */
+const FAILED_DEPENDENCY = 424
+
+/** Errors by which one replica says that another may well do it. */
+const OF_THIS_REPLICA: ReadonlySet<string> = new Set(['overloaded', 'draining', 'request_timeout'])
+/** Answers that say when to come back: whoever waits as told may. */
+const WAIT_AND_RETRY: ReadonlySet<string> = new Set(['rate_limited', 'upstream_rate_limited'])
+
+/** Status and headers of an error answer, as callers and the proxies between want them. */
+export function errorHead(x: Exchange, error: GatewayError): { readonly status: number; readonly headers: HeaderList } {
+  const { mesh } = x.snapshot.policies
+  const headers: HeaderList = ['content-type', 'application/json', 'x-request-id', x.id, ...errorHeaders(error)]
+  const origin = originOf(x)
+  const mapped = mesh.mapProviderErrors && error.status >= 500 && (origin === 'provider' || origin === 'network')
+  const status = mapped ? FAILED_DEPENDENCY : error.status
+  if (origin !== '' && (mapped || mesh.kind !== 'none')) headers.push('x-llm-error-origin', origin)
+  if ((status === 429 || status === 503) && !headers.includes('retry-after'))
+    headers.push('retry-after', String(RETRY_AFTER_MS / 1000), 'retry-after-ms', String(RETRY_AFTER_MS))
+  if (mesh.veto && isFinal(x, error)) {
+    headers.push('x-envoy-ratelimited', 'true')
+    if (!headers.includes('x-should-retry')) headers.push('x-should-retry', 'false')
+  }
+  return { status, headers }
+}
+
+/** Who of those behind us failed; '' = nobody was called, or it was the request's own fault. */
+function originOf({ attempts, error }: Exchange): '' | FailureOrigin {
+  const last = attempts.at(-1)
+  if (last === undefined || error === null || !/^(?:upstream_|deadline_)/.test(error.code)) return ''
+  // Still at work when its time was over.
+  return last.origin === '' && last.result === 'open' ? 'provider' : last.origin
+}
+
+/** Nobody on the way should ask again: what could be tried has been tried, or would fail again. */
+function isFinal({ attempts }: Exchange, error: GatewayError): boolean {
+  if (OF_THIS_REPLICA.has(error.code) || WAIT_AND_RETRY.has(error.code)) return false
+  return !ERROR_CODES[error.code].retryable || error.code === 'budget_exceeded' || attempts.length > 0
+}
+
+/**
+ * What ends a stream that has begun; null = its bytes are such that nobody can append an error to them: only a broken
+ * connection says that they are not all.
+ */
+export function errorTail(x: Exchange, error: GatewayError, writing: Attempt | null): string | null {
+  if (!x.stream || x.operation === 'passthrough') return null
+  return x.operation === 'responses'
+    ? responsesErrorEvent(error, x.id, (writing as StreamAttempt).events)
+    : errorEvent(error, x.id)
+}
+
+/** A fault of ours: its trace belongs in the log, not in the answer. */
+export function logFault({ services, id }: Exchange, { cause }: GatewayError): void {
+  const err = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause)
+  services.log('error', { request_id: id, err }, 'internal error')
+}
