@@ -105,6 +105,7 @@ const variant = async (policies: string, token: string): Promise<Run> => {
       identity: null,
       startedAt: systemClock.monotonic(),
       header: (name) => head[name],
+      identityHeader: (name) => head[name],
       headers: () => head,
       releaseBody() {},
       signals: NO_SIGNALS,

@@ -4,7 +4,7 @@ import type { RequestFacts, Target } from '../contracts/routing.ts'
 import { variablesOf } from '../protocol/facts.ts'
 import { compileExpression } from '../core/expression.ts'
 import { OPEN_ACCESS } from './anonymous.ts'
-import { compileGlobs } from './glob.ts'
+import { compileGlobs } from '../core/glob.ts'
 import { toolNames } from './tool-names.ts'
 
 /** One grant, compiled. Compiled once a key, role and tenant, shared by all who have it. */
@@ -129,6 +129,17 @@ const unlessOneAllows = (roles: readonly Rule[], ask: (rule: Rule) => Denial | n
     first ??= denial
   }
   return first
+}
+
+/** What two grants both allow, such as a key's and that of the peer which it comes through. */
+export const bothAccess = (one: Access, other: Access): Access => {
+  if (other === OPEN_ACCESS) return one
+  return {
+    request: (facts) => one.request(facts) ?? other.request(facts),
+    model: (name, facts) => one.model(name, facts) ?? other.model(name, facts),
+    target: (target, facts, model) => one.target(target, facts, model) ?? other.target(target, facts, model),
+    anyTarget: one.anyTarget && other.anyTarget,
+  }
 }
 
 /**

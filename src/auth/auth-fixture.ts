@@ -1,7 +1,15 @@
 /** Configurations, clocks and requests for tests of authentication. */
 import { createHash } from 'node:crypto'
-import type { AuthConfig, JwtConfig, KeyConfig, TenantConfig } from '../contracts/config-auth.ts'
+import type {
+  AuthConfig,
+  JwtConfig,
+  KeyConfig,
+  PeerEntryConfig,
+  PeersConfig,
+  TenantConfig,
+} from '../contracts/config-auth.ts'
 import type { Authenticator, PeerSource, Principal } from '../contracts/identity.ts'
+import type { IdentityGate } from '../mesh/identity/gate.ts'
 import { GatewayError } from '../core/errors.ts'
 import { NOTHING_RESTRICTED } from './access-fixture.ts'
 import { createAuthenticator } from './authenticator.ts'
@@ -39,6 +47,31 @@ export const keyOf = (id: string, secret: string, some: Partial<KeyConfig> = {})
   ...some,
 })
 
+/** An entry of `peers.map`. */
+export const peerEntry = (some: Partial<PeerEntryConfig>): PeerEntryConfig => ({
+  id: null,
+  trustDomain: null,
+  namespace: null,
+  serviceAccount: null,
+  alsoKey: false,
+  tenant: '',
+  team: '',
+  user: '',
+  roles: [],
+  grant: NOTHING_RESTRICTED,
+  limits: [],
+  ...some,
+})
+
+/** `peers` with these entries, and the header of a mesh believed from these addresses. */
+export const peersOf = (some: Partial<PeersConfig>): PeersConfig => ({
+  header: null,
+  trust: [],
+  map: [],
+  claims: null,
+  ...some,
+})
+
 export const tenantOf = (name: string, some: Partial<TenantConfig> = {}): TenantConfig => ({
   name,
   grant: NOTHING_RESTRICTED,
@@ -66,13 +99,14 @@ export const jwtOf = (some: Partial<JwtConfig>): JwtConfig => ({
 })
 
 /** An authenticator with a clock that only `advance` moves. */
-export const setup = (config: Partial<AuthConfig>, tenants: readonly TenantConfig[] = []) => {
+export const setup = (config: Partial<AuthConfig>, tenants: readonly TenantConfig[] = [], gate?: IdentityGate) => {
   let now = NOW
   const clock = { now: () => now, monotonic: () => now }
   const events: KeySetEvent[] = []
   const revocations = new Revocations()
   const keySets = new KeySets({ clock, onEvent: (event) => void events.push(event) })
-  const auth = createAuthenticator({ ...NOBODY, ...config }, tenants, { clock, revocations, keySets })
+  const parts = { clock, revocations, keySets, ...(gate === undefined ? {} : { gate }) }
+  const auth = createAuthenticator({ ...NOBODY, ...config }, tenants, parts)
   return {
     auth,
     clock,
@@ -89,6 +123,7 @@ export const from = (headers: Readonly<Record<string, string>>, some: Partial<Pe
   peerIdentity: null,
   peer: '203.0.113.9',
   header: (name) => headers[name],
+  identityHeader: (name) => headers[name],
   ...some,
 })
 

@@ -3,7 +3,21 @@ import { expect, test } from 'vitest'
 import type { PeerIdentity, Principal } from '../contracts/identity.ts'
 import { GatewayError } from '../core/errors.ts'
 import { grantOf, NOTHING_RESTRICTED, requestOf, targetOf } from './access-fixture.ts'
-import { bearer, from, keyOf, NOBODY, NOW, NOW_S, refusalOf, setup, sha256, tenantOf, who } from './auth-fixture.ts'
+import {
+  bearer,
+  from,
+  keyOf,
+  NOBODY,
+  NOW,
+  NOW_S,
+  peerEntry,
+  peersOf,
+  refusalOf,
+  setup,
+  sha256,
+  tenantOf,
+  who,
+} from './auth-fixture.ts'
 import { createAuthenticator } from './authenticator.ts'
 import { mintSignedKey } from './signed-key.ts'
 
@@ -23,7 +37,12 @@ test('a key is known in each header that SDKs send it in, at once and without a 
   const { auth } = setup({ keys: [keyOf('ci', SECRET, { team: 'build', user: 'ann' })] })
   const principal = auth.identify(bearer(SECRET)) as Principal
   expect(principal).toMatchObject({ kind: 'api_key', keyId: 'ci', team: 'build', user: 'ann', expiresAt: Infinity })
-  expect(principal.variables).toMatchObject({ key: 'ci', team: 'build', peer: '', claims: {} })
+  expect(principal.variables).toMatchObject({
+    key: 'ci',
+    team: 'build',
+    peer: { id: '', namespace: '', service_account: '', trust_domain: '' },
+    claims: {},
+  })
   const others = [{ authorization: `bearer ${SECRET}` }, { 'x-api-key': SECRET }, { 'api-key': SECRET }]
   for (const headers of [...others, { authorization: `Bearer ${SECRET}`, 'x-api-key': SECRET }]) {
     expect(auth.identify(from(headers))).toBe(principal)
@@ -103,18 +122,10 @@ const ALICE: PeerIdentity = {
   serviceAccount: 'alice',
 }
 
-const MAPPED = {
-  id: 'spiffe://td/ns/a/sa/*',
-  tenant: '',
-  team: 'a',
-  user: '',
-  roles: [],
-  grant: NOTHING_RESTRICTED,
-  limits: [],
-}
+const MAPPED = peerEntry({ id: 'spiffe://td/ns/a/sa/*', team: 'a' })
 
 test('a peer that is mapped needs no key; a bad key is not made good by it', async () => {
-  const peers = { header: null, trust: [], map: [MAPPED] }
+  const peers = peersOf({ map: [MAPPED] })
   const { auth } = setup({ keys: [keyOf('ci', SECRET)], peers })
   const alice = auth.identify(from({}, { peerIdentity: ALICE }))
   expect(alice).toMatchObject({ kind: 'peer', keyId: `peer:${ALICE.id}`, team: 'a', peer: ALICE })
@@ -129,7 +140,11 @@ test('a key that comes through a peer knows it, as the same object each time', (
   const { auth } = setup({ keys: [keyOf('ci', SECRET)] })
   const request = { ...bearer(SECRET), peerIdentity: ALICE }
   const principal = auth.identify(request) as Principal
-  expect(principal).toMatchObject({ keyId: 'ci', peer: ALICE, variables: { peer: ALICE.id } })
+  expect(principal).toMatchObject({
+    keyId: 'ci',
+    peer: ALICE,
+    variables: { peer: { id: ALICE.id, namespace: 'a', service_account: 'alice', trust_domain: 'td' } },
+  })
   expect(auth.identify(request)).toBe(principal)
   expect((auth.identify(bearer(SECRET)) as Principal).peer).toBeNull()
 })
@@ -142,7 +157,7 @@ test.each([
   ['', 'spiffe://td/ns/a/sa/bob', null],
   ['127.0.0.6', 'spiffe://td/ns/a/sa/../bob', null],
 ])('the header of %s with %s makes %s', async (peer, value, expected) => {
-  const peers = { header: 'x-caller', trust: ['127.0.0.6/32', 'fe80::/10'], map: [MAPPED] }
+  const peers = peersOf({ header: 'x-caller', trust: ['127.0.0.6/32', 'fe80::/10'], map: [MAPPED] })
   const { auth } = setup({ peers })
   const identify = () => auth.identify(from({ 'x-caller': value }, { peer }))
   if (expected === null) expect(await refusalOf(identify)).toContain('no credentials')
@@ -150,7 +165,7 @@ test.each([
 })
 
 test('who comes through a trusted proxy without an identity does not get the proxy’s own', async () => {
-  const { auth } = setup({ peers: { header: 'x-caller', trust: ['10.0.0.0/8'], map: [MAPPED] } })
+  const { auth } = setup({ peers: peersOf({ header: 'x-caller', trust: ['10.0.0.0/8'], map: [MAPPED] }) })
   for (const headers of [{}, { 'x-caller': 'not valid' }]) {
     const request = from(headers, { peer: '10.1.1.1', peerIdentity: ALICE })
     expect(await refusalOf(() => auth.identify(request))).toContain('no credentials')

@@ -7,6 +7,9 @@ import { compileRule } from './access.ts'
 import { JwtVerifier } from './jwt.ts'
 import type { Verified } from './jwt.ts'
 import type { KeySets } from './key-set.ts'
+import { IdentityGate } from '../mesh/identity/gate.ts'
+import { rulesOfPeers } from '../mesh/identity/rules.ts'
+import { PeerClaims } from './peer-claims.ts'
 import { Peers } from './peers.ts'
 import { BARE_CALLER, Principals } from './principal.ts'
 import { nobody, refused } from './refusal.ts'
@@ -19,6 +22,8 @@ export interface AuthParts {
   readonly clock: Clock
   readonly revocations: Revocations
   readonly keySets: KeySets
+  /** Of the same configuration: whose word on callers counts. By default what `peers` alone says. */
+  readonly gate?: IdentityGate
 }
 
 /** Verified tokens and signed keys that are remembered, at most. */
@@ -62,7 +67,9 @@ class CompiledAuthenticator implements Authenticator {
   readonly #keys: StaticKeys
   readonly #issuers: ReadonlyMap<string, KeyObject>
   readonly #jwt: JwtVerifier | null
+  readonly #gate: IdentityGate
   readonly #peers: Peers
+  readonly #peerClaims: PeerClaims | null
   readonly #anonymous: Principal | null
   readonly #revoked: ReadonlySet<string>
   readonly #unlist: () => void
@@ -80,15 +87,18 @@ class CompiledAuthenticator implements Authenticator {
     const revoked = config.signedKeys?.revoked ?? []
     this.#revoked = new Set(revoked)
     this.#unlist = revocations.configure(revoked)
+    this.#gate = parts.gate ?? new IdentityGate(rulesOfPeers(config.peers ?? { header: null, trust: [] }))
     this.#peers = new Peers(config.peers, this.#principals)
+    const claims = config.peers?.claims ?? null
+    this.#peerClaims = claims === null ? null : new PeerClaims(claims, this.#principals)
     const { allowed, roles } = config.anonymous
     this.#anonymous = allowed ? this.#principals.make({ ...BARE_CALLER, kind: 'anonymous', keyId: '', roles }) : null
   }
 
   identify(from: PeerSource): Principal | Promise<Principal> {
     const token = credentialOf(from)
-    const peer = this.#peers.identityOf(from)
-    if (token === null) return this.#withoutToken(peer)
+    const peer = this.#gate.identityOf(from)
+    if (token === null) return this.#withoutToken(from, peer)
     const found = this.#byToken(token)
     if (peer === null) return found
     return found instanceof Promise
@@ -102,12 +112,28 @@ class CompiledAuthenticator implements Authenticator {
     this.#jwt?.close()
   }
 
-  #withoutToken(peer: PeerIdentity | null): Principal {
+  #withoutToken(from: PeerSource, peer: PeerIdentity | null): Principal {
+    const claims = this.#peerClaims === null ? null : this.#gate.claimsOf(from, peer)
+    if (claims !== null) {
+      const named = this.#valid(this.#peerClaims!.principalOf(claims, peer))
+      // Bound by what the peer's entry allows, where that asks for more than being the peer.
+      return peer === null ? named : this.#peers.join(named, peer)
+    }
     const known = peer === null ? null : this.#peers.principalOf(peer)
     if (known !== null) return this.#valid(known)
-    if (this.#anonymous === null)
-      throw nobody(peer === null ? 'no credentials' : 'no credentials, and the peer is not one of `peers.map`')
+    if (this.#anonymous === null || (peer !== null && this.#peers.wantsKey(peer)))
+      throw nobody(`no credentials${this.#whyNot(from, peer)}`)
     return peer === null ? this.#anonymous : this.#peers.join(this.#anonymous, peer)
+  }
+
+  /** For the log; what a caller claimed in vain is not told. */
+  #whyNot(from: PeerSource, peer: PeerIdentity | null): string {
+    if (peer !== null)
+      return this.#peers.wantsKey(peer)
+        ? ', and the peer’s entry in `peers.map` asks for a key besides'
+        : ', and the peer is not one of `peers.map`'
+    const doubt = this.#gate.doubt(from)
+    return doubt === '' ? '' : `, and ${doubt}`
   }
 
   #byToken(token: string): Principal | Promise<Principal> {

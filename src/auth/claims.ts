@@ -1,4 +1,4 @@
-import type { JwtConfig } from '../contracts/config-auth.ts'
+import type { PeerClaimsConfig } from '../contracts/config-auth.ts'
 import { compileExpression } from '../core/expression.ts'
 import type { Expression } from '../core/expression.ts'
 import { compileRule } from './access.ts'
@@ -59,7 +59,10 @@ const limitsClaim = (claims: JsonObject, path: string) => {
   return rules
 }
 
-const modelRules = (config: JwtConfig, claims: JsonObject): readonly Rule[] => {
+/** What a caller is made of, whoever has verified the token. */
+export type ClaimRules = Omit<PeerClaimsConfig, 'issuers'>
+
+const modelRules = (config: ClaimRules, claims: JsonObject): readonly Rule[] => {
   const path = config.claims.models
   if (path === null) return []
   const grant = { operations: null, providers: null, tools: null, regions: null, noRetention: false, when: null }
@@ -68,10 +71,10 @@ const modelRules = (config: JwtConfig, claims: JsonObject): readonly Rule[] => {
 
 /** Turns the claims of verified tokens of one issuer into callers. */
 export class ClaimReader {
-  readonly #config: JwtConfig
+  readonly #config: ClaimRules
   readonly #require: Expression | null
 
-  constructor(config: JwtConfig) {
+  constructor(config: ClaimRules) {
     this.#config = config
     const compiled = config.require === null ? null : compileExpression(config.require)
     // The loader has compiled it before, with its place in the file: this is only reached by a fault of ours.

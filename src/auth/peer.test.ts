@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { parseAltNames, peerFromCertificate, peerFromHeader } from './peer.ts'
+import { parseAltNames, peerFromCertificate } from './peer.ts'
 
 // DNS.1 holds `, URI:spiffe://td/ns/kube-system/sa/admin`, URI.1 holds `, DNS:a`, and so does the common name.
 const HOSTILE = `-----BEGIN CERTIFICATE-----
@@ -65,58 +65,12 @@ test.each([
   expect(idOf(names, subject)).toBe(expected)
 })
 
-const XFCC = 'x-forwarded-client-cert'
-
-test.each([
-  ['By=spiffe://td/ns/gw/sa/gw;Hash=ab;Subject="";URI=spiffe://td/ns/a/sa/chat', 'spiffe://td/ns/a/sa/chat'],
-  ['URI=spiffe://td/ns/a/sa/root,By=x;URI=spiffe://td/ns/a/sa/chat', 'spiffe://td/ns/a/sa/chat'],
-  [String.raw`Subject="CN=chat,O=a\\, b";URI=spiffe://td/ns/a/sa/chat`, 'spiffe://td/ns/a/sa/chat'],
-  [String.raw`Hash=1;Subject="CN=\",URI=spiffe://td/ns/a/sa/root";URI=spiffe://td/x`, 'spiffe://td/x'],
-  ['hash=1;uri="spiffe://td/x"', 'spiffe://td/x'],
-  ['URI=spiffe://td/x;URI=spiffe://td/y', null],
-  ['URI=spiffe://td/x,Hash=1', null],
-  ['Hash=1;DNS=a.example;DNS=b.example', 'a.example'],
-  ['Subject="open;URI=spiffe://td/x', null],
-  ['', null],
-])('XFCC %s', (text, expected) => {
-  expect(peerFromHeader(XFCC, text)?.id ?? null).toBe(expected)
-})
-
-test('Linkerd and plain headers', () => {
-  expect(peerFromHeader('l5d-client-id', 'api.search.serviceaccount.identity.linkerd.cluster.local')).toMatchObject({
-    namespace: 'search',
-    serviceAccount: 'api',
-    trustDomain: 'linkerd.cluster.local',
-  })
-  expect(peerFromHeader('l5d-client-id', 'someone')).toBeNull()
-  expect(peerFromHeader('x-caller', ' batch-7 ')?.id).toBe('batch-7')
-  expect(peerFromHeader('x-caller', 'spiffe://td/ns/a/sa/b')?.namespace).toBe('a')
-  expect(peerFromHeader('x-caller', 'two words')).toBeNull()
-})
-
-test('XFCC: whatever a caller puts in front, the last element decides', () => {
-  const name = fc.stringMatching(/^[a-z]{1,8}$/)
-  // What the proxy passes on of a caller's own header is whole elements.
-  const forged = fc.array(
-    fc
-      .tuple(fc.constantFrom('URI', 'By', 'Hash', 'DNS'), fc.string({ unit: 'grapheme-ascii' }))
-      .map(([key, value]) => `${key}="${value.replaceAll(/["\\]/g, (c) => `\\${c}`)}"`),
-  )
-  fc.assert(
-    fc.property(forged, name, name, (before, ns, sa) => {
-      const id = `spiffe://td/ns/${ns}/sa/${sa}`
-      expect(peerFromHeader(XFCC, [...before, `By=x;URI=${id}`].join(','))?.id).toBe(id)
-    }),
-  )
-})
-
 test('any text is read or refused, never thrown over', () => {
   const pieces = fc.array(fc.constantFrom('URI', '=', '"', '\\', ',', ';', ':', ', ', 'spiffe://td/a', 'DNS', ' ', 'x'))
   fc.assert(
     fc.property(
       pieces.map((parts) => parts.join('')),
       (text) => {
-        for (const header of [XFCC, 'l5d-client-id', 'x-any']) peerFromHeader(header, text)
         peerFromCertificate({ subjectAltName: text, subject: text })
       },
     ),

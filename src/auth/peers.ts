@@ -1,108 +1,131 @@
-import { BlockList, isIPv4 } from 'node:net'
 import { LRUCache } from 'lru-cache'
-import type { PeersConfig } from '../contracts/config-auth.ts'
-import type { Received } from '../contracts/http.ts'
-import type { PeerIdentity, PeerSource, Principal } from '../contracts/identity.ts'
-import { compileRule } from './access.ts'
+import type { PeerEntryConfig, PeersConfig } from '../contracts/config-auth.ts'
+import type { PeerIdentity, Principal } from '../contracts/identity.ts'
+import { compileGlobs } from '../core/glob.ts'
+import type { Matcher } from '../core/glob.ts'
+import { bothAccess, compileRule } from './access.ts'
 import type { Rule } from './access.ts'
-import { compileGlobs } from './glob.ts'
-import type { Matcher } from './glob.ts'
-import { peerFromHeader } from './peer.ts'
 import { BARE_CALLER, withPeer } from './principal.ts'
 import type { Principals } from './principal.ts'
+import { refused } from './refusal.ts'
 
 interface Entry {
-  readonly config: PeersConfig['map'][number]
-  readonly matches: Matcher
+  readonly config: PeerEntryConfig
+  readonly matches: (peer: PeerIdentity) => boolean
   readonly rule: Rule
 }
 
 /** Principals of that many peers, and of keys that come through them, are kept. */
 const MAX_KEPT = 10_000
 
-const toRanges = (trust: readonly string[]): BlockList => {
-  const ranges = new BlockList()
-  for (const range of trust) {
-    const [address = '', bits] = range.split('/')
-    const family = isIPv4(address) ? 'ipv4' : 'ipv6'
-    if (bits === undefined) ranges.addAddress(address, family)
-    else ranges.addSubnet(address, Number(bits), family)
+/** Names of an entry for the log: those of its selectors that are given. */
+const nameOf = ({ id, trustDomain, namespace, serviceAccount }: PeerEntryConfig): string => {
+  const given = [
+    id,
+    trustDomain === null ? null : `trust_domain=${trustDomain}`,
+    namespace === null ? null : `namespace=${namespace}`,
+    serviceAccount === null ? null : `service_account=${serviceAccount}`,
+  ]
+  return given.filter((part) => part !== null).join(' ')
+}
+
+/** What an identity does not say fits no pattern, not even `*`. */
+const selector = (pattern: string | null): Matcher => {
+  if (pattern === null) return () => true
+  const matches = compileGlobs([pattern])
+  return (value) => value !== '' && matches(value)
+}
+
+const toEntry = (config: PeerEntryConfig): Entry => {
+  const [id, trustDomain, namespace, serviceAccount] = [
+    selector(config.id),
+    selector(config.trustDomain),
+    selector(config.namespace),
+    selector(config.serviceAccount),
+  ]
+  return {
+    config,
+    matches: (peer) =>
+      id(peer.id) && trustDomain(peer.trustDomain) && namespace(peer.namespace) && serviceAccount(peer.serviceAccount),
+    rule: compileRule(`peer ${nameOf(config)}`, config.grant),
   }
-  return ranges
 }
 
-/**
- * Several lines of one name are one list (RFC 9110 section 5.3): a proxy that adds a line of its own behind the client's
- * must not have the client's believed. undefined = the source knows single values only.
- */
-const joined = (from: PeerSource, name: string): string | undefined => {
-  if (!('headers' in from)) return undefined
-  const value = (from as Received).headers()[name]
-  return Array.isArray(value) ? value.join(', ') : value
+/** What two hold of one another. */
+interface Kept {
+  readonly from: Principal
+  readonly to: Principal
 }
 
-/** Who the other end is, and what it may do without a key. */
+/** What the other end may do without a key, and what a key may do that comes through it. */
 export class Peers {
-  readonly #header: string | null
-  readonly #ranges: BlockList
   readonly #map: readonly Entry[]
   readonly #principals: Principals
   readonly #made = new LRUCache<string, Principal>({ max: MAX_KEPT })
-  readonly #joined = new LRUCache<string, { readonly from: Principal; readonly to: Principal }>({ max: MAX_KEPT })
+  readonly #joined = new LRUCache<string, Kept>({ max: MAX_KEPT })
+  /** By the object, which is the same for a connection or a value of the header: no name need be put together. */
+  #madeFor = new WeakMap<PeerIdentity, Principal>()
+  #joinedFor = new WeakMap<PeerIdentity, Kept>()
 
-  /** config null: certificates are still told to policies, and open no door. */
+  /** config null: identities are still told to policies, and open no door. */
   constructor(config: PeersConfig | null, principals: Principals) {
-    this.#header = config?.header ?? null
-    this.#ranges = toRanges(config?.trust ?? [])
     this.#principals = principals
-    this.#map = (config?.map ?? []).map((entry) => ({
-      config: entry,
-      matches: compileGlobs([entry.id]),
-      rule: compileRule(`peer ${entry.id}`, entry.grant),
-    }))
-  }
-
-  /**
-   * From a trusted address only the header counts: a certificate there is the proxy's own, and whoever came through the
-   * proxy without an identity must not get that one. From elsewhere the header is ignored.
-   */
-  identityOf(from: PeerSource): PeerIdentity | null {
-    if (this.#header === null) return from.peerIdentity
-    const value = from.header(this.#header)
-    if (value === undefined && from.peerIdentity === null) return null
-    if (!this.#isTrusted(from.peer)) return from.peerIdentity
-    return value === undefined ? null : peerFromHeader(this.#header, joined(from, this.#header) ?? value)
+    this.#map = (config?.map ?? []).map(toEntry)
   }
 
   /** null = it is none that may call without a key. Throws for an unknown tenant. */
   principalOf(peer: PeerIdentity): Principal | null {
-    if (this.#map.length === 0) return null
-    const name = `${peer.source} ${peer.id}`
-    const made = this.#made.get(name)
-    if (made !== undefined) return made
-    const entry = this.#map.find(({ matches }) => matches(peer.id))
-    if (entry === undefined) return null
-    const { tenant, team, user, roles, limits } = entry.config
-    const caller = { ...BARE_CALLER, tenant, team, user, roles, limits, peer, rules: [entry.rule] }
-    const principal = this.#principals.make({ ...caller, kind: 'peer', keyId: `peer:${peer.id}` })
-    this.#made.set(name, principal)
-    return principal
+    const known = this.#madeFor.get(peer)
+    if (known !== undefined) return known
+    const entry = this.#entryOf(peer)
+    if (entry === undefined || entry.config.alsoKey) return null
+    const name = nameOfPeer(peer)
+    let made = this.#made.get(name)
+    if (made === undefined) this.#made.set(name, (made = this.#make(entry, peer)))
+    this.#madeFor.set(peer, made)
+    return made
   }
 
-  /** A key's principal as it comes through this peer: the same object for the same two. */
+  /** The peer is one that a key is asked of besides. */
+  wantsKey(peer: PeerIdentity): boolean {
+    return this.#entryOf(peer)?.config.alsoKey === true
+  }
+
+  /**
+   * A key's principal as it comes through this peer: the same object for the same two. Where the peer's entry asks for a
+   * key, both must allow what is done, and a key of another tenant is refused: GatewayError `unauthenticated`.
+   */
   join(principal: Principal, peer: PeerIdentity): Principal {
-    const name = `${principal.kind} ${principal.keyId} ${peer.source} ${peer.id}`
-    const joined = this.#joined.get(name)
-    if (joined?.from === principal) return joined.to
-    const to = withPeer(principal, peer)
-    this.#joined.set(name, { from: principal, to })
-    return to
+    const last = this.#joinedFor.get(peer)
+    if (last?.from === principal) return last.to
+    const name = `${principal.kind} ${principal.keyId} ${nameOfPeer(peer)}`
+    let kept = this.#joined.get(name)
+    if (kept?.from !== principal)
+      this.#joined.set(name, (kept = { from: principal, to: this.#together(principal, peer) }))
+    this.#joinedFor.set(peer, kept)
+    return kept.to
   }
 
-  #isTrusted(address: string): boolean {
-    // A link-local address ends with its interface (RFC 4007 section 11), which BlockList does not take.
-    const zone = address.indexOf('%')
-    const bare = zone < 0 ? address : address.slice(0, zone)
-    return this.#ranges.check(bare, isIPv4(bare) ? 'ipv4' : 'ipv6')
+  #together(principal: Principal, peer: PeerIdentity): Principal {
+    const entry = this.#entryOf(peer)
+    const joined = withPeer(principal, peer)
+    if (entry?.config.alsoKey !== true) return joined
+    const bound = this.#make(entry, peer)
+    if (bound.tenant !== '' && principal.tenant !== bound.tenant)
+      throw refused(`key ${principal.keyId}: its tenant is not the one that its peer calls for`)
+    const access = bothAccess(principal.access, bound.access)
+    return { ...joined, access, limits: [...joined.limits, ...bound.limits] }
+  }
+
+  #entryOf(peer: PeerIdentity): Entry | undefined {
+    return this.#map.find(({ matches }) => matches(peer))
+  }
+
+  #make({ config, rule }: Entry, peer: PeerIdentity): Principal {
+    const { tenant, team, user, roles, limits } = config
+    const caller = { ...BARE_CALLER, tenant, team, user, roles, limits, peer, rules: [rule] }
+    return this.#principals.make({ ...caller, kind: 'peer', keyId: `peer:${peer.id}` })
   }
 }
+
+const nameOfPeer = ({ source, id }: PeerIdentity): string => `${source} ${id}`

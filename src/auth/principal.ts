@@ -42,11 +42,24 @@ export const BARE_CALLER: Omit<Caller, 'kind' | 'keyId'> = {
   peer: null,
 }
 
+/** What expressions see of a peer; the same fields for all, so that a condition on one never fails for want of it. */
+const peerVariables = (peer: PeerIdentity | null): Readonly<Record<string, string>> =>
+  peer === null
+    ? NO_PEER
+    : {
+        id: peer.id,
+        namespace: peer.namespace,
+        service_account: peer.serviceAccount,
+        trust_domain: peer.trustDomain,
+      }
+
+const NO_PEER = Object.freeze({ id: '', namespace: '', service_account: '', trust_domain: '' })
+
 /** The same caller, coming through another peer. */
 export const withPeer = (principal: Principal, peer: PeerIdentity): Principal => ({
   ...principal,
   peer,
-  variables: { ...principal.variables, peer: peer.id },
+  variables: { ...principal.variables, peer: peerVariables(peer) },
 })
 
 /** Grants of roles and tenants, compiled once a configuration, and the principals made with them. */
@@ -65,7 +78,7 @@ export class Principals {
   make(caller: Caller): Principal {
     const { kind, keyId, tenant, team, user, roles, limits, expiresAt, claims, peer } = caller
     const access = compileAccess([...caller.rules, ...this.#tenantRules(tenant)], this.#roleRules(caller))
-    const variables = { kind, key: keyId, tenant, team, user, roles, peer: peer?.id ?? '', claims }
+    const variables = { kind, key: keyId, tenant, team, user, roles, peer: peerVariables(peer), claims }
     const labels = { ...this.#labels.get(tenant), ...caller.labels }
     return { kind, keyId, tenant, team, user, roles, peer, access, limits, labels, expiresAt, variables }
   }

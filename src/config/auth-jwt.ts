@@ -48,10 +48,19 @@ const toJwks = (parsed: ParsedJwt, path: Path, build: Build): Jwks => {
 const audiences = (given: string | readonly string[]): readonly string[] =>
   typeof given === 'string' ? [given] : [...new Set(given)]
 
+/** Which claims tell what. */
+export const toClaimNames = (claims: ParsedJwt['claims']): JwtConfig['claims'] => ({
+  tenant: claims.tenant ?? null,
+  team: claims.team ?? null,
+  user: claims.user ?? null,
+  roles: claims.roles ?? null,
+  models: claims.models ?? null,
+  limits: claims.limits ?? null,
+})
+
 const toIssuer = (parsed: ParsedJwt, path: Path, build: Build): JwtConfig => {
   checkWhose(parsed, path, build)
   checkCondition(parsed.require, [...path, 'require'], build)
-  const { claims } = parsed
   return {
     name: parsed.name,
     issuer: parsed.issuer,
@@ -60,14 +69,7 @@ const toIssuer = (parsed: ParsedJwt, path: Path, build: Build): JwtConfig => {
     jwks: toJwks(parsed, path, build),
     clockToleranceMs: parsed.clock_tolerance,
     maxAgeMs: parsed.max_age,
-    claims: {
-      tenant: claims.tenant ?? null,
-      team: claims.team ?? null,
-      user: claims.user ?? null,
-      roles: claims.roles ?? null,
-      models: claims.models ?? null,
-      limits: claims.limits ?? null,
-    },
+    claims: toClaimNames(parsed.claims),
     tenant: parsed.tenant,
     roles: [...new Set(parsed.roles)],
     require: parsed.require ?? null,

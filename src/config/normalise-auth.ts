@@ -1,7 +1,7 @@
-import { isIP, isIPv4 } from 'node:net'
-import type { AuthConfig, PeersConfig, SignedKeysConfig, TenantConfig } from '../contracts/config-auth.ts'
+import type { AuthConfig, SignedKeysConfig, TenantConfig } from '../contracts/config-auth.ts'
 import { checkProvider, checkWhose, toGrant } from './auth-check.ts'
 import { toJwt } from './auth-jwt.ts'
+import { toPeers } from './auth-peers.ts'
 import { toKeys } from './auth-keys.ts'
 import { readPublicKey } from './auth-public-key.ts'
 import type { Build } from './build.ts'
@@ -29,42 +29,6 @@ const toSignedKeys = (parsed: NonNullable<ParsedAuth['signed_keys']>, build: Bui
     problems.push(map.problem(['auth', 'signed_keys', 'revoked', i], message))
   })
   return { issuers, revoked: [...new Set(parsed.revoked)] }
-}
-
-/** `10.0.0.0/8`, `::1/128`, or one address. */
-const isRange = (text: string): boolean => {
-  const slash = text.indexOf('/')
-  const address = slash < 0 ? text : text.slice(0, slash)
-  if (isIP(address) === 0 || address.includes('%')) return false
-  if (slash < 0) return true
-  const bits = text.slice(slash + 1)
-  return /^\d{1,3}$/.test(bits) && Number(bits) <= (isIPv4(address) ? 32 : 128)
-}
-
-const toPeers = (parsed: NonNullable<ParsedAuth['peers']>, build: Build): PeersConfig => {
-  const { map, problems } = build
-  parsed.trust.forEach((range, i) => {
-    if (isRange(range)) return
-    problems.push(map.problem(['auth', 'peers', 'trust', i], 'must be an address or a range such as `10.0.0.0/8`'))
-  })
-  if (parsed.header !== undefined && parsed.trust.length === 0) {
-    const message = 'is believed from nobody: say from where in `trust`'
-    problems.push(map.problem(['auth', 'peers', 'header'], message, 'key'))
-  }
-  if (parsed.header === undefined && parsed.trust.length > 0) {
-    problems.push(map.problem(['auth', 'peers', 'trust'], 'has no use without `header`', 'key'))
-  }
-  return {
-    header: parsed.header?.toLowerCase() ?? null,
-    trust: parsed.trust,
-    map: parsed.map.map((entry, i) => {
-      const path = ['auth', 'peers', 'map', i]
-      checkWhose(entry, path, build)
-      const { id, tenant, team, user, roles } = entry
-      const limits = toLimitRules(entry.limits, [...path, 'limits'], build)
-      return { id, tenant, team, user, roles: [...new Set(roles)], grant: toGrant(entry, path, build), limits }
-    }),
-  }
 }
 
 const toAnonymous = (parsed: ParsedAuth['anonymous'], build: Build): AuthConfig['anonymous'] => {

@@ -25,7 +25,7 @@ const url = z.string().superRefine((text, context) => {
 
 const claim = (description: string) => optional(name, description)
 
-const claims = section(
+export const claims = section(
   {
     tenant: claim('Claim with the name of the tenant.'),
     team: claim('Claim with the team.'),
@@ -41,13 +41,13 @@ const claims = section(
   'Claims that tell what is known of a caller. Dots step into objects.',
 )
 
-const rolesField = withDefault(z.array(name).max(100), [], 'Roles of every caller with such a token.')
-const tenantField = withDefault(z.string().max(256), '', 'Tenant of every caller whose token does not name one.')
-const requireField = optional(
+export const rolesField = withDefault(z.array(name).max(100), [], 'Roles of every caller with such a token.')
+export const tenantField = withDefault(z.string().max(256), '', 'Tenant of every caller whose token does not name one.')
+export const requireField = optional(
   longText,
   'Condition in CEL over `principal` (with `principal.claims`) that must be true for each token.',
 )
-const entryName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, {
+export const entryName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, {
   error: 'must be 1 to 64 letters, digits, `.`, `_` or `-`',
 })
 const audience = z.union([name, z.array(name).min(1).max(50)], { error: 'must be a name or a list of names' })

@@ -1,7 +1,15 @@
 import { z } from 'zod'
 import { flag, longText, name, optional, withDefault } from './fields.ts'
 import { limitRuleSchema } from './limit-rules.ts'
-import { jwtSchema, kubernetesSchema } from './schema-auth-jwt.ts'
+import {
+  claims,
+  entryName,
+  jwtSchema,
+  kubernetesSchema,
+  requireField,
+  rolesField,
+  tenantField,
+} from './schema-auth-jwt.ts'
 import { grantFields, grantSchema } from './schema-grant.ts'
 import { API_KEY_PATTERN } from './schema-provider.ts'
 
@@ -93,10 +101,36 @@ const signedKeys = z.strictObject({
   ),
 })
 
+const peerEntry = z.strictObject({
+  id: optional(name, 'Identity, with `*`: `spiffe://cluster.local/ns/search/sa/*`.'),
+  namespace: optional(name, 'Namespace of its SPIFFE id, with `*`, in whatever trust domain.'),
+  service_account: optional(name, 'Service account of its SPIFFE id, with `*`; best together with `namespace`.'),
+  trust_domain: optional(name, 'Trust domain, with `*`: needed beside `namespace` when the mesh trusts several.'),
+  also_key: withDefault(
+    flag,
+    false,
+    'A key or token is needed besides, and this entry restricts what it may do; one of another `tenant` is refused.',
+  ),
+  ...whose,
+  ...grantFields,
+  limits: withDefault(limits, [], 'Limits of each such caller.'),
+})
+
+const peerClaims = z
+  .strictObject({
+    name: withDefault(entryName, 'mesh-jwt', 'Public name: ids of callers begin with it in logs and limits.'),
+    issuers: optional(z.array(name).min(1).max(50), 'What `iss` must be: one of these. Left out: not looked at.'),
+    claims,
+    tenant: tenantField,
+    roles: rolesField,
+    require: requireField,
+  })
+  .meta({ id: 'PeerClaims' })
+
 const peers = z.strictObject({
   header: optional(
     z.string().regex(/^[A-Za-z0-9-]{1,64}$/, { error: 'must be the name of a header' }),
-    'Header that names the caller: `x-forwarded-client-cert` (Envoy, Istio; its last element counts), `l5d-client-id` (Linkerd), or one that holds just the id.',
+    'Outside of a mesh, where `mesh.identity` does not say it: header that names the caller: `x-forwarded-client-cert` (Envoy, Istio; its last element counts), `l5d-client-id` (Linkerd), or one that holds just the id.',
   ),
   trust: withDefault(
     z.array(name).max(1000),
@@ -104,18 +138,13 @@ const peers = z.strictObject({
     'Addresses whose header is believed, as CIDR ranges such as `127.0.0.1/32`. From elsewhere the header is ignored.',
   ),
   map: withDefault(
-    z
-      .array(
-        z.strictObject({
-          id: name.describe('Identity, with `*`: `spiffe://cluster.local/ns/search/sa/*`.'),
-          ...whose,
-          ...grantFields,
-          limits: withDefault(limits, [], 'Limits of each such caller.'),
-        }),
-      )
-      .max(5000),
+    z.array(peerEntry).max(5000),
     [],
-    'Who may call without a key; the first entry that fits decides.',
+    'Who may call without a key; the first entry all of whose selectors fit decides.',
+  ),
+  claims: optional(
+    peerClaims,
+    'What is made of the claims of tokens that a proxy has verified: those of `payload_header` and `claim_headers` of `mesh.identity`.',
   ),
 })
 

@@ -24,9 +24,13 @@ const identity = section(
       'Whose identity headers are believed: nobody’s; the pod’s own sidecar; peers verified by `server.tls`; anybody who can connect (you state that only a waypoint can); or the addresses in `cidrs`. From all others they are taken away before anything reads them.',
     ),
     cidrs: optional(z.array(cidr).min(1).max(100), 'Addresses of `trust: cidr`.'),
+    forwarders: optional(
+      z.array(name).min(1).max(100),
+      'With `trust: mtls`: identities that may speak for others, with `*`, such as an ingress. They can say to be anybody; of all other peers the certificate itself counts.',
+    ),
     own_principals: optional(
       z.array(principal).min(1).max(20),
-      'SPIFFE ids of this workload: `By` in `x-forwarded-client-cert` must be one of them.',
+      'SPIFFE ids of this workload (or of the proxy that writes the header): `By` in `x-forwarded-client-cert` must be one of them.',
     ),
     payload_header: optional(
       headerName,
@@ -35,6 +39,10 @@ const identity = section(
     claim_headers: optional(
       z.record(name, headerName),
       'Claim by claim the header in which the proxy gives it (Istio: `outputClaimToHeaders`).',
+    ),
+    claims_from: optional(
+      z.array(name).min(1).max(100),
+      'Callers, by identity with `*`, whose `payload_header` and `claim_headers` are believed, such as an ingress that verifies tokens. `*`: all, with an identity or without; you state that the proxy lets nobody through without a token.',
     ),
   },
   'Who calls, as the mesh says.',

@@ -83,23 +83,47 @@ export interface JwtConfig {
   readonly require: string | null
 }
 
+/** How claims of a token that a proxy has verified make a caller. */
+export interface PeerClaimsConfig {
+  /** First part of the caller's id. */
+  readonly name: string
+  /** `iss` must be one of them; null = any, none included. */
+  readonly issuers: readonly string[] | null
+  readonly claims: JwtConfig['claims']
+  /** For every such caller. */
+  readonly tenant: string
+  readonly roles: readonly string[]
+  /** CEL over `principal`; a token for which it is not true is refused. */
+  readonly require: string | null
+}
+
+/** Who may call without a key. All selectors that are given must fit; null = not given. They are globs. */
+export interface PeerEntryConfig {
+  /** PeerIdentity.id. */
+  readonly id: string | null
+  readonly trustDomain: string | null
+  readonly namespace: string | null
+  readonly serviceAccount: string | null
+  /** Being this peer is not enough, a key or token is needed besides; and the entry restricts what that may do. */
+  readonly alsoKey: boolean
+  readonly tenant: string
+  readonly team: string
+  readonly user: string
+  readonly roles: readonly string[]
+  readonly grant: GrantConfig
+  readonly limits: readonly LimitRule[]
+}
+
 /** Callers known by certificate, or by a header that a trusted peer has set. */
 export interface PeersConfig {
-  /** Header that carries the caller's identity; null = none is believed. */
+  /** Header that carries the caller's identity; null = `mesh.identity` says which. */
   readonly header: string | null
   /** CIDR ranges whose header is believed. */
   readonly trust: readonly string[]
   /** First match wins. */
-  readonly map: readonly {
-    /** Glob over PeerIdentity.id. */
-    readonly id: string
-    readonly tenant: string
-    readonly team: string
-    readonly user: string
-    readonly roles: readonly string[]
-    readonly grant: GrantConfig
-    readonly limits: readonly LimitRule[]
-  }[]
+  readonly map: readonly PeerEntryConfig[]
+  /** null = claims that a proxy gives are not used. */
+  readonly claims: PeerClaimsConfig | null
 }
 
 export interface AuthConfig {

@@ -24,15 +24,22 @@ export interface MeshConfig {
 export interface MeshIdentityConfig {
   /**
    * Whose identity headers are believed. none: nobody's. loopback-sidecar: the pod's own proxy, by its address, in a mesh.
-   * mtls: peers whose certificate our own TLS listener has verified. attested: anybody who can connect (the operator
+   * mtls: peers whose certificate our own TLS listener has verified, and who are one of `forwarders`. attested: anybody who can connect (the operator
    * states that only a waypoint can). cidr: these ranges.
    */
   readonly trust: 'none' | 'loopback-sidecar' | 'mtls' | 'attested' | 'cidr'
   readonly cidrs: readonly string[]
-  /** SPIFFE ids (globs) that Heddle itself has: `By` of x-forwarded-client-cert must be one. Empty = not checked. */
+  /** With `mtls`: identities (globs) that may speak for others. Of all others the certificate itself counts. */
+  readonly forwarders: readonly string[]
+  /**
+   * SPIFFE ids (globs) of this workload, or of the proxy that writes the header: `By` of x-forwarded-client-cert must be
+   * one. Empty = not checked.
+   */
   readonly ownPrincipals: readonly string[]
   /** Header with the payload of a token that the proxy has verified (base64url JSON), lower case; null = none. */
   readonly payloadHeader: string | null
   /** Claim -> header (lower case) in which the proxy gives it. */
   readonly claimHeaders: Readonly<Record<string, string>>
+  /** Callers (globs over their ids) for whom these two are believed; `*` = also for those without an identity. */
+  readonly claimsFrom: readonly string[]
 }

@@ -1,7 +1,10 @@
 import type { LimitRule } from './config-limits.ts'
 import type { RequestFacts, Target } from './routing.ts'
 
-/** Who the other end of the connection is, as TLS or a trusted proxy says. Policies cannot tell which of them said it. */
+/**
+ * Who the other end of the connection is, as TLS or a trusted proxy says. Policies cannot tell which of them said it. Of
+ * one identity there may be several objects, none of which ever changes.
+ */
 export interface PeerIdentity {
   readonly source: 'mtls' | 'header'
   /** SPIFFE id, else first DNS name, else common name. */
@@ -36,7 +39,10 @@ export interface Principal {
   readonly labels: Readonly<Record<string, string>>
   /** Epoch ms; Infinity = never. */
   readonly expiresAt: number
-  /** What expressions see as `principal`: kind, key, tenant, team, user, roles, peer, claims. */
+  /**
+   * What expressions see as `principal`: kind, key, tenant, team, user, roles, claims, and peer: id, namespace,
+   * service_account, trust_domain, each '' when unknown.
+   */
   readonly variables: Readonly<Record<string, unknown>>
 }
 
@@ -66,7 +72,24 @@ export interface PeerSource {
   readonly peerIdentity: PeerIdentity | null
   /** Address of the other end. */
   readonly peer: string
+  /** Never one of those that proxies speak of callers with, and those that steer proxies only where they are believed. */
   header(name: string): string | undefined
+  /**
+   * Any header as it came, for those alone who judge whether it is to be believed. Several lines are joined with a
+   * newline, which no value can hold.
+   */
+  identityHeader(name: string): string | undefined
+}
+
+/** What of a request's headers may be seen by all who must not believe what callers say of themselves. Never throws. */
+export interface HeaderGate {
+  /** name: lower case. */
+  shows(name: string, from: PeerSource): boolean
+  /** Those that may be seen; the same object when none is hidden. */
+  visible(
+    all: Readonly<Record<string, string | string[] | undefined>>,
+    from: PeerSource,
+  ): Readonly<Record<string, string | string[] | undefined>>
 }
 
 /** Names the caller of a request. */

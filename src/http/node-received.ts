@@ -1,8 +1,9 @@
 import type { IncomingMessage } from 'node:http'
 import type { Received } from '../contracts/http.ts'
 import type { Signals } from '../contracts/trace.ts'
-import type { Authenticator, PeerIdentity, Principal } from '../contracts/identity.ts'
+import type { Authenticator, HeaderGate, PeerIdentity, Principal } from '../contracts/identity.ts'
 import { readSignals } from '../protocol/signals.ts'
+import { CLOSED_HEADERS } from '../mesh/identity/visible.ts'
 import { peerOf } from './tls-listener.ts'
 import type { Exchange } from '../pipeline/exchange.ts'
 
@@ -21,11 +22,13 @@ export class NodeReceived implements Received {
   exchange: Exchange | null = null
   /** Nobody waits for the answer any more. Of HTTP/2 neither message nor answer would tell. */
   gone = false
+  /** Of the configuration whose rules it is judged by. */
+  gate: HeaderGate
   readonly #req: IncomingMessage
   readonly #raw: readonly string[]
   #signals: Signals | null = null
 
-  constructor(req: IncomingMessage, startedAt: number) {
+  constructor(req: IncomingMessage, startedAt: number, gate: HeaderGate = CLOSED_HEADERS) {
     const url = originForm(req.url ?? '/')
     const mark = url.indexOf('?')
     this.method = req.method ?? 'GET'
@@ -34,6 +37,7 @@ export class NodeReceived implements Received {
     this.peer = req.socket.remoteAddress ?? ''
     this.startedAt = startedAt
     this.body = EMPTY
+    this.gate = gate
     this.#req = req
     this.#raw = req.rawHeaders
   }
@@ -44,9 +48,22 @@ export class NodeReceived implements Received {
     const { length } = name
     for (let i = 0; i < raw.length; i += 2) {
       const key = raw[i]!
-      if (key.length === length && (key === name || key.toLowerCase() === name)) return raw[i + 1]
+      if (key.length === length && (key === name || key.toLowerCase() === name))
+        return this.gate.shows(name, this) ? raw[i + 1] : undefined
     }
     return undefined
+  }
+
+  identityHeader(name: string): string | undefined {
+    const raw = this.#raw
+    const { length } = name
+    let found: string | undefined
+    for (let i = 0; i < raw.length; i += 2) {
+      const key = raw[i]!
+      if (key.length !== length || (key !== name && key.toLowerCase() !== name)) continue
+      found = found === undefined ? raw[i + 1]! : `${found}\n${raw[i + 1]!}`
+    }
+    return found
   }
 
   get signals(): Signals {
@@ -63,7 +80,7 @@ export class NodeReceived implements Received {
   }
 
   headers(): Readonly<Record<string, string | string[] | undefined>> {
-    return this.#req.headers
+    return this.gate.visible(this.#req.headers, this)
   }
 }
 
