@@ -1,0 +1,266 @@
+/** The spans of one request, written when it is over: SERVER, the logical call, and each call of a backend (CLIENT). */
+import type { AttributeValue, Attributes, RequestTrace, SpanData, SpanEvent } from '../contracts/trace.ts'
+import type { Operation, ProviderConfig } from '../contracts/config.ts'
+import type { Usage } from '../contracts/usage.ts'
+import type { AttemptRecord } from './attempt.ts'
+import type { Exchange } from './exchange.ts'
+import type { Snapshot } from './snapshot.ts'
+import { usdText } from '../core/usd.ts'
+import { A, H, providerName } from '../telemetry/semconv.ts'
+import { outputContent } from './spans-content.ts'
+import { answerFacts } from './spans-answer.ts'
+
+type Found = Record<string, AttributeValue>
+
+const NO_EVENTS: readonly SpanEvent[] = []
+const NO_LINKS: SpanData['links'] = []
+const MAX_ATTEMPTS = 40
+const MAX_TEXT = 256
+
+/** The conventions know no name for the Responses API and for what is passed through; the former is a chat. */
+const OPERATIONS: Readonly<Record<Operation, string>> = {
+  chat: 'chat',
+  completions: 'text_completion',
+  embeddings: 'embeddings',
+  responses: 'chat',
+  passthrough: 'passthrough',
+}
+const ROUTES: Readonly<Record<Operation, string>> = {
+  chat: '/v1/chat/completions',
+  completions: '/v1/completions',
+  embeddings: '/v1/embeddings',
+  responses: '/v1/responses',
+  passthrough: '/v1/*',
+}
+const OPENAI_API: Readonly<Partial<Record<Operation, string>>> = { chat: 'chat_completions', responses: 'responses' }
+
+export const operationName = (operation: Operation): string => OPERATIONS[operation]
+
+/** Of the paths that Heddle knows; '' = nothing is there, so a stranger's path names no series and no span. */
+export const httpRoute = (x: Exchange): string => {
+  if (x.upstreamPath !== '') return ROUTES[x.operation]
+  return x.received.path === '/v1/models' || x.received.path === '/models' ? '/v1/models' : ''
+}
+
+/** Where a provider is, worked out once a configuration. */
+export interface Place {
+  readonly provider: string
+  readonly address: string
+  readonly port: number
+  /** Without query, name and password. */
+  readonly url: string
+}
+
+const places = new WeakMap<Snapshot, Map<string, Place>>()
+
+function placeOf(config: ProviderConfig): Place {
+  const url = new URL(config.baseUrl)
+  const port = Number(url.port) || (url.protocol === 'https:' ? 443 : 80)
+  return {
+    provider: providerName(config.type, config.name),
+    address: url.hostname,
+    port,
+    url: url.origin + url.pathname.replace(/\/+$/, ''),
+  }
+}
+
+/** target: `provider/model`. Undefined = the configuration has no such provider. */
+export function placeOfTarget(snapshot: Snapshot, target: string): Place | undefined {
+  let known = places.get(snapshot)
+  if (known === undefined) {
+    known = new Map(snapshot.config.providers.map((provider) => [provider.name, placeOf(provider)]))
+    places.set(snapshot, known)
+  }
+  return known.get(target.slice(0, target.indexOf('/')))
+}
+
+const text = (to: Found, name: string, value: string | undefined): void => {
+  if (value !== undefined && value !== '') to[name] = value.length > MAX_TEXT ? value.slice(0, MAX_TEXT) : value
+}
+
+/** Monotonic ms into epoch ms. The clocks are compared anew each time: the wall clock may have been set. */
+let offset = 0
+function offsetOf(x: Exchange): number {
+  const now = x.services.clock.now() - x.services.clock.monotonic()
+  // Kept while it only differs by what a clock of whole ms cannot say: spans of one trace stay in order.
+  if (Math.abs(now - offset) > 2) offset = now
+  return offset
+}
+
+/** What ended the request, for `error.type`; '' = it did not fail. The caller's going away is no failure. */
+const failureOf = (x: Exchange): string => (x.error === null || x.error.code === 'client_closed' ? '' : x.error.code)
+
+function serverSpan(x: Exchange, trace: RequestTrace, startAt: number): SpanData {
+  const { received, principal } = x
+  const route = httpRoute(x)
+  const failure = failureOf(x)
+  const failed = failure !== '' && x.status >= 500
+  const found: Found = {
+    [A.method]: received.method,
+    [A.status]: x.status,
+    [A.scheme]: received.peerIdentity?.source === 'mtls' ? 'https' : (received.header('x-forwarded-proto') ?? 'http'),
+    [A.requestSize]: x.bytesIn,
+    [A.responseSize]: x.bytesOut,
+    [H.requestId]: x.id,
+  }
+  text(found, A.route, route)
+  text(found, A.path, received.path)
+  text(found, A.clientAddress, received.peer)
+  text(found, A.userAgent, received.header('user-agent'))
+  text(found, H.tenant, principal.tenant)
+  text(found, H.keyId, principal.keyId)
+  text(found, H.peer, principal.peer?.id)
+  text(found, H.route, x.match?.route.name)
+  if (failed) found[A.errorType] = failure
+  if (x.firstByteMs >= 0) found[H.overhead] = Math.max(0, x.firstByteMs - x.upstreamMs) / 1000
+  return {
+    traceId: trace.traceId,
+    spanId: trace.spanId,
+    parentSpanId: trace.parentSpanId,
+    remoteParent: trace.parentSpanId !== '',
+    traceState: trace.traceState,
+    kind: 'server',
+    name: route === '' ? received.method : `${received.method} ${route}`,
+    startAt,
+    endAt: startAt + Math.max(0, x.totalMs),
+    attributes: found,
+    events: decisions(x, trace, startAt),
+    links: trace.link === null ? NO_LINKS : [trace.link],
+    error: failed ? '' : null,
+  }
+}
+
+/** Limits, routing, retries, hedges and continuations, in the order of their times. */
+function decisions(x: Exchange, trace: RequestTrace, startAt: number): readonly SpanEvent[] {
+  const events: SpanEvent[] = [...trace.events]
+  const add = (name: string, at: number, attributes: Attributes): void => void events.push({ name, at, attributes })
+  for (const limit of x.account.lease?.wouldRefuse ?? []) add('heddle.limit.would_refuse', startAt, { [H.rule]: limit })
+  for (const { target, reason } of x.passedOver ?? [])
+    add('heddle.target.passed_over', startAt, { [H.target]: target, [H.reason]: reason })
+  const [first] = x.attempts
+  if (first !== undefined)
+    add('heddle.route.chosen', startAt + first.startMs, {
+      [H.target]: first.target,
+      ...(x.planNote === '' ? {} : { [H.reason]: x.planNote }),
+    })
+  for (let i = 1; i < x.attempts.length && i < MAX_ATTEMPTS; i++) {
+    const { target, startMs, hedge } = x.attempts[i]!
+    // What led to it: the one before, unless it runs beside that one.
+    const cause = hedge ? {} : { [H.reason]: x.attempts[i - 1]!.result }
+    add(hedge ? 'heddle.hedge' : 'heddle.retry', startAt + startMs, { [H.target]: target, ...cause })
+  }
+  if (x.continued > 0) add('heddle.continuation', startAt + x.totalMs, { count: x.continued })
+  return events.length < 2 ? events : events.sort((a, b) => a.at - b.at)
+}
+
+function usageOf(found: Found, usage: Usage): void {
+  found[A.inputTokens] = usage.inputTokens
+  found[A.outputTokens] = usage.outputTokens
+  if (usage.cachedInputTokens > 0) found[A.cacheRead] = usage.cachedInputTokens
+  const written = usage.cacheWrite5mTokens + usage.cacheWrite1hTokens
+  if (written > 0) found[A.cacheCreation] = written
+  if (usage.reasoningTokens > 0) found[A.reasoning] = usage.reasoningTokens
+}
+
+function callSpan(x: Exchange, trace: RequestTrace, startAt: number): SpanData {
+  const operation = OPERATIONS[x.operation]
+  const answered = x.answeredBy?.name ?? x.attempts.at(-1)?.target ?? ''
+  const place = placeOfTarget(x.snapshot, answered)
+  const failure = failureOf(x)
+  const found: Found = { [A.operation]: operation, ...trace.request }
+  if (place !== undefined) {
+    found[A.provider] = place.provider
+    found[A.serverAddress] = place.address
+    found[A.serverPort] = place.port
+    const api = OPENAI_API[x.operation]
+    if (place.provider === 'openai' && api !== undefined) found[A.openaiApi] = api
+  }
+  text(found, A.requestModel, x.model)
+  text(found, H.target, answered)
+  if (x.usage !== null) usageOf(found, x.usage)
+  if (x.account.nanoUsd > 0) found[H.costUsd] = usdText(x.account.nanoUsd)
+  if (x.error === null && x.operation !== 'passthrough') {
+    const facts = answerFacts(trace.answer)
+    text(found, A.responseId, facts.id)
+    text(found, A.responseModel, facts.model || x.answeredModel)
+    text(found, A.openaiResponseTier, place?.provider === 'openai' ? facts.tier : '')
+    if (facts.finishReason !== '') found[A.finishReasons] = [facts.finishReason]
+  }
+  const [first] = x.attempts
+  const begun = first?.startMs ?? x.totalMs
+  if (x.stream && x.firstByteMs >= 0) found[A.firstChunk] = Math.max(0, x.firstByteMs - begun) / 1000
+  if (failure !== '') found[A.errorType] = failure
+  if (trace.content !== 'off') Object.assign(found, outputContent(trace.answer, x.stream, trace.content))
+  return {
+    traceId: trace.traceId,
+    spanId: trace.callSpanId,
+    parentSpanId: trace.spanId,
+    remoteParent: false,
+    traceState: trace.traceState,
+    kind: 'client',
+    name: x.model === '' ? operation : `${operation} ${x.model.slice(0, MAX_TEXT)}`,
+    startAt: startAt + begun,
+    endAt: startAt + Math.max(begun, x.totalMs),
+    attributes: found,
+    events: NO_EVENTS,
+    links: NO_LINKS,
+    error: failure === '' ? null : '',
+  }
+}
+
+/** resend: how many calls came before it. */
+function attemptSpan(
+  x: Exchange,
+  trace: RequestTrace,
+  record: AttemptRecord,
+  resend: number,
+  startAt: number,
+): SpanData {
+  const place = placeOfTarget(x.snapshot, record.target)
+  const { result, status } = record
+  const ok = result === 'ok'
+  const found: Found = { [A.method]: x.received.method, [H.target]: record.target, [H.result]: result }
+  if (place !== undefined) {
+    found[A.serverAddress] = place.address
+    found[A.serverPort] = place.port
+    text(found, A.urlFull, place.url + x.upstreamPath)
+  }
+  if (status > 0) found[A.status] = status
+  if (resend > 0) found[A.resendCount] = resend
+  if (!ok) found[A.errorType] = record.errorType || (result === `http_${status}` ? String(status) : result)
+  if (record.hedge) found[H.hedge] = true
+  text(found, H.origin, record.origin)
+  if (record.proxyMs >= 0) found[H.proxyTime] = record.proxyMs / 1000
+  const begun = startAt + record.startMs
+  return {
+    traceId: trace.traceId,
+    spanId: record.spanId,
+    parentSpanId: trace.callSpanId,
+    remoteParent: false,
+    traceState: trace.traceState,
+    kind: 'client',
+    name: x.received.method,
+    startAt: begun,
+    endAt: begun + Math.max(0, record.ms),
+    attributes: found,
+    events: NO_EVENTS,
+    links: NO_LINKS,
+    error: ok || result === 'cancelled' ? null : '',
+  }
+}
+
+/** Once, when the request is over; only of requests whose trace is sampled. Never throws. */
+export function writeSpans(x: Exchange): void {
+  const { trace } = x
+  if (trace === null || !trace.sampled) return
+  try {
+    const startAt = x.received.startedAt + offsetOf(x)
+    const spans = [serverSpan(x, trace, startAt)]
+    if (x.match !== null) spans.push(callSpan(x, trace, startAt))
+    const count = Math.min(x.attempts.length, MAX_ATTEMPTS)
+    for (let i = 0; i < count; i++) spans.push(attemptSpan(x, trace, x.attempts[i]!, i, startAt))
+    trace.record(spans)
+  } catch (error) {
+    x.services.log('error', { request_id: x.id, err: String(error) }, 'spans could not be written')
+  }
+}
