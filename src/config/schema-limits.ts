@@ -2,7 +2,18 @@ import { z } from 'zod'
 import { duration, flag, integer, longText, name, optional, withDefault } from './fields.ts'
 import { limitRuleSchema } from './limit-rules.ts'
 
-const SCOPES = ['key', 'user', 'team', 'tenant', 'peer', 'model', 'target', 'provider'] as const
+const SCOPES = [
+  'key',
+  'user',
+  'team',
+  'tenant',
+  'peer',
+  'namespace',
+  'service_account',
+  'model',
+  'target',
+  'provider',
+] as const
 const SCOPE_HELP = `must be one of ${SCOPES.join(', ')}, or \`{ expression: CEL }\``
 
 const scope = z.union(

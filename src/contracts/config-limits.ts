@@ -19,7 +19,19 @@ export interface LimitRule {
 
 /** What tells counters of one limit apart: each combination of values has its own. [] = one for all. */
 export type LimitScope =
-  | { readonly kind: 'key' | 'user' | 'team' | 'tenant' | 'peer' | 'model' | 'target' | 'provider' }
+  | {
+      readonly kind:
+        | 'key'
+        | 'user'
+        | 'team'
+        | 'tenant'
+        | 'peer'
+        | 'namespace'
+        | 'service_account'
+        | 'model'
+        | 'target'
+        | 'provider'
+    }
   /** CEL over the request and `principal` with a string result. */
   | { readonly kind: 'expression'; readonly source: string }
 

@@ -65,8 +65,11 @@ export interface UsageRecord {
   readonly team: string
   readonly user: string
   readonly keyId: string
-  /** Id of the mesh peer. */
+  /** Id of the mesh peer, and what of it is known. */
   readonly peer: string
+  readonly namespace: string
+  readonly serviceAccount: string
+  readonly trustDomain: string
   /** As the client asked. */
   readonly model: string
   readonly route: string

@@ -1,5 +1,5 @@
 import type { AttemptCharge, Usage, UsageRecord } from '../contracts/usage.ts'
-import type { AttemptRecord } from './attempt.ts'
+import type { AttemptRecord } from './attempt-record.ts'
 import type { Exchange } from './exchange.ts'
 import { addUsages } from '../protocol/usage.ts'
 
@@ -30,6 +30,9 @@ export function usageRecord(x: Exchange): UsageRecord {
     user: principal.user,
     keyId: principal.keyId,
     peer: principal.peer?.id ?? '',
+    namespace: principal.peer?.namespace ?? '',
+    serviceAccount: principal.peer?.serviceAccount ?? '',
+    trustDomain: principal.peer?.trustDomain ?? '',
     model: x.model,
     route: x.match?.route.name ?? '',
     provider: x.answeredBy?.provider.name ?? '',

@@ -1,7 +1,7 @@
 import type { AdmissionQuery } from '../contracts/admission.ts'
 import type { LimitConfig, LimitScope } from '../contracts/config-limits.ts'
 import type { TenantConfig } from '../contracts/config-auth.ts'
-import type { Principal } from '../contracts/identity.ts'
+import type { PeerIdentity, Principal } from '../contracts/identity.ts'
 import type { RequestFacts, Target } from '../contracts/routing.ts'
 import { variablesOf } from '../protocol/facts.ts'
 import { compileExpression, compileValue } from '../core/expression.ts'
@@ -117,6 +117,10 @@ const scopeValue = (kind: LimitScope['kind'], { facts, model, target }: Admissio
       return principal.tenant
     case 'peer':
       return principal.peer?.id ?? ''
+    case 'namespace':
+      return namespaceOf(principal.peer)
+    case 'service_account':
+      return accountOf(principal.peer)
     case 'model':
       return model
     case 'target':
@@ -127,6 +131,14 @@ const scopeValue = (kind: LimitScope['kind'], { facts, model, target }: Admissio
       return ''
   }
 }
+
+/** Namespaces of two trust domains are two, although they may have one name. */
+const namespaceOf = (peer: PeerIdentity | null): string =>
+  peer === null || peer.namespace === '' ? '' : `${peer.trustDomain}/${peer.namespace}`
+
+/** Of the accounts `default` each namespace has one. */
+const accountOf = (peer: PeerIdentity | null): string =>
+  peer === null || peer.serviceAccount === '' ? '' : `${namespaceOf(peer)}/${peer.serviceAccount}`
 
 /** The `user` field of the OpenAI API: what the application says of its own users. */
 const bodyUser = (facts: RequestFacts): string => {

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import type { PeerIdentity } from '../contracts/identity.ts'
 import type { AccessEntry } from './access-log.ts'
 import { accessLine } from './access-log.ts'
 
@@ -38,6 +39,27 @@ const ENTRY: AccessEntry = {
   passedOver: null,
   wouldRefuse: [],
 }
+
+test('who calls by certificate or mesh is told, whether a key came or not', () => {
+  const known = {
+    source: 'header',
+    id: 'spiffe://td/ns/a/sa/b',
+    trustDomain: 'td',
+    namespace: 'a',
+    serviceAccount: 'b',
+  }
+  const names = { peer_id: known.id, namespace: 'a', service_account: 'b', trust_domain: 'td' }
+  const lineOf = (some: Partial<AccessEntry>) =>
+    JSON.parse(accessLine({ ...ENTRY, ...some })) as Record<string, unknown>
+  expect(lineOf({ identity: known as PeerIdentity })).toMatchObject(names)
+  expect(lineOf({ identity: known as PeerIdentity, key: 'ci' })).toMatchObject({ ...names, key: 'ci' })
+  const plain = lineOf({
+    identity: { source: 'mtls', id: 'a.example', trustDomain: '', namespace: '', serviceAccount: '' },
+  })
+  expect(plain['peer_id']).toBe('a.example')
+  expect(plain).not.toHaveProperty('namespace')
+  expect(lineOf({ identity: null })).not.toHaveProperty('peer_id')
+})
 
 test('one line with what is known, and nothing that is not', () => {
   expect(JSON.parse(accessLine(ENTRY))).toEqual({

@@ -1,3 +1,4 @@
+import type { PeerIdentity } from '../contracts/identity.ts'
 import { usdText } from '../core/usd.ts'
 
 /**
@@ -49,6 +50,8 @@ export interface AccessEntry {
   readonly tenant: string
   readonly team: string
   readonly user: string
+  /** Who the other end is, as TLS or the mesh says. null = that is not known. */
+  readonly identity?: PeerIdentity | null
   /** Billionths of a US dollar. */
   readonly nanoUsd: number
   /** `estimated`, `unpriced`, or '' when tokens and price are known. */
@@ -117,6 +120,7 @@ export function accessLine(e: AccessEntry): string {
   if (e.inputTokens >= 0) line += `,"input_tokens":${e.inputTokens},"output_tokens":${e.outputTokens}`
   if (e.cachedInputTokens > 0) line += `,"cached_input_tokens":${e.cachedInputTokens}`
   if (e.key !== '') line += callerFields(e)
+  if (e.identity != null) line += peerFields(e.identity)
   if (e.nanoUsd > 0) line += `,"cost_usd":${usdText(e.nanoUsd)}`
   if (e.costNote !== '') line += `,"cost_note":"${e.costNote}"`
   if (e.passedOver !== null) line += `,"passed_over":${JSON.stringify(e.passedOver)}`
@@ -129,6 +133,14 @@ function callerFields(e: AccessEntry): string {
   if (e.tenant !== '') text += `,"tenant":${quoteName(e.tenant)}`
   if (e.team !== '') text += `,"team":${quoteName(e.team)}`
   if (e.user !== '') text += `,"user":${quote(e.user.slice(0, MAX_TEXT))}`
+  return text
+}
+
+function peerFields({ id, namespace, serviceAccount, trustDomain }: PeerIdentity): string {
+  let text = `,"peer_id":${quoteName(id)}`
+  if (namespace !== '') text += `,"namespace":${quoteName(namespace)}`
+  if (serviceAccount !== '') text += `,"service_account":${quoteName(serviceAccount)}`
+  if (trustDomain !== '') text += `,"trust_domain":${quoteName(trustDomain)}`
   return text
 }
 

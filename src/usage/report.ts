@@ -14,6 +14,8 @@ const FIELDS: Readonly<Record<string, string>> = {
   user: 'user',
   key: 'key_id',
   peer: 'peer',
+  namespace: 'namespace',
+  service_account: 'service_account',
   model: 'model',
   route: 'route',
   provider: 'provider',
