@@ -3,8 +3,9 @@ import type { Build } from './build.ts'
 import { readOtelEnv } from './otel-env.ts'
 
 /** The file says what is sampled, joined and shown; where it goes the environment says, as with every OpenTelemetry program. */
-export const toTracing = ({ parsed: { tracing }, env, readFile }: Build): TracingConfig => {
-  const otel = readOtelEnv(env, readFile)
+export const toTracing = (build: Build): TracingConfig => {
+  const { tracing } = build.parsed
+  const otel = readOtelEnv(build.env, (path) => build.readFile(path))
   const inject = (tracing.inject ?? []).filter((form) => form !== 'w3c')
   return {
     parent: tracing.parent,

@@ -2,7 +2,7 @@
 import type { AttributeValue, Attributes, RequestTrace, SpanData, SpanEvent } from '../contracts/trace.ts'
 import type { Operation, ProviderConfig } from '../contracts/config.ts'
 import type { Usage } from '../contracts/usage.ts'
-import type { AttemptRecord } from './attempt.ts'
+import type { AttemptRecord } from './attempt-record.ts'
 import type { Exchange } from './exchange.ts'
 import type { Snapshot } from './snapshot.ts'
 import { usdText } from '../core/usd.ts'
@@ -90,6 +90,9 @@ function offsetOf(x: Exchange): number {
 /** What ended the request, for `error.type`; '' = it did not fail. The caller's going away is no failure. */
 const failureOf = (x: Exchange): string => (x.error === null || x.error.code === 'client_closed' ? '' : x.error.code)
 
+/** As the proxy in front says. */
+const schemeOf = (forwarded: string | undefined): string => (forwarded === 'https' ? 'https' : 'http')
+
 function serverSpan(x: Exchange, trace: RequestTrace, startAt: number): SpanData {
   const { received, principal } = x
   const route = httpRoute(x)
@@ -98,7 +101,7 @@ function serverSpan(x: Exchange, trace: RequestTrace, startAt: number): SpanData
   const found: Found = {
     [A.method]: received.method,
     [A.status]: x.status,
-    [A.scheme]: received.peerIdentity?.source === 'mtls' ? 'https' : (received.header('x-forwarded-proto') ?? 'http'),
+    [A.scheme]: received.peerIdentity?.source === 'mtls' ? 'https' : schemeOf(received.header('x-forwarded-proto')),
     [A.requestSize]: x.bytesIn,
     [A.responseSize]: x.bytesOut,
     [H.requestId]: x.id,
@@ -162,6 +165,19 @@ function usageOf(found: Found, usage: Usage): void {
   if (usage.reasoningTokens > 0) found[A.reasoning] = usage.reasoningTokens
 }
 
+function noteAnswerFacts(found: Found, x: Exchange, trace: RequestTrace, place: Place | undefined): void {
+  if (x.usage !== null) usageOf(found, x.usage)
+  if (x.account.nanoUsd > 0) found[H.costUsd] = usdText(x.account.nanoUsd)
+  if (x.error === null && x.operation !== 'passthrough') {
+    const facts = answerFacts(trace.answer)
+    text(found, A.responseId, facts.id)
+    text(found, A.responseModel, facts.model || x.answeredModel)
+    text(found, A.openaiResponseTier, place?.provider === 'openai' ? facts.tier : '')
+    if (facts.finishReason !== '') found[A.finishReasons] = [facts.finishReason]
+  }
+  if (trace.content !== 'off') Object.assign(found, outputContent(trace.answer, x.stream, trace.content))
+}
+
 function callSpan(x: Exchange, trace: RequestTrace, startAt: number): SpanData {
   const operation = OPERATIONS[x.operation]
   const answered = x.answeredBy?.name ?? x.attempts.at(-1)?.target ?? ''
@@ -177,20 +193,11 @@ function callSpan(x: Exchange, trace: RequestTrace, startAt: number): SpanData {
   }
   text(found, A.requestModel, x.model)
   text(found, H.target, answered)
-  if (x.usage !== null) usageOf(found, x.usage)
-  if (x.account.nanoUsd > 0) found[H.costUsd] = usdText(x.account.nanoUsd)
-  if (x.error === null && x.operation !== 'passthrough') {
-    const facts = answerFacts(trace.answer)
-    text(found, A.responseId, facts.id)
-    text(found, A.responseModel, facts.model || x.answeredModel)
-    text(found, A.openaiResponseTier, place?.provider === 'openai' ? facts.tier : '')
-    if (facts.finishReason !== '') found[A.finishReasons] = [facts.finishReason]
-  }
+  noteAnswerFacts(found, x, trace, place)
   const [first] = x.attempts
   const begun = first?.startMs ?? x.totalMs
   if (x.stream && x.firstByteMs >= 0) found[A.firstChunk] = Math.max(0, x.firstByteMs - begun) / 1000
   if (failure !== '') found[A.errorType] = failure
-  if (trace.content !== 'off') Object.assign(found, outputContent(trace.answer, x.stream, trace.content))
   return {
     traceId: trace.traceId,
     spanId: trace.callSpanId,
@@ -256,7 +263,7 @@ export function writeSpans(x: Exchange): void {
   try {
     const startAt = x.received.startedAt + offsetOf(x)
     const spans = [serverSpan(x, trace, startAt)]
-    if (x.match !== null) spans.push(callSpan(x, trace, startAt))
+    if (x.attempts.length > 0) spans.push(callSpan(x, trace, startAt))
     const count = Math.min(x.attempts.length, MAX_ATTEMPTS)
     for (let i = 0; i < count; i++) spans.push(attemptSpan(x, trace, x.attempts[i]!, i, startAt))
     trace.record(spans)

@@ -1,3 +1,4 @@
+import type { MessagePort } from 'node:worker_threads'
 import { MessageChannel, Worker as Thread } from 'node:worker_threads'
 import type { TracingConfig } from '../../contracts/config-tracing.ts'
 import type { FamilySnapshot, MetricRegistry } from '../metrics.ts'
@@ -73,7 +74,7 @@ export class TelemetryHost {
   }
 
   #tell(message: ToThread, transfer: readonly MessagePort[] = []): void {
-    if (!this.#gone) this.#thread.postMessage(message, [...transfer] as never)
+    if (!this.#gone) this.#thread.postMessage(message, [...transfer])
   }
 
   #onMessage(message: FromThread): void {
@@ -96,7 +97,7 @@ export class TelemetryHost {
   /** For one thread that serves requests; its `port` must be transferred when it goes to another thread. */
   link(): TelemetryLink {
     const { port1, port2 } = new MessageChannel()
-    this.#tell({ kind: 'port', port: port2 }, [port2 as never])
+    this.#tell({ kind: 'port', port: port2 }, [port2])
     return {
       port: port1,
       counts: this.counts.buffer,

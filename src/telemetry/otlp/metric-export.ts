@@ -74,13 +74,11 @@ export function toResourceMetrics(
               count: histogram!.count,
             }),
           ),
-        } as MetricData
+        }
       const dataPoints = family.samples.map(({ labels, value }) => point(labels, value))
-      return (
-        family.kind === 'counter'
-          ? { ...base, dataPointType: SUM, isMonotonic: true, dataPoints }
-          : { ...base, dataPointType: GAUGE, dataPoints }
-      ) as MetricData
+      return family.kind === 'counter'
+        ? { ...base, dataPointType: SUM, isMonotonic: true, dataPoints }
+        : { ...base, dataPointType: GAUGE, dataPoints }
     })
   return {
     resource: { attributes: resource, schemaUrl } as unknown as ResourceMetrics['resource'],
