@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import type { GuardOptions } from './admin/guard.ts'
 import type { AdminListener, AdminState } from './admin/listener.ts'
-import type { HeddleConfig, ProviderConfig } from './contracts/config.ts'
+import type { HeddleConfig } from './contracts/config.ts'
 import type { ServeOptions } from './cli/serve.ts'
 import type { ConfigWatcher } from './config/watch.ts'
 import type { LoadedConfig } from './config/load.ts'
@@ -21,11 +21,14 @@ import { logWriter } from './core/log-output.ts'
 import { atMost, sleep } from './core/sleep.ts'
 import { propagationOf } from './mesh/rules.ts'
 import { PRESETS } from './providers/presets.ts'
-import { HealthTable } from './routing/health.ts'
-import { slotKeys } from './server/compile.ts'
 import { accountControl, restoreChanges } from './server/account-control.ts'
 import { Fleet } from './server/fleet.ts'
+import { HealthView } from './server/health-view.ts'
+import { MeshPlace } from './server/mesh-place.ts'
+import { processMetrics } from './server/process-metrics.ts'
+import { Flag, Flags, whyUnready } from './server/readiness.ts'
 import type { Ports } from './server/messages.ts'
+import type { ConfigUpdate } from './server/worker.ts'
 import { expectFree, hostInUrl, portTaken } from './server/addresses.ts'
 import { fixedPart } from './server/fixed-part.ts'
 import { SharedState } from './server/shared.ts'
@@ -33,9 +36,10 @@ import { loadFor } from './server/load-config.ts'
 import { logLine } from './server/log.ts'
 import { MetricRegistry, mergeSnapshots } from './telemetry/metrics.ts'
 
-const HEALTH_SLOTS = 8192
 /** The last log lines get this long to leave; a reader that has stopped does not hold up the end. */
 const FLUSH_MS = 1000
+/** Spans and the like get this long. */
+const TELEMETRY_MS = 4000
 
 export interface RunningServer {
   readonly url: string
@@ -73,8 +77,8 @@ class Server implements RunningServer, AdminState {
   readonly #options: ServeOptions
   #loaded: LoadedConfig
   readonly #workers: number
-  readonly #health: HealthTable
-  readonly #slots: Record<string, number> = {}
+  readonly #health: HealthView
+  readonly #flags = new Flags()
   readonly #metrics = new MetricRegistry()
   /** Both from the start of start() on. */
   #fleet!: Fleet
@@ -84,11 +88,15 @@ class Server implements RunningServer, AdminState {
   #watcher: ConfigWatcher | null = null
   #ports: Ports = { plain: 0, tls: 0 }
   #adminPort = 0
-  #ready = false
+  /** From the start of start() on. */
+  #mesh!: MeshPlace
   #stopping: Promise<number> | null = null
   #reloading: Promise<boolean> = Promise.resolve(true)
   #lastError: string | null = null
   #loadedAt = systemClock.now()
+
+  /** Called when nothing serves any more: what telemetry still holds leaves. */
+  readonly flushes: (() => Promise<unknown>)[] = []
 
   constructor(options: ServeOptions, loaded: LoadedConfig) {
     this.#options = options
@@ -97,11 +105,10 @@ class Server implements RunningServer, AdminState {
     this.#workers = workers === 'auto' ? availableParallelism() : workers
     this.#shared = new SharedState({
       workers: this.#workers,
-      targets: HEALTH_SLOTS,
+      targets: HealthView.capacity,
       log: (level, fields, message) => this.#log(level, fields, message),
     })
-    // This thread begins no attempt: it only reads, all rows.
-    this.#health = new HealthTable(HEALTH_SLOTS, systemClock.monotonic, { worker: 0, workers: this.#workers })
+    this.#health = new HealthView(this.#workers)
   }
 
   get #config(): HeddleConfig {
@@ -111,17 +118,6 @@ class Server implements RunningServer, AdminState {
   #log(level: 'info' | 'warn' | 'error', fields: object, message: string): void {
     const line = logLine(this.#config.server.log.level, level, fields, message)
     if (line !== '') logWriter(this.#workers > 1).write(line)
-  }
-
-  /** A slot once given stays with its target for the life of the process. */
-  #assignSlots(config: HeddleConfig): void {
-    for (const key of slotKeys(config)) {
-      if (this.#slots[key] !== undefined) continue
-      const next = Object.keys(this.#slots).length
-      if (next >= this.#health.capacity)
-        throw new Error(`more than ${this.#health.capacity} targets since the start: restart to forget the old ones`)
-      this.#slots[key] = next
-    }
   }
 
   /** Listens, or throws with nothing left that would keep the process alive. */
@@ -135,12 +131,14 @@ class Server implements RunningServer, AdminState {
   }
 
   async #start(): Promise<void> {
+    this.#mesh = await MeshPlace.find(this.#config, this.#flags, process.env)
+    await this.#settle()
     const { server, providers } = this.#config
     if (providers.some((p) => p.baseUrl === SIM_BASE_URL)) {
       const { startSim } = await import('./sim/index.ts')
       this.#sim = await startSim()
     }
-    this.#assignSlots(this.#config)
+    this.#health.assign(this.#config)
     const workers = this.#workers
     if (workers > 1) {
       await expectFree(server.port, server.host)
@@ -148,74 +146,77 @@ class Server implements RunningServer, AdminState {
     }
     this.#fleet = new Fleet(
       {
-        config: this.#config,
-        slots: this.#slots,
-        shared: await this.#shared.prepare(this.#config),
-        health: this.#health.buffer,
+        ...(await this.#update(this.#config)),
+        health: this.#health.health.buffer,
+        flags: this.#flags.buffer,
         simUrl: this.#sim?.url ?? null,
         version,
         reusePort: workers > 1,
       },
       workers,
       (error, worker) => {
-        this.#health.forget(worker)
+        this.#health.health.forget(worker)
         this.#shared.forget(worker)
         this.#log('error', { error: error.message }, 'worker lost, another takes its place')
       },
     )
     await restoreChanges(this.#fleet, this.#config.ledger.file)
-    this.#ports = await this.#fleet.listen({ plain: server.port, tls: server.tls?.port ?? 0 })
+    const hold = this.#mesh.mustWait(this.#config)
+    this.#flags.set(Flag.held, hold)
+    this.#ports = await this.#fleet.listen({ plain: server.port, tls: server.tls?.port ?? 0 }, hold)
+    // Before any reload, which would begin what is held back.
+    if (hold) this.#reloading = this.#begin()
     this.#registerMetrics()
     // Traffic is served already: what only operators need is loaded afterwards.
     const { AdminListener: Admin } = await import('./admin/listener.ts')
     this.#admin = new Admin(this)
     this.#adminPort = await this.#admin.listen(server.adminPort, server.adminHost)
-    this.#ready = true
     await this.#watch()
+    const { kind, version: meshVersion, ready } = this.#mesh.found
+    const mesh = {
+      mesh: kind,
+      ...(hold || meshVersion !== '' ? { mesh_version: meshVersion, proxy_ready: ready } : {}),
+    }
+    this.#log('info', { version, config: this.#config.hash, ...mesh, workers: this.#fleet.size }, 'listening')
+  }
+
+  /** What was found stands in the configuration from now on. Throws when a port is one of the mesh's. */
+  async #settle(): Promise<void> {
+    const clash = this.#mesh.clash(this.#config)
+    if (clash !== null) {
+      // Read again, knowing the mesh, it says where the port stands.
+      await loadFor(this.#options, this.#mesh.found.kind)
+      throw new Error(`${clash}; choose other ports with --port and --admin-port`)
+    }
+    this.#loaded = { ...this.#loaded, config: this.#mesh.settle(this.#loaded.config) }
   }
 
   #registerMetrics(): void {
-    const m = this.#metrics
-    const memory = m.gauge('process_resident_memory_bytes', 'Resident memory of the process.')
-    const cpu = m.counter('process_cpu_seconds_total', 'User and system time of the process.')
-    m.gauge('process_start_time_seconds', 'Start of the process, seconds since the epoch.').set(
-      Math.round(performance.timeOrigin) / 1000,
-    )
-    m.gauge('heddle_build_info', 'Version of Heddle and of Node.', { version, node: process.versions.node }).set(1)
-    const loadedAt = m.gauge(
-      'heddle_config_last_load_timestamp_seconds',
-      'When the configuration that serves was loaded.',
-    )
-    const stale = m.gauge('heddle_config_stale', '1 while a newer configuration could not be used.')
-    m.onCollect(() => {
-      memory.set(process.memoryUsage.rss())
-      const { user, system } = process.cpuUsage()
-      cpu.value = (user + system) / 1e6
-      loadedAt.set(this.#loadedAt / 1000)
-      stale.set(this.#lastError === null ? 0 : 1)
-      this.#collectHealth()
-    })
+    processMetrics(this.#metrics, version, () => ({ loadedAt: this.#loadedAt, stale: this.#lastError !== null }))
+    this.#metrics.onCollect(() => this.#health.collect(this.#metrics, this.#config))
   }
 
-  #collectHealth(): void {
-    const now = systemClock.monotonic()
-    for (const { target, health } of this.#targetHealth()) {
-      this.#metrics.gauge('heddle_target_inflight', 'Attempts under way.', { target }).set(health.inflight)
-      this.#metrics
-        .gauge('heddle_target_ejected', '1 while the circuit of the target is open.', { target })
-        .set(health.ejectedUntil > now ? 1 : 0)
-      this.#metrics
-        .gauge('heddle_target_latency_seconds', 'Peak moving average of the time to the first token.', { target })
-        .set(health.latencyMs / 1000)
+  /** The listener is there and turns requests away; all that goes out waits for the proxy of the mesh. */
+  async #begin(): Promise<boolean> {
+    const { ready, tookMs } = await this.#mesh.wait(this.#config)
+    if (this.#stopping !== null) return false
+    try {
+      await this.#fleet.apply(await this.#update(this.#config))
+    } catch (error) {
+      this.#log('error', { error: String(error) }, 'the configuration could not be used')
+      await this.stop()
+      process.exitCode = 1
+      return false
     }
+    this.#flags.set(Flag.held, false)
+    const facts = { mesh: this.#mesh.found.kind, waited_ms: tookMs }
+    if (ready) this.#log('info', facts, 'the proxy of the mesh is ready')
+    else this.#log('warn', facts, 'the proxy of the mesh is still not ready: no longer waited for')
+    return true
   }
 
-  #targetHealth(): { readonly target: string; readonly health: ReturnType<HealthTable['slot']> }[] {
-    const { breaker } = this.#config.defaults
-    const inUse = new Set(slotKeys(this.#config))
-    return Object.entries(this.#slots)
-      .filter(([key]) => inUse.has(key))
-      .map(([key, slot]) => ({ target: key.slice(key.indexOf(' ') + 1), health: this.#health.slot(slot, breaker) }))
+  async #update(config: HeddleConfig): Promise<ConfigUpdate> {
+    return { config, slots: this.#health.slots, shared: await this.#shared.prepare(config) }
   }
 
   // ── configuration ─────────────────────────────────────────────────────────
@@ -244,10 +245,11 @@ class Server implements RunningServer, AdminState {
     const read = await this.#watcher?.note()
     let loaded: LoadedConfig
     try {
-      loaded = await loadFor(this.#options)
-      this.#assignSlots(loaded.config)
-      const shared = await this.#shared.prepare(loaded.config)
-      await this.#fleet.apply({ config: loaded.config, slots: this.#slots, shared })
+      loaded = await loadFor(this.#options, this.#mesh.found.kind)
+      this.#warnOfMesh(loaded.config)
+      loaded = { ...loaded, config: this.#mesh.settle(loaded.config) }
+      this.#health.assign(loaded.config)
+      await this.#fleet.apply(await this.#update(loaded.config))
     } catch (error) {
       if (error instanceof ConfigError) read?.()
       this.#lastError = error instanceof ConfigError ? error.problems.map(formatProblem).join('\n') : String(error)
@@ -256,16 +258,18 @@ class Server implements RunningServer, AdminState {
         { problems: this.#lastError.split('\n'), config: this.#config.hash },
         'configuration refused, the old one serves on',
       )
+      this.#flags.set(Flag.stale, true)
       outcome('refused')
       return false
     }
-    this.#revive(loaded.config)
+    this.#health.revive(this.#config, loaded.config)
     if (fixedPart(loaded.config) !== fixedPart(this.#config))
       this.#log('warn', {}, 'changes below `server:` need a restart')
     const before = this.#config.hash
     this.#loaded = loaded
     this.#loadedAt = systemClock.now()
     this.#lastError = null
+    this.#flags.set(Flag.stale, false)
     read?.()
     await this.#watcher?.setFiles(loaded.files)
     this.#log('info', { config: loaded.config.hash, before }, 'configuration loaded')
@@ -273,45 +277,34 @@ class Server implements RunningServer, AdminState {
     return true
   }
 
-  /** Providers with a new key get their chance at once. */
-  #revive(config: HeddleConfig): void {
-    const proof = ({ apiKey, credentials }: ProviderConfig): string => JSON.stringify([apiKey, credentials])
-    const old = new Map(this.#config.providers.map((p) => [p.name, proof(p)]))
-    for (const provider of config.providers) {
-      if (old.get(provider.name) === proof(provider)) continue
-      for (const { target, health } of this.#targetHealth()) if (target.startsWith(`${provider.name}/`)) health.revive()
-    }
+  #warnOfMesh({ mesh }: HeddleConfig): void {
+    if (mesh.kind !== 'auto' && mesh.kind !== this.#mesh.found.kind)
+      this.#log('warn', { mesh: this.#mesh.found.kind, configured: mesh.kind }, 'another mesh needs a restart')
   }
 
   // ── what the admin listener shows ─────────────────────────────────────────
-  get ready(): boolean {
-    return this.#ready && this.#stopping === null
+  unready(): readonly string[] {
+    const now = systemClock.monotonic()
+    return whyUnready(this.#flags, this.#config, this.#health, now, true)
   }
 
   state(): object {
-    const now = systemClock.monotonic()
-    const rest = (until: number): number => Math.max(0, Math.round(until - now))
+    const unready = this.unready()
+    const { kind, version: meshVersion } = this.#mesh.found
     return {
       version,
-      ready: this.ready,
+      ready: unready.length === 0,
+      unready,
       draining: this.#stopping !== null,
       workers: this.#fleet.size,
+      mesh: { kind, version: meshVersion },
       config: {
         hash: this.#config.hash,
         source: this.#options.config ?? null,
         loaded_at: new Date(this.#loadedAt).toISOString(),
         last_error: this.#lastError,
       },
-      targets: this.#targetHealth().map(({ target, health }) => ({
-        target,
-        inflight: health.inflight,
-        latency_ms: Math.round(health.latencyMs),
-        consecutive_failures: health.consecutiveFailures,
-        ejections: health.ejections,
-        ejected_ms: rest(health.ejectedUntil),
-        busy_ms: rest(health.busyUntil),
-        dead_ms: rest(health.deadUntil),
-      })),
+      targets: this.#health.list(this.#config),
     }
   }
 
@@ -382,12 +375,16 @@ class Server implements RunningServer, AdminState {
 
   async #drain(): Promise<number> {
     const { drain } = this.#config.server
-    this.#log('info', { max_ms: drain.maxMs }, 'draining')
-    this.#watcher?.close()
-    await this.#fleet.beginDrain()
     const propagationMs = propagationOf(this.#config)
+    // First of all: probes of all threads say so from now on.
+    this.#flags.set(Flag.draining, true)
+    this.#log('info', { propagation_ms: propagationMs, max_ms: drain.maxMs }, 'draining')
+    this.#watcher?.close()
+    this.#mesh.stop()
+    await this.#fleet.beginDrain()
     if (propagationMs > 0) await sleep(propagationMs)
     const cut = await this.#fleet.drain(drain.maxMs)
+    await atMost(TELEMETRY_MS, Promise.allSettled(this.flushes.map((flush) => flush())))
     this.#shared.close()
     await this.#admin.close()
     await this.#sim?.close()

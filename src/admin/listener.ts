@@ -8,7 +8,8 @@ import { OPENMETRICS_TYPE, PROMETHEUS_TYPE, renderMetrics } from '../telemetry/m
 
 /** What the process tells its operators. */
 export interface AdminState {
-  readonly ready: boolean
+  /** Why the process is not to be sent requests; empty = it is ready. The same rule as on the port of the API. */
+  unready(): readonly string[]
   state(): object
   /** Secrets masked. */
   config(): object
@@ -30,9 +31,11 @@ export class AdminListener {
     app.addHook('onRequest', adminGuard(state.guard))
     // Liveness says that the event loop turns, nothing more: a restart mends nothing else.
     app.get('/livez', async () => ({ status: 'ok' }))
-    app.get('/readyz', async (_request, reply) =>
-      reply.code(state.ready ? 200 : 503).send({ status: state.ready ? 'ok' : 'not ready' }),
-    )
+    app.get('/readyz', async (_request, reply) => {
+      const reasons = state.unready()
+      if (reasons.length === 0) return { status: 'ok' }
+      return reply.code(503).header('retry-after', '1').send({ status: 'not ready', reasons })
+    })
     app.get('/metrics', async (request, reply) => {
       const open = request.headers.accept?.includes('application/openmetrics-text') === true
       return reply.type(open ? OPENMETRICS_TYPE : PROMETHEUS_TYPE).send(renderMetrics(await state.metrics(), open))

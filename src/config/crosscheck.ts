@@ -2,6 +2,7 @@ import { createSecureContext } from 'node:tls'
 import { compileExpression } from '../core/expression.ts'
 import type { ProviderConfig, ProviderPreset, RouteDefaults, ServerConfig } from '../contracts/config.ts'
 import { didYouMean } from './nearest.ts'
+import { checkPlaintext } from './normalise-egress.ts'
 import type { PlacedModel } from './normalise.ts'
 import { isLoopback } from './loopback.ts'
 import { formatPath } from './problem.ts'
@@ -210,6 +211,7 @@ export const checkModels = (
   const names = new Set([...providers.map((provider) => provider.name), ...declared.providers])
   const known: KnownProviders = { names, presets, patterns: providers.flatMap((provider) => provider.modelPatterns) }
   return [
+    ...providers.flatMap((provider) => checkPlaintext(provider, map)),
     ...checkNames(models, map),
     ...models.flatMap((model) => checkTargets(model, known, map)),
     ...checkFallbacks(models, declared.models, known, map),

@@ -3,6 +3,7 @@ import type { HeddleConfig, ProviderConfig, ServerConfig } from '../contracts/co
 import { maskLedger, maskUsage } from './mask-accounts.ts'
 import { maskAuth, maskTenants } from './mask-auth.ts'
 import { maskCredentials } from './mask-credentials.ts'
+import { maskEgress } from './mask-egress.ts'
 import { maskTracing } from './mask-tracing.ts'
 
 const MASK = '***'
@@ -19,6 +20,7 @@ const maskProvider = (provider: ProviderConfig): ProviderConfig => ({
   headers: maskValues(provider.headers),
   query: maskValues(provider.query),
   credentials: maskCredentials(provider.credentials),
+  egress: maskEgress(provider.egress),
 })
 
 const maskServer = (server: ServerConfig): ServerConfig => ({

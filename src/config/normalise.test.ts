@@ -185,7 +185,7 @@ const capabilities = some({
 })
 
 const provider = fc.tuple(
-  fc.constant({ type: 'openai_compatible', base_url: 'http://backend.test/v1' }),
+  fc.constant({ type: 'openai_compatible', base_url: 'https://backend.test/v1' }),
   some({
     api_key: fc.constantFrom('plain', '$${literal}', '${env:SET}', '${env:UNSET:-other}'),
     auth: fc.constantFrom('bearer', 'none'),
@@ -269,7 +269,7 @@ const SEED = `server:
   port: "\${env:PORT:-8080}"
   limits: { body: 1MiB }
 providers:
-  p: &p { type: openai_compatible, base_url: http://x.test/v1, api_key: \${env:SET} }
+  p: &p { type: openai_compatible, base_url: https://x.test/v1, api_key: \${env:SET} }
   q: { <<: *p, base_url: http://y.test }
 models:
   a: [p/x, q]

@@ -67,6 +67,7 @@ export const toServer = (server: ParsedConfig['server']): ServerConfig => ({
   },
   shed: { maxInflight: server.shed.max_inflight, maxLoopDelayMs: server.shed.max_loop_delay },
   drain: { propagationMs: server.drain.propagation, maxMs: server.drain.max },
+  requiredModels: server.readiness.require ?? [],
   heartbeatMs: server.heartbeat,
   keepAliveMs: server.keep_alive,
   serverTiming: server.server_timing,

@@ -200,7 +200,7 @@ export const toProvider = (name: string, entry: Entry, context: ProviderContext)
     capacity: toCapacity(entry),
     data: toData(entry),
     class: toClass(entry, preset.name, baseUrl),
-    egress: toEgress(entry),
+    egress: toEgress(entry, baseUrl, path, context),
     propagateTrace: entry.propagate_trace,
   }
 }

@@ -52,6 +52,16 @@ const drain = section(
   'How to stop.',
 )
 
+const readiness = section(
+  {
+    require: optional(
+      z.array(name).min(1).max(100),
+      'Models without which readiness says no: each needs a target that is neither resting nor ejected. Left out: none, for replicas share their providers, and all would leave at the same time.',
+    ),
+  },
+  'When `/healthz/ready` and `/readyz` say yes.',
+)
+
 const pem = longText.regex(/-----BEGIN [A-Z0-9 ]+-----/, {
   error: 'must be PEM text; `${file:/path/file.pem}` reads it from a file',
 })
@@ -109,6 +119,7 @@ export const serverShape = {
   limits,
   shed,
   drain,
+  readiness,
   heartbeat: withDefault(
     duration,
     '15s',

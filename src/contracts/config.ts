@@ -65,6 +65,8 @@ export interface ServerConfig {
     /** Open requests may go on for this long. */
     readonly maxMs: number
   }
+  /** Public names of models without which this instance is not ready: each needs a target that can be used. */
+  readonly requiredModels: readonly string[]
   /** A comment in an open stream that has been silent for so long, ms; 0 = none. */
   readonly heartbeatMs: number
   /** Idle client connections are closed after this, ms; 0 = never; `auto` = never in a mesh, else 75 s. */

@@ -14,11 +14,17 @@ const PREFACE = Buffer.from('PRI')
 const NOTHING = Buffer.alloc(0)
 const BACKLOG = 4096
 const CHECK_MS = 1000
-const IDLE_CONNECTION_MS = 75_000
 const HTTP2_STREAMS = 250
+/**
+ * GOAWAY that forbids no stream which is on its way (RFC 9113 6.8): last stream id 2^31-1, no error. node:http2 has only
+ * the final one, after which it drops in silence what the client sent before it knew.
+ */
+const SHUTDOWN_NOTICE = Buffer.from([0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0])
 
 export interface ListenerParts {
   readonly limits: ServerConfig['limits']
+  /** Idle connections of clients are closed after this, ms; 0 = never. */
+  readonly keepAliveMs: number
   readonly wheel: TimerWheel
   readonly handle: (req: IncomingMessage, res: ServerResponse) => void
   /** Messages that are not HTTP, or too slow, or too large: they never reach the handler. */
@@ -29,17 +35,23 @@ export interface ListenerParts {
 export class DataListener {
   readonly #http1: Server
   readonly #http2: Http2Server
-  readonly #sessions = new Set<ServerHttp2Session>()
+  readonly #keepAliveMs: number
+  /** With the connection below each. */
+  readonly #sessions = new Map<ServerHttp2Session, Socket>()
   /** Connections that have not sent their first bytes. */
   readonly #silent = new Set<Socket>()
+  /** The connection that becomes a session right now. */
+  #handing: Socket | null = null
   #ending = false
 
   constructor(parts: ListenerParts) {
     const { limits } = parts
+    this.#keepAliveMs = parts.keepAliveMs
     this.#http1 = createServer(
       {
         noDelay: true,
-        keepAliveTimeout: IDLE_CONNECTION_MS,
+        // 0 = Node arms no timer, and its check of slow requests counts from a request's first byte: idle ones stay.
+        keepAliveTimeout: parts.keepAliveMs,
         headersTimeout: limits.headerTimeoutMs,
         requestTimeout: limits.headerTimeoutMs + limits.bodyTimeoutMs,
         connectionsCheckingInterval: CHECK_MS,
@@ -70,24 +82,26 @@ export class DataListener {
       parts.handle as never,
     )
     this.#http2.on('checkContinue', parts.handle as never)
-    this.#http2.on('session', (session) => this.#keepSession(session))
+    this.#http2.on('session', (session) => this.#keepSession(session, this.#handing!))
     this.#http2.on('sessionError', () => {})
     this.#splitConnections(limits.headerTimeoutMs)
   }
 
-  #keepSession(session: ServerHttp2Session): void {
-    this.#sessions.add(session)
+  #keepSession(session: ServerHttp2Session, socket: Socket): void {
+    this.#sessions.set(session, socket)
     let streams = 0
     session.on('stream', (stream) => {
       streams++
       stream.once('close', () => streams--)
     })
     // A quiet session with open streams waits for a backend, whose timers rule.
-    session.setTimeout(IDLE_CONNECTION_MS, () => {
-      if (streams === 0) session.close()
-    })
+    if (this.#keepAliveMs > 0)
+      session.setTimeout(this.#keepAliveMs, () => {
+        if (streams === 0) session.close()
+      })
     session.once('close', () => this.#sessions.delete(session))
-    if (this.#ending) session.close()
+    // Not before our SETTINGS, which must come first (RFC 9113 3.4).
+    if (this.#ending && !isEncrypted(socket)) session.once('stream', () => socket.write(SHUTDOWN_NOTICE))
   }
 
   /** Takes a connection that another listener has accepted. */
@@ -121,6 +135,7 @@ export class DataListener {
         socket.unshift(first)
         if (isHttp2) {
           // The session reads what was unshifted by itself; resuming the socket would throw it away.
+          this.#handing = socket
           this.#http2.emit('connection', socket)
           // From then on the session reads below the socket, and only the end passes through it: a paused socket would
           // never tell, and the calls of a client that is gone would go on.
@@ -147,16 +162,25 @@ export class DataListener {
     })
   }
 
-  /** HTTP/2 clients are told to open another connection (GOAWAY); idle HTTP/1.1 ones are closed. */
+  /**
+   * HTTP/2 clients are told to open another connection. Nothing is closed and nothing is lost: a proxy in front may be
+   * sending on a connection that is idle as we see it, and would take its end for a failed request.
+   */
   beginEnd(): void {
+    if (this.#ending) return
     this.#ending = true
-    for (const session of this.#sessions) session.close()
-    this.#http1.closeIdleConnections()
+    for (const [session, socket] of this.#sessions) {
+      // Node's TLS takes one write at a time, the session's own: a second one would end the process.
+      if (isEncrypted(socket)) session.close()
+      else socket.write(SHUTDOWN_NOTICE)
+    }
   }
 
   /** No new connections; idle ones close, the others with their answer. Resolves when the last one is gone. */
   close(): Promise<void> {
-    this.beginEnd()
+    this.#ending = true
+    for (const session of this.#sessions.keys()) session.close()
+    this.#http1.closeIdleConnections()
     for (const socket of this.#silent) socket.destroy()
     return new Promise((resolve) => {
       this.#http1.close(() => resolve())
@@ -165,10 +189,12 @@ export class DataListener {
 
   /** What is still open is cut. */
   destroy(): void {
-    for (const session of this.#sessions) session.destroy()
+    for (const session of this.#sessions.keys()) session.destroy()
     this.#http1.closeAllConnections()
   }
 }
+
+const isEncrypted = (socket: Socket): boolean => 'encrypted' in socket && socket.encrypted === true
 
 const TIMEOUT_CODES = new Set(['ERR_HTTP_REQUEST_TIMEOUT'])
 const REASONS: Readonly<Record<number, string>> = {

@@ -1,11 +1,13 @@
 import type { ServerResponse } from 'node:http'
 import type { Http2ServerResponse } from 'node:http2'
 import type { ClientSide, HeaderList, ReplyWriter } from '../contracts/http.ts'
+import { endHeaders, type Ending } from './drain-headers.ts'
 
 /** The answer's side of one request of node:http, or of node:http2 through its compatible interface. */
 export class NodeReply implements ReplyWriter {
   readonly #res: ServerResponse
-  readonly #close: boolean
+  readonly #ending: Ending
+  readonly #last: boolean
   readonly #stallMs: number
   #ended = false
   #listening = false
@@ -13,12 +15,13 @@ export class NodeReply implements ReplyWriter {
   client: ClientSide | null = null
 
   /**
-   * close: tell the client that this connection ends with the answer (draining); HTTP/1.1 only.
+   * ending: asked when the head leaves. last: the connection ends with this answer in any case (HTTP/1.1 only).
    * stallMs: a client that takes nothing of a finished answer for this long is dropped.
    */
-  constructor(res: ServerResponse, close: boolean, stallMs: number) {
+  constructor(res: ServerResponse, ending: Ending, last: boolean, stallMs: number) {
     this.#res = res
-    this.#close = close
+    this.#ending = ending
+    this.#last = last
     this.#stallMs = stallMs
   }
 
@@ -46,7 +49,7 @@ export class NodeReply implements ReplyWriter {
   }
 
   #writeHead(status: number, headers: HeaderList): void {
-    if (this.#close) headers.push('connection', 'close')
+    if (this.#last || this.#ending.draining) headers.push(...endHeaders(this.#ending, this.#res.req, this.#last))
     this.#res.writeHead(status, headers)
   }
 

@@ -9,16 +9,18 @@ import { CallbackTimer } from '../core/wheel.ts'
 import { OpenList } from '../core/open-list.ts'
 import { Exchange } from '../pipeline/exchange.ts'
 import { errorHeaders, errorJson } from '../protocol/openai/errors.ts'
+import { endHeaders } from './drain-headers.ts'
 import { linger } from './linger.ts'
 import { duplicateHeader, NodeReceived } from './node-received.ts'
 import { NodeReply } from './node-reply.ts'
+import { answerProbe, isProbe, type ProbeFacts } from './probes.ts'
 
 /** What the listener decides by before it reads a body. */
-export interface Gate {
+export interface Gate extends ProbeFacts {
   /** Answers say that their connection ends. */
   readonly draining: boolean
-  /** New requests are turned away: this instance is about to end. */
-  readonly refusing: boolean
+  /** Why new requests are turned away (this instance begins, or is about to end); null = they are not. */
+  refusal(): GatewayError | null
   /** Why new work is refused right now; null = it is taken. */
   overload(): string | null
 }
@@ -46,6 +48,10 @@ export class RequestHandler {
   /** Takes one request of node:http or of node:http2's compatible interface. */
   readonly handle = (req: IncomingMessage, res: ServerResponse): void => {
     const { services, limits, gate } = this.#parts
+    if (isProbe(req.url)) {
+      answerProbe(req, res, gate)
+      return
+    }
     const received = new NodeReceived(req, services.clock.monotonic())
     const refusal = this.#refusal(req, received)
     if (refusal !== null) {
@@ -66,7 +72,7 @@ export class RequestHandler {
       declared === '0' ||
       (declared === undefined && received.header('transfer-encoding') === undefined && !isHttp2(req))
     ) {
-      this.#begin(received, res, gate.draining)
+      this.#begin(received, res)
       return
     }
     if (!this.#identify(req, res, received)) return
@@ -121,7 +127,8 @@ export class RequestHandler {
     const { limits, gate } = this.#parts
     const broken = unfitForHttp(req, received, limits.headerBytes)
     if (broken !== null) return broken
-    if (gate.refusing) return new GatewayError('draining', 'This instance is shutting down.', { retryAfterMs: 1000 })
+    const closed = gate.refusal()
+    if (closed !== null) return closed
     const overload = gate.overload()
     if (overload !== null)
       return new GatewayError('overloaded', 'Heddle has more work than it can do well.', {
@@ -181,15 +188,15 @@ export class RequestHandler {
 
   #decode(req: IncomingMessage, res: ServerResponse, received: NodeReceived): void {
     const encoding = encodingOf(received.header('content-encoding'))
-    const { limits, gate } = this.#parts
+    const { limits } = this.#parts
     if (encoding === null) {
-      this.#begin(received, res, gate.draining)
+      this.#begin(received, res)
       return
     }
     decodeBody(received.body, encoding, limits.decompressedBody, (error, body) => {
       if (error === null) {
         received.body = body
-        this.#begin(received, res, gate.draining)
+        this.#begin(received, res)
       } else if (error === 'too_large') this.#refuse(req, res, received, tooLarge(limits.decompressedBody, 'unpacked '))
       else
         this.#refuse(
@@ -201,16 +208,16 @@ export class RequestHandler {
     })
   }
 
-  #begin(received: NodeReceived, res: ServerResponse, draining: boolean): void {
+  #begin(received: NodeReceived, res: ServerResponse): void {
     if (received.gone || received.exchange !== null) return
     // The rules have changed while the body came: who it is now, and what that one may do, the new ones say.
     if (received.identifiedBy !== this.#parts.services.current().policies.auth) received.identity = null
-    this.#exchange(received, res, draining).begin()
+    this.#exchange(received, res, false).begin()
   }
 
   /** last: the connection ends with the answer. */
   #exchange(received: NodeReceived, res: ServerResponse, last: boolean): Exchange {
-    const reply = new NodeReply(res, last && res.req.httpVersionMajor < 2, this.#parts.limits.clientStallMs)
+    const reply = new NodeReply(res, this.#parts.gate, last, this.#parts.limits.clientStallMs)
     const exchange = new Exchange(this.#parts.services, received, reply)
     reply.client = exchange
     received.exchange = exchange
@@ -248,7 +255,7 @@ export class RequestHandler {
       String(Buffer.byteLength(body)),
       ...errorHeaders(error),
     ]
-    if (!isHttp2(req)) headers.push('connection', 'close')
+    headers.push(...endHeaders(this.#parts.gate, req, true))
     this.#dropBody(req, res)
     res.writeHead(error.status, headers)
     res.end(body)

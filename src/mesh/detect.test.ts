@@ -34,7 +34,7 @@ const pod = (urls: Record<string, FetchedAnswer | (() => FetchedAnswer)>) => {
 
 test('outside of Kubernetes nobody is asked', async () => {
   const { options, asked } = pod({ 'http://127.0.0.1:15021/healthz/ready': answer(200) })
-  expect(await detectMesh({ ...options, env: {} })).toEqual({ kind: 'none', proxy: null, ready: false, version: '' })
+  expect(await detectMesh({ ...options, env: {} })).toMatchObject({ kind: 'none', proxy: null, ready: false })
   expect(asked).toEqual([])
 })
 
@@ -43,7 +43,13 @@ test('Istio, ready, with its version', async () => {
     'http://127.0.0.1:15021/healthz/ready': answer(200),
     'http://127.0.0.1:15000/server_info': answer(200, '{"node":{"metadata":{"ISTIO_VERSION":"1.30.1"}}}'),
   })
-  expect(await detectMesh(options)).toEqual({ kind: 'istio', proxy: 'istio', ready: true, version: '1.30.1' })
+  expect(await detectMesh(options)).toEqual({
+    kind: 'istio',
+    proxy: 'istio',
+    ready: true,
+    expected: true,
+    version: '1.30.1',
+  })
 })
 
 test('Linkerd, ready, with its version', async () => {
@@ -51,7 +57,13 @@ test('Linkerd, ready, with its version', async () => {
     'http://127.0.0.1:4191/ready': answer(200, 'ready\n'),
     'http://127.0.0.1:4191/metrics': answer(200, '# HELP x\nproxy_build_info{git_sha="a",version="2.330.0"} 1\n'),
   })
-  expect(await detectMesh(options)).toEqual({ kind: 'linkerd', proxy: 'linkerd', ready: true, version: '2.330.0' })
+  expect(await detectMesh(options)).toEqual({
+    kind: 'linkerd',
+    proxy: 'linkerd',
+    ready: true,
+    expected: true,
+    version: '2.330.0',
+  })
 })
 
 test('a proxy that starts is found, and is not ready', async () => {
@@ -62,7 +74,13 @@ test('a proxy that starts is found, and is not ready', async () => {
       return answer(503, 'not ready\n')
     },
   })
-  expect(await detectMesh(options)).toEqual({ kind: 'linkerd', proxy: 'linkerd', ready: false, version: '' })
+  expect(await detectMesh(options)).toEqual({
+    kind: 'linkerd',
+    proxy: 'linkerd',
+    ready: false,
+    expected: true,
+    version: '',
+  })
 })
 
 test('in a cluster without a mesh the look ends in time', async () => {
@@ -75,7 +93,9 @@ test('in a cluster without a mesh the look ends in time', async () => {
 test('a mesh that is configured is asked wherever the process runs; ambient has nobody to ask', async () => {
   const { options, asked } = pod({ 'http://127.0.0.1:15021/healthz/ready': answer(503) })
   expect(await askMesh('istio', { ...options, env: {} })).toMatchObject({ kind: 'istio', ready: false })
-  expect(await askMesh('linkerd', { ...options, env: {} })).toMatchObject({ kind: 'linkerd', ready: false })
+  // Nobody there: outside of a cluster nobody will come.
+  expect(await askMesh('linkerd', { ...options, env: {} })).toMatchObject({ ready: false, expected: false })
+  expect(await askMesh('linkerd', options)).toMatchObject({ kind: 'linkerd', ready: false, expected: true })
   asked.length = 0
   expect(await askMesh('istio-ambient', { ...options, env: {} })).toMatchObject({ proxy: null, ready: true })
   expect(asked).toEqual([])

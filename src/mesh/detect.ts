@@ -43,6 +43,8 @@ export interface Detected {
   /** The proxy beside this process; null = there is none. */
   readonly proxy: ProxyName | null
   readonly ready: boolean
+  /** Its health port has answered, or the process runs where it may be about to: in Kubernetes. */
+  readonly expected: boolean
   /** Of the proxy; empty = it was not ready, or does not say. */
   readonly version: string
 }
@@ -58,7 +60,9 @@ export interface DetectOptions {
   readonly pause?: (ms: number) => Promise<void>
 }
 
-const NOBODY: Detected = { kind: 'none', proxy: null, ready: false, version: '' }
+const inKubernetes = (env: Env): boolean => (env['KUBERNETES_SERVICE_HOST'] ?? '') !== ''
+
+const NOBODY: Detected = { kind: 'none', proxy: null, ready: false, expected: false, version: '' }
 const PROBE_MS = 500
 /** Between two looks. */
 export const LOOK_MS = 100
@@ -109,7 +113,7 @@ async function versionOf(proxy: ProxyName, ports: MeshPorts, fetchSmall: Fetch):
  */
 export async function detectMesh(options: DetectOptions): Promise<Detected> {
   const { env, timeoutMs, fetchSmall = fetchOverHttp, now = systemClock.monotonic, pause = sleep } = options
-  if ((env['KUBERNETES_SERVICE_HOST'] ?? '') === '') return NOBODY
+  if (!inKubernetes(env)) return NOBODY
   const ports = { ...meshPorts(env), ...options.ports }
   const until = now() + timeoutMs
   for (;;) {
@@ -126,7 +130,13 @@ export async function detectMesh(options: DetectOptions): Promise<Detected> {
 
 async function found(proxy: ProxyName, state: ProxyState, ports: MeshPorts, fetchSmall: Fetch): Promise<Detected> {
   const ready = state === 'ready'
-  return { kind: proxy, proxy, ready, version: ready ? await versionOf(proxy, ports, fetchSmall) : '' }
+  return {
+    kind: proxy,
+    proxy,
+    ready,
+    expected: state !== 'absent',
+    version: ready ? await versionOf(proxy, ports, fetchSmall) : '',
+  }
 }
 
 /** The same for a mesh that the configuration names: its proxy is asked once, wherever the process runs. */
@@ -135,7 +145,8 @@ export async function askMesh(
   { env, fetchSmall = fetchOverHttp, ports: own }: Pick<DetectOptions, 'env' | 'fetchSmall' | 'ports'>,
 ): Promise<Detected> {
   const proxy = proxyOf(kind)
-  if (proxy === null) return { kind, proxy, ready: true, version: '' }
+  if (proxy === null) return { kind, proxy, ready: true, expected: false, version: '' }
   const ports = { ...meshPorts(env), ...own }
-  return { ...(await found(proxy, await proxyState(proxy, ports, fetchSmall), ports, fetchSmall)), kind }
+  const detected = await found(proxy, await proxyState(proxy, ports, fetchSmall), ports, fetchSmall)
+  return { ...detected, expected: detected.expected || inKubernetes(env) }
 }

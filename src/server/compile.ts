@@ -3,6 +3,7 @@ import type { Provider } from '../contracts/routing.ts'
 import type { HealthTable } from '../routing/health.ts'
 import type { UpstreamPool } from './upstream-pool.ts'
 import { createCredentials, CredentialShare } from '../providers/credentials/index.ts'
+import { isLoopback } from '../config/loopback.ts'
 import { SIM_BASE_URL } from '../config/sim-url.ts'
 import type { Policies } from '../pipeline/policies.ts'
 import { Snapshot } from '../pipeline/snapshot.ts'
@@ -65,8 +66,17 @@ export function compileSnapshot(config: HeddleConfig, parts: CompileParts): Snap
   }
 }
 
+/** Where calls go. In clear to the proxy of the mesh, which knows the provider by its name on port 80. */
 function baseUrlOf(provider: ProviderConfig, simUrl: string | null): URL {
-  return new URL(provider.baseUrl === SIM_BASE_URL && simUrl !== null ? simUrl : provider.baseUrl)
+  const url = new URL(provider.baseUrl === SIM_BASE_URL && simUrl !== null ? simUrl : provider.baseUrl)
+  if (provider.egress.mode === 'mesh-originate') url.protocol = 'http:'
+  return url
+}
+
+/** The key crosses a network in clear, and nobody has said that this is meant. */
+function inClear({ class: kind, egress }: ProviderConfig, url: URL): boolean {
+  if (url.protocol !== 'http:' || kind === 'mesh' || isLoopback(url.hostname) || egress.plaintextKey) return false
+  return egress.mode === 'direct-tls' || egress.mode === 'connect-proxy'
 }
 
 function upstreamKey(
@@ -74,11 +84,19 @@ function upstreamKey(
   config: HeddleConfig,
   simUrl: string | null,
 ): Parameters<UpstreamPool['acquire']>[0] {
+  const url = baseUrlOf(provider, simUrl)
+  const { mode, proxy } = provider.egress
   return {
-    origin: baseUrlOf(provider, simUrl).origin,
+    origin: url.origin,
     connections: provider.maxConnections,
     connectTimeoutMs: config.defaults.timeouts.connectMs,
     tls: provider.tls,
+    ...(mode === 'connect-proxy' ? { proxy } : {}),
+    // Models are listed to those who have a key.
+    ...(mode === 'mesh-originate'
+      ? { origination: { host: url.host, path: `${url.pathname.replace(/\/+$/, '')}/models` } }
+      : {}),
+    ...(inClear(provider, url) ? { clear: true } : {}),
   }
 }
 

@@ -25,7 +25,7 @@ class LocalHandle implements Handle {
   async call(command: Command): Promise<unknown> {
     switch (command.name) {
       case 'listen':
-        return this.#worker.listen(command.ports)
+        return this.#worker.listen(command.ports, command.hold)
       case 'prepare':
         return this.#worker.prepare(command.update)
       case 'drain':
@@ -106,6 +106,7 @@ export class Fleet {
   readonly #onLost: (error: Error, worker: number) => void
   #changes: readonly Change[] = []
   #stopping = false
+  #held = false
   #ports: Ports = { plain: 0, tls: 0 }
   #update: ConfigUpdate
 
@@ -145,14 +146,18 @@ export class Fleet {
     this.#handles[at] = next
     // When it fails by dying, its own end says so.
     next.call({ name: 'control', control: { kind: 'resume', changes: this.#changes } }).catch(() => {})
-    next.call({ name: 'listen', ports: this.#ports }).catch(() => {})
+    next.call({ name: 'listen', ports: this.#ports, hold: this.#held }).catch(() => {})
   }
 
-  /** The first worker finds the ports (they may be 0), the others join it. */
-  async listen(wanted: Ports): Promise<Ports> {
-    const ports = (await this.#handles[0]!.call({ name: 'listen', ports: wanted })) as Ports
+  /**
+   * The first worker finds the ports (they may be 0), the others join it. hold: nothing outbound begins before the next
+   * apply(), and requests are turned away.
+   */
+  async listen(wanted: Ports, hold = false): Promise<Ports> {
+    this.#held = hold
+    const ports = (await this.#handles[0]!.call({ name: 'listen', ports: wanted, hold })) as Ports
     this.#ports = ports
-    await Promise.all(this.#handles.slice(1).map((h) => h.call({ name: 'listen', ports })))
+    await Promise.all(this.#handles.slice(1).map((h) => h.call({ name: 'listen', ports, hold })))
     return ports
   }
 
@@ -165,6 +170,7 @@ export class Fleet {
       throw error
     }
     this.#update = update
+    this.#held = false
     await this.#all({ name: 'commit' })
   }
 

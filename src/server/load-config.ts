@@ -3,12 +3,15 @@ import { getCompileCacheDir } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import type { LoadedConfig, ServerOverrides } from '../config/load.ts'
 import type { Problem } from '../config/problem.ts'
+import type { MeshKind } from '../contracts/config-mesh.ts'
 import { ConfigError } from '../config/problem.ts'
 
 export interface LoadRequest {
   /** File or folder; null = zero configuration from the environment. */
   readonly source: string | null
   readonly overrides: ServerOverrides
+  /** What was found around the process: what is configured must fit it. Null = not looked for yet. */
+  readonly mesh: MeshKind | null
 }
 
 export type LoadReply =
@@ -17,11 +20,11 @@ export type LoadReply =
   | { readonly fault: string }
 
 /** Starts reading what the options of `heddle serve` name. Rejects with ConfigError. */
-export function loadFor({
-  config,
-  ...overrides
-}: ServerOverrides & { readonly config?: string }): Promise<LoadedConfig> {
-  return loadConfigApart({ source: config ?? null, overrides })
+export function loadFor(
+  { config, ...overrides }: ServerOverrides & { readonly config?: string },
+  mesh: MeshKind | null = null,
+): Promise<LoadedConfig> {
+  return loadConfigApart({ source: config ?? null, overrides, mesh })
 }
 
 const MAX_COMPLAINT = 1000

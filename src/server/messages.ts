@@ -22,7 +22,8 @@ export type Control =
 
 /** What the main thread asks a worker thread to do; the answer is a Report with the same id. */
 export type Command =
-  | { readonly name: 'listen'; readonly ports: Ports }
+  /** hold: nothing outbound begins; requests are turned away until a configuration is committed. */
+  | { readonly name: 'listen'; readonly ports: Ports; readonly hold: boolean }
   | { readonly name: 'prepare'; readonly update: ConfigUpdate }
   | { readonly name: 'commit' | 'discard' | 'metrics' | 'beginDrain' }
   | { readonly name: 'drain'; readonly maxMs: number }

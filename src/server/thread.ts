@@ -11,7 +11,7 @@ const errorText = (error: unknown): string => (error instanceof Error ? error.me
 async function run(command: Command): Promise<unknown> {
   switch (command.name) {
     case 'listen':
-      return worker.listen(command.ports)
+      return worker.listen(command.ports, command.hold)
     case 'prepare':
       return worker.prepare(command.update)
     case 'commit':

@@ -16,6 +16,7 @@ import { peerFromCertificate } from '../auth/peer.ts'
 import { TlsListener } from '../http/tls-listener.ts'
 import { CredentialShare } from '../providers/credentials/index.ts'
 import { RequestHandler } from '../http/request-handler.ts'
+import { kindOf } from '../mesh/rules.ts'
 import { hedgeBudget } from '../pipeline/hedge-budget.ts'
 import { RequestTelemetry } from '../pipeline/telemetry.ts'
 import { HealthTable, type WorkerPlace } from '../routing/health.ts'
@@ -24,7 +25,9 @@ import type { Control, Ports } from './messages.ts'
 import type { SharedMemory } from './shared.ts'
 import { PolicyKit } from './policies.ts'
 import { compileSnapshot } from './compile.ts'
+import { keepAliveOf } from './keep-alive.ts'
 import { logLine } from './log.ts'
+import { Flag, Flags, whyUnready } from './readiness.ts'
 import { UpstreamPool } from './upstream-pool.ts'
 
 export interface WorkerInit extends ConfigUpdate {
@@ -33,6 +36,8 @@ export interface WorkerInit extends ConfigUpdate {
   readonly simUrl: string | null
   readonly version: string
   readonly reusePort: boolean
+  /** Of readiness.ts, of all threads. */
+  readonly flags: SharedArrayBuffer
 }
 
 export interface ConfigUpdate {
@@ -61,17 +66,20 @@ export class Worker implements Gate {
   readonly #credentials: CredentialShare
   readonly #handler: RequestHandler
   readonly #telemetry: RequestTelemetry
-  /** From start() on. */
-  #snapshot!: Snapshot
+  /** From listen() on, or when that was told to hold, from the first commit() on. */
+  #snapshot: Snapshot | null = null
+  #slots: ConfigUpdate['slots']
   #prepared: Snapshot | null = null
   #inflight = 0
   #loopDelayMs = 0
-  #draining = false
+  readonly #flags: Flags
   #refusing = false
   #onIdle: (() => void) | null = null
 
   constructor(init: WorkerInit) {
     this.#init = init
+    this.#slots = init.slots
+    this.#flags = new Flags(init.flags)
     const { server } = init.config
     this.#log = logWriter(init.reusePort)
     this.#health = new HealthTable(init.health, systemClock.monotonic, init.place)
@@ -89,7 +97,7 @@ export class Worker implements Gate {
       version: init.version,
       wheel,
     })
-    const current = (): Snapshot => this.#snapshot
+    const current = (): Snapshot => this.#snapshot!
     const services: Services = {
       clock: systemClock,
       random: systemRandom,
@@ -109,6 +117,7 @@ export class Worker implements Gate {
     })
     this.#listener = new DataListener({
       limits: server.limits,
+      keepAliveMs: keepAliveOf(init.config),
       wheel: services.wheel,
       handle: this.#handler.handle,
       onClientError: (error) => this.#countRefused(error),
@@ -183,11 +192,32 @@ export class Worker implements Gate {
 
   // ── gate ──────────────────────────────────────────────────────────────────
   get draining(): boolean {
-    return this.#draining
+    return this.#flags.has(Flag.draining)
   }
 
-  get refusing(): boolean {
-    return this.#refusing
+  refusal(): GatewayError | null {
+    if (this.#refusing) return new GatewayError('draining', 'This instance is shutting down.', { retryAfterMs: 1000 })
+    if (this.#snapshot !== null) return null
+    return new GatewayError('overloaded', 'This instance is starting.', {
+      retryAfterMs: 1000,
+      detail: 'the proxy of the mesh is not ready',
+    })
+  }
+
+  unready(): readonly string[] {
+    const { config } = this.#snapshot ?? this.#init
+    const targets = { health: this.#health, slots: this.#slots }
+    return whyUnready(this.#flags, config, targets, systemClock.monotonic(), false)
+  }
+
+  config(): ReturnType<Gate['config']> {
+    const snapshot = this.#snapshot
+    return {
+      hash: (snapshot ?? this.#init).config.hash,
+      loaded_at: snapshot === null ? null : new Date(snapshot.loadedAt).toISOString(),
+      stale: this.#flags.has(Flag.stale),
+      mesh: kindOf((snapshot ?? this.#init).config),
+    }
   }
 
   overload(): string | null {
@@ -199,9 +229,9 @@ export class Worker implements Gate {
   }
 
   // ── life ──────────────────────────────────────────────────────────────────
-  /** Resolves with the ports. */
-  async listen({ plain, tls }: Ports): Promise<Ports> {
-    this.#snapshot = await this.#compile(this.#init)
+  /** Resolves with the ports. hold: see Fleet.listen. */
+  async listen({ plain, tls }: Ports, hold = false): Promise<Ports> {
+    if (!hold) this.#snapshot = await this.#compile(this.#init)
     const { host } = this.#init.config.server
     const { reusePort } = this.#init
     return {
@@ -215,6 +245,8 @@ export class Worker implements Gate {
     this.#prepared?.release()
     this.#prepared = null
     this.#prepared = await this.#compile(update)
+    // Slots are only ever added.
+    this.#slots = update.slots
   }
 
   /** Uses what was prepared, for requests from now on. */
@@ -223,7 +255,7 @@ export class Worker implements Gate {
     const old = this.#snapshot
     this.#snapshot = this.#prepared
     this.#prepared = null
-    old.release()
+    old?.release()
     const { tls } = this.#snapshot.config.server
     // Its address needs a restart, its certificates do not.
     if (this.#tls !== null && tls !== null) this.#tls.update(tls)
@@ -245,7 +277,7 @@ export class Worker implements Gate {
 
   /** Answers from now on say that the connection ends; nothing is refused yet. */
   beginDrain(): void {
-    this.#draining = true
+    this.#flags.set(Flag.draining, true)
     this.#listener.beginEnd()
   }
 
@@ -254,7 +286,7 @@ export class Worker implements Gate {
    * the number of requests that had to be ended.
    */
   async drain(maxMs: number): Promise<number> {
-    this.#draining = true
+    this.beginDrain()
     this.#refusing = true
     await this.#idle(maxMs)
     const cut = this.#inflight

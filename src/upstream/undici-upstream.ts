@@ -1,6 +1,8 @@
 // The pool alone: the package's front door also loads fetch, caches and WebSockets (45 ms, 8 MB), which nothing here uses.
 import Pool from 'undici/lib/dispatcher/pool.js'
 import type { Dispatcher } from 'undici'
+import { connectorFor, EGRESS_REFUSED, type ProxyOptions, type TlsOptions } from './connectors.ts'
+import type { Origination } from './origination.ts'
 import type {
   Call,
   FaultKind,
@@ -17,8 +19,20 @@ export interface UndiciUpstreamOptions {
   readonly connections: number
   /** Ms; 0 = the system's own. */
   readonly connectTimeoutMs: number
-  readonly tls: { readonly ca: string | null; readonly serverName: string | null; readonly rejectUnauthorized: boolean }
+  readonly tls: TlsOptions
+  /** HTTP proxy that connections go through; left out = none. */
+  readonly proxy?: ProxyOptions | null
+  /** What each connection must prove before a request is sent on it; left out = nothing. */
+  readonly origination?: Origination | null
+  /** The network in between sees everything: requests with credentials are not sent. */
+  readonly clear?: boolean
 }
+
+/**
+ * A connection is not used for longer than this, ms: a busy one would else keep for ever to the address that it was made
+ * to, whatever DNS says since, and to what was proved of it.
+ */
+const MAX_AGE_MS = 300_000
 
 /** Smaller bodies are not worth the iterator's detour (about 20 µs). */
 const LET_GO_BYTES = 16 * 1024
@@ -34,6 +48,7 @@ function* handOver(holder: { body: Buffer | null }): Generator<Buffer> {
 }
 
 const CONNECT_CODES = new Set([
+  EGRESS_REFUSED,
   'ECONNREFUSED',
   'ENOTFOUND',
   'EAI_AGAIN',
@@ -66,7 +81,8 @@ function faultOf(error: CodedError): UpstreamFault {
   if (CONNECT_CODES.has(code)) kind = 'connect'
   else if (PROTOCOL.test(code) || first.name === 'HTTPParserError') kind = 'protocol'
   else if (TLS.test(code)) kind = 'tls'
-  return { kind, detail: code === '' ? (first.message ?? 'unknown error') : code }
+  const told = code === '' || code === EGRESS_REFUSED
+  return { kind, detail: told ? (first.message ?? 'unknown error') : code }
 }
 
 class DispatchCall implements Call, Dispatcher.DispatchHandler {
@@ -161,13 +177,30 @@ function unsendable(headers: readonly string[]): string | null {
   return null
 }
 
+const KEY_HEADERS = new Set([
+  'authorization',
+  'api-key',
+  'x-api-key',
+  'x-goog-api-key',
+  'cookie',
+  'proxy-authorization',
+])
+
+function holdsKey(headers: readonly string[]): boolean {
+  for (let i = 0; i < headers.length; i += 2) if (KEY_HEADERS.has(headers[i]!.toLowerCase())) return true
+  return false
+}
+
 export class UndiciUpstream implements Upstream {
   readonly #pool: Pool
   /** Header lists that have been looked at: a provider's is the same for all its requests. */
   readonly #sendable = new WeakSet<readonly string[]>()
 
+  readonly #clear: boolean
+
   constructor(options: UndiciUpstreamOptions) {
-    const { ca, serverName, rejectUnauthorized } = options.tls
+    const { proxy = null, origination = null, clear = false } = options
+    this.#clear = clear
     this.#pool = new Pool(options.origin, {
       connections: options.connections,
       pipelining: 1,
@@ -178,13 +211,8 @@ export class UndiciUpstream implements Upstream {
       keepAliveTimeout: 30_000,
       keepAliveMaxTimeout: 600_000,
       maxHeaderSize: 32 * 1024,
-      connect: {
-        timeout: options.connectTimeoutMs,
-        noDelay: true,
-        rejectUnauthorized,
-        ...(ca === null ? {} : { ca }),
-        ...(serverName === null ? {} : { servername: serverName }),
-      },
+      clientTtl: MAX_AGE_MS,
+      connect: connectorFor({ tls: options.tls, timeoutMs: options.connectTimeoutMs, proxy, origination }) as never,
     })
   }
 
@@ -216,6 +244,7 @@ export class UndiciUpstream implements Upstream {
     if (this.#sendable.has(headers)) return null
     const name = unsendable(headers)
     if (name !== null) return `header '${name}' cannot be sent`
+    if (this.#clear && holdsKey(headers)) return 'a key would cross the network in clear: see `egress`'
     this.#sendable.add(headers)
     return null
   }
