@@ -15,10 +15,12 @@ import { isLoopback } from './config/loopback.ts'
 import { maskedConfig } from './config/dump.ts'
 import { ConfigError, formatProblem } from './config/problem.ts'
 import { SIM_BASE_URL } from './config/sim-url.ts'
+import { frozenFiles, readMounts } from './config/mounts.ts'
 import { watchConfig } from './config/watch.ts'
 import { systemClock } from './core/clock.ts'
 import { logWriter } from './core/log-output.ts'
 import { atMost, sleep } from './core/sleep.ts'
+import { inKubernetes } from './mesh/detect.ts'
 import { propagationOf } from './mesh/rules.ts'
 import { PRESETS } from './providers/presets.ts'
 import { accountControl, restoreChanges } from './server/account-control.ts'
@@ -32,6 +34,8 @@ import type { ConfigUpdate } from './server/worker.ts'
 import { expectFree, hostInUrl, portTaken } from './server/addresses.ts'
 import { fixedPart } from './server/fixed-part.ts'
 import { SharedState } from './server/shared.ts'
+import { obeySignals } from './server/signals.ts'
+import { describeState } from './server/state.ts'
 import { loadFor } from './server/load-config.ts'
 import { logLine } from './server/log.ts'
 import { MetricRegistry, mergeSnapshots } from './telemetry/metrics.ts'
@@ -229,6 +233,13 @@ class Server implements RunningServer, AdminState {
       onChange: async () => void (await this.reload()),
       onError: (error) => this.#log('error', { error: String(error) }, 'watching the configuration failed'),
     })
+    const frozen = inKubernetes(process.env) ? frozenFiles(this.#loaded.files, readMounts()) : []
+    if (frozen.length > 0)
+      this.#log(
+        'warn',
+        { files: frozen },
+        'mounted with subPath: changes of these files never arrive, mount the volume',
+      )
   }
 
   reload(): Promise<boolean> {
@@ -289,23 +300,10 @@ class Server implements RunningServer, AdminState {
   }
 
   state(): object {
-    const unready = this.unready()
-    const { kind, version: meshVersion } = this.#mesh.found
-    return {
-      version,
-      ready: unready.length === 0,
-      unready,
-      draining: this.#stopping !== null,
-      workers: this.#fleet.size,
-      mesh: { kind, version: meshVersion },
-      config: {
-        hash: this.#config.hash,
-        source: this.#options.config ?? null,
-        loaded_at: new Date(this.#loadedAt).toISOString(),
-        last_error: this.#lastError,
-      },
-      targets: this.#health.list(this.#config),
-    }
+    const draining = this.#stopping !== null
+    const facts = { version, unready: this.unready(), draining, workers: this.#fleet.size, mesh: this.#mesh.found }
+    const loaded = { source: this.#options.config ?? null, loadedAt: this.#loadedAt, lastError: this.#lastError }
+    return describeState({ ...facts, ...loaded, config: this.#config, health: this.#health })
   }
 
   config(): object {
@@ -355,17 +353,7 @@ class Server implements RunningServer, AdminState {
   }
 
   watchSignals(): void {
-    const end = (): void => {
-      // A second signal while draining: the operator will not wait.
-      if (this.#stopping !== null) process.exit(1)
-      this.stop().then(
-        () => process.exit(0),
-        () => process.exit(1),
-      )
-    }
-    process.on('SIGTERM', end)
-    process.on('SIGINT', end)
-    process.on('SIGHUP', () => void this.reload())
+    obeySignals({ ending: () => this.#stopping !== null, end: () => this.stop(), reload: () => this.reload() })
   }
 
   stop(): Promise<number> {

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import { ConfigError, loadConfig, maskedConfig } from '../config/index.ts'
 import type { HeddleConfig, ModelConfig } from '../contracts/config.ts'
+import type { MeshConfig } from '../contracts/config-mesh.ts'
 import { modelFacts, modelPrices, PRESETS } from '../providers/index.ts'
 import { EXIT, textFlag } from './command.ts'
 import type { ParsedArgs } from './command.ts'
@@ -51,8 +52,13 @@ const summary = (config: HeddleConfig, source: string | null): string => {
   return `${lines.join('\n')}\n`
 }
 
-/** `heddle check`: problems like a compiler's, or what the configuration turns on. */
-export const checkCommand = (args: ParsedArgs, io: Io): number => {
+interface Checked {
+  readonly code: number
+  /** Null = the configuration says nothing that can be relied on. */
+  readonly mesh: MeshConfig | null
+}
+
+const check = (args: ParsedArgs, io: Io): Checked => {
   const given = args.positional[0] ?? textFlag(COMMANDS.check, args, 'config', io.env)
   const source = findConfig(given, io)
   const json = args.flags.has('json')
@@ -73,11 +79,29 @@ export const checkCommand = (args: ParsedArgs, io: Io): number => {
       io.out(summary(config, source))
       if (full !== undefined) io.out(`\n${JSON.stringify(full, null, 2)}\n`)
     }
-    return EXIT.ok
+    return { code: EXIT.ok, mesh: config.mesh }
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     if (json) io.out(`${JSON.stringify({ ok: false, source, problems: error.problems }, null, 2)}\n`)
     else printProblems(error, io)
-    return EXIT.config
+    return { code: EXIT.config, mesh: null }
   }
+}
+
+/** For a Job whose configuration is so wrong that it cannot say whether the proxy is to end with it. */
+const SHUTDOWN = 'HEDDLE_MESH_PROXY_SHUTDOWN'
+
+/**
+ * `heddle check`: problems like a compiler's, or what the configuration turns on. In a pod whose proxy would run on for
+ * ever it ends that too, when asked to.
+ */
+export const checkCommand = async (args: ParsedArgs, io: Io): Promise<number> => {
+  const { code, mesh } = check(args, io)
+  if (mesh?.proxyShutdown === true || io.env[SHUTDOWN] === 'true') {
+    const { endProxy } = await import('../mesh/shutdown.ts')
+    const { meshPorts } = await import('../mesh/detect.ts')
+    const ended = await endProxy({ kind: mesh?.kind ?? 'auto', ports: meshPorts(io.env) })
+    if (ended === null) io.err('heddle: no proxy of a mesh obeyed the request to end\n')
+  }
+  return code
 }

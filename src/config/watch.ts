@@ -30,7 +30,14 @@ export interface ConfigWatcher {
   readonly close: () => void
 }
 
+const INTERVAL_MS = 500
+
+/** In a volume of kubelet each state is a folder of its own, complete when it appears. */
+const SWAPPED = /\/\.\.[^/]+\//
+
 interface Seen {
+  /** Where it lies behind all links. */
+  readonly real: string
   readonly stamp: string
   readonly hash: string
 }
@@ -49,7 +56,7 @@ const fingerprint = async (path: string, known: Map<string, Seen>): Promise<stri
     const hash = createHash('sha256')
       .update(await readFile(real))
       .digest('base64')
-    known.set(path, { stamp, hash })
+    known.set(path, { real, stamp, hash })
     return hash
   } catch (error) {
     // A file that is away for a moment (between unlink and rename) is a state like any other, not a failure.
@@ -76,11 +83,12 @@ const same = (a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): b
 
 /**
  * Polls contents instead of listening for file events: that holds for ConfigMap `..data` symlink swaps, atomic
- * renames, network volumes and folders alike. A change counts when two looks in a row see the same new state, so that
- * a half-written file is not loaded.
+ * renames, network volumes and folders alike, and names that begin with `..` are no files of ours. A change counts when
+ * two looks in a row see the same new state, so that a half-written file is not loaded; at once where files are replaced
+ * as a whole.
  */
 export const watchConfig = async (options: WatchOptions): Promise<ConfigWatcher> => {
-  const { onChange, onError, intervalMs = 1000, every = everyUnref } = options
+  const { onChange, onError, intervalMs = INTERVAL_MS, every = everyUnref } = options
   const known = new Map<string, Seen>()
   let closed = false
 
@@ -98,6 +106,13 @@ export const watchConfig = async (options: WatchOptions): Promise<ConfigWatcher>
     pending = undefined
   }
 
+  /** All that has changed was replaced as a whole. */
+  const isWhole = (state: ReadonlyMap<string, string>): boolean => {
+    const before = new Map([...others, ...source])
+    const touched = [...state].filter(([path, hash]) => before.get(path) !== hash).map(([path]) => path)
+    return touched.length > 0 && touched.every((path) => SWAPPED.test(known.get(path)?.real ?? ''))
+  }
+
   const run = async (): Promise<void> => {
     if (closed) return
     const now = await hashes(await filesOf(options.source))
@@ -107,7 +122,7 @@ export const watchConfig = async (options: WatchOptions): Promise<ConfigWatcher>
     const changed =
       !same(now, source) || watched.some((path) => others.has(path) && others.get(path) !== nowOthers.get(path))
     if (!changed) pending = undefined
-    else if (pending === undefined || !same(state, pending)) pending = state
+    else if (!isWhole(state) && (pending === undefined || !same(state, pending))) pending = state
     else {
       settleOn(now, nowOthers)
       try {

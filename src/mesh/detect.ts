@@ -60,7 +60,8 @@ export interface DetectOptions {
   readonly pause?: (ms: number) => Promise<void>
 }
 
-const inKubernetes = (env: Env): boolean => (env['KUBERNETES_SERVICE_HOST'] ?? '') !== ''
+/** Kubelet gives this to every container. */
+export const inKubernetes = (env: Env): boolean => (env['KUBERNETES_SERVICE_HOST'] ?? '') !== ''
 
 const NOBODY: Detected = { kind: 'none', proxy: null, ready: false, expected: false, version: '' }
 const PROBE_MS = 500

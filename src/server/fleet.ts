@@ -92,6 +92,8 @@ class ThreadHandle implements Handle {
 const SCRAPE_PATIENCE_MS = 2000
 /** A worker that does not answer within this, beyond what it was given, is stuck: it is not waited for. */
 const STUCK_MS = 3000
+/** What a worker may take to end its streams, close its connections and flush, after its last request. */
+const END_MS = 9000
 /** A worker that dies this young would die again at once. */
 const YOUNG_MS = 1000
 
@@ -220,7 +222,7 @@ export class Fleet {
   async drain(maxMs: number): Promise<number> {
     this.#stopping = true
     const cut = await Promise.allSettled(
-      this.#handles.map((h) => atMost(maxMs + STUCK_MS, h.call({ name: 'drain', maxMs }))),
+      this.#handles.map((h) => atMost(maxMs + END_MS, h.call({ name: 'drain', maxMs }))),
     )
     await Promise.all(this.#handles.map((h) => h.stop()))
     return cut.reduce((sum, result) => sum + (result.status === 'fulfilled' ? Number(result.value) : 0), 0)

@@ -52,6 +52,8 @@ const DELAY_RESOLUTION_MS = 10
 const CREDENTIALS_MS = 2000
 /** What is written last gets this long to leave. */
 const FLUSH_MS = 1000
+/** Spans and the like get this long. */
+const TELEMETRY_MS = 4000
 
 /** Everything that serves requests in one thread. */
 export class Worker implements Gate {
@@ -75,6 +77,8 @@ export class Worker implements Gate {
   readonly #flags: Flags
   #refusing = false
   #onIdle: (() => void) | null = null
+  /** Called when this thread serves nobody any more: what telemetry still holds leaves. */
+  readonly flushes: (() => Promise<unknown>)[] = []
 
   constructor(init: WorkerInit) {
     this.#init = init
@@ -302,6 +306,7 @@ export class Worker implements Gate {
     // The last answers are on their way: their sockets get a moment, then nothing more is waited for.
     await Promise.race([closed, sleep(FLUSH_MS, false)])
     this.#listener.destroy()
+    await atMost(TELEMETRY_MS, Promise.allSettled(this.flushes.map((flush) => flush())))
     await atMost(FLUSH_MS, Promise.all([this.#policies.end(), this.#log.flush()]))
     return cut
   }
