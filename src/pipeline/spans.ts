@@ -1,12 +1,13 @@
 /** The spans of one request, written when it is over: SERVER, the logical call, and each call of a backend (CLIENT). */
 import type { AttributeValue, Attributes, RequestTrace, SpanData, SpanEvent } from '../contracts/trace.ts'
-import type { Operation, ProviderConfig } from '../contracts/config.ts'
+import type { Operation } from '../contracts/config.ts'
 import type { Usage } from '../contracts/usage.ts'
 import type { AttemptRecord } from './attempt-record.ts'
 import type { Exchange } from './exchange.ts'
-import type { Snapshot } from './snapshot.ts'
+import type { Place } from './places.ts'
 import { usdText } from '../core/usd.ts'
-import { A, H, providerName } from '../telemetry/semconv.ts'
+import { A, H } from '../telemetry/semconv.ts'
+import { httpRoute, operationName, placeOfTarget, schemeOf } from './places.ts'
 import { outputContent } from './spans-content.ts'
 import { answerFacts } from './spans-answer.ts'
 
@@ -17,62 +18,7 @@ const NO_LINKS: SpanData['links'] = []
 const MAX_ATTEMPTS = 40
 const MAX_TEXT = 256
 
-/** The conventions know no name for the Responses API and for what is passed through; the former is a chat. */
-const OPERATIONS: Readonly<Record<Operation, string>> = {
-  chat: 'chat',
-  completions: 'text_completion',
-  embeddings: 'embeddings',
-  responses: 'chat',
-  passthrough: 'passthrough',
-}
-const ROUTES: Readonly<Record<Operation, string>> = {
-  chat: '/v1/chat/completions',
-  completions: '/v1/completions',
-  embeddings: '/v1/embeddings',
-  responses: '/v1/responses',
-  passthrough: '/v1/*',
-}
 const OPENAI_API: Readonly<Partial<Record<Operation, string>>> = { chat: 'chat_completions', responses: 'responses' }
-
-export const operationName = (operation: Operation): string => OPERATIONS[operation]
-
-/** Of the paths that Heddle knows; '' = nothing is there, so a stranger's path names no series and no span. */
-export const httpRoute = (x: Exchange): string => {
-  if (x.upstreamPath !== '') return ROUTES[x.operation]
-  return x.received.path === '/v1/models' || x.received.path === '/models' ? '/v1/models' : ''
-}
-
-/** Where a provider is, worked out once a configuration. */
-export interface Place {
-  readonly provider: string
-  readonly address: string
-  readonly port: number
-  /** Without query, name and password. */
-  readonly url: string
-}
-
-const places = new WeakMap<Snapshot, Map<string, Place>>()
-
-function placeOf(config: ProviderConfig): Place {
-  const url = new URL(config.baseUrl)
-  const port = Number(url.port) || (url.protocol === 'https:' ? 443 : 80)
-  return {
-    provider: providerName(config.type, config.name),
-    address: url.hostname,
-    port,
-    url: url.origin + url.pathname.replace(/\/+$/, ''),
-  }
-}
-
-/** target: `provider/model`. Undefined = the configuration has no such provider. */
-export function placeOfTarget(snapshot: Snapshot, target: string): Place | undefined {
-  let known = places.get(snapshot)
-  if (known === undefined) {
-    known = new Map(snapshot.config.providers.map((provider) => [provider.name, placeOf(provider)]))
-    places.set(snapshot, known)
-  }
-  return known.get(target.slice(0, target.indexOf('/')))
-}
 
 const text = (to: Found, name: string, value: string | undefined): void => {
   if (value !== undefined && value !== '') to[name] = value.length > MAX_TEXT ? value.slice(0, MAX_TEXT) : value
@@ -90,9 +36,6 @@ function offsetOf(x: Exchange): number {
 /** What ended the request, for `error.type`; '' = it did not fail. The caller's going away is no failure. */
 const failureOf = (x: Exchange): string => (x.error === null || x.error.code === 'client_closed' ? '' : x.error.code)
 
-/** As the proxy in front says. */
-const schemeOf = (forwarded: string | undefined): string => (forwarded === 'https' ? 'https' : 'http')
-
 function serverSpan(x: Exchange, trace: RequestTrace, startAt: number): SpanData {
   const { received, principal } = x
   const route = httpRoute(x)
@@ -101,7 +44,7 @@ function serverSpan(x: Exchange, trace: RequestTrace, startAt: number): SpanData
   const found: Found = {
     [A.method]: received.method,
     [A.status]: x.status,
-    [A.scheme]: received.peerIdentity?.source === 'mtls' ? 'https' : schemeOf(received.header('x-forwarded-proto')),
+    [A.scheme]: schemeOf(x),
     [A.requestSize]: x.bytesIn,
     [A.responseSize]: x.bytesOut,
     [H.requestId]: x.id,
@@ -179,7 +122,7 @@ function noteAnswerFacts(found: Found, x: Exchange, trace: RequestTrace, place: 
 }
 
 function callSpan(x: Exchange, trace: RequestTrace, startAt: number): SpanData {
-  const operation = OPERATIONS[x.operation]
+  const operation = operationName(x.operation)
   const answered = x.answeredBy?.name ?? x.attempts.at(-1)?.target ?? ''
   const place = placeOfTarget(x.snapshot, answered)
   const failure = failureOf(x)
@@ -255,6 +198,8 @@ function attemptSpan(
     error: ok || result === 'cancelled' ? null : '',
   }
 }
+
+export { noteRequest } from './spans-request.ts'
 
 /** Once, when the request is over; only of requests whose trace is sampled. Never throws. */
 export function writeSpans(x: Exchange): void {

@@ -9,11 +9,14 @@ import { NANO_PER_USD } from '../core/usd.ts'
 import { ERROR_CODES } from '../core/errors.ts'
 import { accessLine } from '../telemetry/access-log.ts'
 import { DURATION_BOUNDS, OVERHEAD_BOUNDS } from '../telemetry/metrics.ts'
+import { ConventionMetrics } from './telemetry-conventions.ts'
 
 const NONE: readonly string[] = []
 /** Tenants named by tokens are not the operator's number: beyond this many they are counted together. */
 const MAX_TENANTS = 1000
 const OTHER_TENANTS = 'other'
+/** Service accounts of the mesh: as many as somebody deploys. */
+const MAX_PEERS = 1000
 
 interface TenantMetrics {
   readonly cost: Counter
@@ -46,6 +49,8 @@ export class RequestTelemetry implements Telemetry {
   readonly #attempts = new Map<Target, Map<string, Counter>>()
   readonly #tenants = new Map<string, TenantMetrics>()
   readonly #targets = new Map<Target, TargetMetrics>()
+  readonly #peers = new Map<string, Counter>()
+  readonly #conventions: ConventionMetrics
   readonly #hedges: Counter
   readonly #continued: Counter
 
@@ -54,6 +59,7 @@ export class RequestTelemetry implements Telemetry {
     this.#registry = registry
     this.#log = log
     this.#now = now
+    this.#conventions = new ConventionMetrics(registry, now)
     this.inflight = registry.gauge('heddle_inflight_requests', 'Requests that have not ended yet.')
     this.#hedges = registry.counter(
       'heddle_hedges_total',
@@ -113,15 +119,17 @@ export class RequestTelemetry implements Telemetry {
       counters = new Map()
       this.#attempts.set(attempt.target, counters)
     }
-    const { result } = attempt.record
-    let counter = counters.get(result)
+    const { result, origin } = attempt.record
+    const key = origin === '' ? result : `${result} ${origin}`
+    let counter = counters.get(key)
     if (counter === undefined) {
       counter = this.#registry.counter('heddle_attempts_total', 'Calls of backends.', {
         target: attempt.target.name,
         provider: attempt.target.provider.name,
         result,
+        origin,
       })
-      counters.set(result, counter)
+      counters.set(key, counter)
     }
     counter.value++
     if (attempt.record.nanoUsd > 0 || attempt.record.unpriced) this.#cost(attempt)
@@ -162,6 +170,21 @@ export class RequestTelemetry implements Telemetry {
       this.#tenants.set(name, metrics)
     }
     return metrics
+  }
+
+  /** namespace, account: of the caller, as the mesh says. */
+  #peer(namespace: string, account: string): Counter {
+    const key = `${namespace}/${account}`
+    let counter = this.#peers.get(key)
+    if (counter === undefined) {
+      if (this.#peers.size >= MAX_PEERS && key !== 'other/other') return this.#peer('other', 'other')
+      counter = this.#registry.counter('heddle_peer_requests_total', 'Requests by the workload that the mesh names.', {
+        namespace,
+        service_account: account,
+      })
+      this.#peers.set(key, counter)
+    }
+    return counter
   }
 
   shadow(target: Target, result: string, nanoUsd: number): void {
@@ -207,6 +230,9 @@ export class RequestTelemetry implements Telemetry {
       tenant.inputTokens.value += account.inputTokens
       tenant.outputTokens.value += account.outputTokens
     }
+    const { peer } = x.principal
+    if (peer !== null && peer.serviceAccount !== '') this.#peer(peer.namespace, peer.serviceAccount).value++
+    this.#conventions.request(x)
     if (x.hedged) this.#hedges.value++
     this.#continued.value += x.continued
     this.#log?.write(this.#line(x))

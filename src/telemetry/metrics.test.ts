@@ -81,3 +81,25 @@ test('the number of series is bounded', () => {
   expect(family!.samples.reduce((sum, s) => sum + s.value, 0)).toBe(5000)
   expect(family!.samples.at(-1)).toMatchObject({ labels: { model: 'other' }, value: 3000 })
 })
+
+test('exemplars: of traced measurements only, in OpenMetrics only, in their own bucket, the latest of all workers', () => {
+  const worker = (traceId: string, at: number): FamilySnapshot[] =>
+    registryOf((r) => {
+      const h = r.histogram('c_seconds', 'Took.', [0.1, 1])
+      h.observe(0.05)
+      h.observeTraced(0.5, { traceId, spanId: 'b7' }, at)
+      h.observeTraced(7, { traceId, spanId: 'b8' }, at)
+    })
+  const merged = mergeSnapshots([worker('old', 1000), worker('new', 2500), worker('older', 500)])
+  expect(renderMetrics(merged, true)).toContain(
+    [
+      'c_seconds_bucket{le="0.1"} 3',
+      'c_seconds_bucket{le="1"} 6 # {trace_id="new",span_id="b7"} 0.5 2.5',
+      'c_seconds_bucket{le="+Inf"} 9 # {trace_id="new",span_id="b8"} 7 2.5',
+    ].join('\n'),
+  )
+  expect(renderMetrics(merged, false)).not.toContain('trace_id')
+  const untraced = registryOf((r) => r.histogram('c_seconds', 'Took.', [0.1]).observe(1))
+  expect(renderMetrics(mergeSnapshots([untraced, worker('one', 1)]), true)).toContain('trace_id="one"')
+  expect(renderMetrics(mergeSnapshots([untraced, untraced]), true)).not.toContain('trace_id')
+})

@@ -22,11 +22,22 @@ export class Gauge {
   }
 }
 
+/** One measurement that can be looked at: its trace is recorded. */
+export interface Exemplar {
+  readonly value: number
+  readonly traceId: string
+  readonly spanId: string
+  /** Epoch ms. */
+  readonly at: number
+}
+
 export class Histogram {
   readonly bounds: readonly number[]
   readonly counts: Float64Array
   sum = 0
   count = 0
+  /** The last of each bucket; null = none yet. */
+  exemplars: (Exemplar | undefined)[] | null = null
 
   constructor(bounds: readonly number[]) {
     this.bounds = bounds
@@ -34,11 +45,22 @@ export class Histogram {
   }
 
   observe(value: number): void {
-    let i = 0
-    while (i < this.bounds.length && value > this.bounds[i]!) i++
-    this.counts[i]!++
+    this.counts[this.#bucket(value)]!++
     this.sum += value
     this.count++
+  }
+
+  /** observe(), and the trace becomes the example of its bucket. Only for traces that are sampled. */
+  observeTraced(value: number, { traceId, spanId }: Pick<Exemplar, 'traceId' | 'spanId'>, at: number): void {
+    this.observe(value)
+    this.exemplars ??= Array.from({ length: this.counts.length }, () => undefined)
+    this.exemplars[this.#bucket(value)] = { value, traceId, spanId, at }
+  }
+
+  #bucket(value: number): number {
+    let i = 0
+    while (i < this.bounds.length && value > this.bounds[i]!) i++
+    return i
   }
 }
 
@@ -71,6 +93,8 @@ export interface FamilySnapshot {
       readonly counts: readonly number[]
       readonly sum: number
       readonly count: number
+      /** By bucket; undefined = no trace that was measured is recorded. */
+      readonly exemplars?: readonly (Exemplar | undefined)[]
     }
   }[]
 }
@@ -135,6 +159,7 @@ export class MetricRegistry {
                 counts: [...sample.counts],
                 sum: sample.sum,
                 count: sample.count,
+                ...(sample.exemplars === null ? {} : { exemplars: [...sample.exemplars] }),
               },
             }
           : { labels, value: sample.value },
@@ -175,8 +200,17 @@ function addSamples(
       counts,
       sum: a.histogram.sum + b.histogram.sum,
       count: a.histogram.count + b.histogram.count,
+      ...latestExemplars(a.histogram.exemplars, b.histogram.exemplars),
     },
   }
+}
+
+function latestExemplars(a: readonly (Exemplar | undefined)[] | undefined, b: typeof a): { exemplars?: typeof a & {} } {
+  if (a === undefined || b === undefined) {
+    const exemplars = a ?? b
+    return exemplars === undefined ? {} : { exemplars }
+  }
+  return { exemplars: Array.from(a, (one, i) => ((b[i]?.at ?? -1) > (one?.at ?? -1) ? b[i] : one)) }
 }
 
 const escapeLabel = (value: string): string => value.replace(/[\\"\n]/g, (c) => (c === '\n' ? '\\n' : `\\${c}`))
@@ -189,6 +223,12 @@ function labelText(labels: Labels, extra?: readonly [string, string]): string {
 
 export const OPENMETRICS_TYPE = 'application/openmetrics-text; version=1.0.0; charset=utf-8'
 export const PROMETHEUS_TYPE = 'text/plain; version=0.0.4; charset=utf-8'
+
+/** OpenMetrics 1.0, "Exemplars": after the value of a bucket; the older format has no place for them. */
+const exemplarText = (exemplar: Exemplar | undefined): string =>
+  exemplar === undefined
+    ? ''
+    : ` # {trace_id="${exemplar.traceId}",span_id="${exemplar.spanId}"} ${exemplar.value} ${exemplar.at / 1000}`
 
 /** Exposition text. OpenMetrics names counter families without `_total`; both forms name the samples alike. */
 export function renderMetrics(families: readonly FamilySnapshot[], openMetrics: boolean): string {
@@ -203,12 +243,13 @@ export function renderMetrics(families: readonly FamilySnapshot[], openMetrics: 
         continue
       }
       let cumulated = 0
+      const example = (i: number): string => (openMetrics ? exemplarText(histogram.exemplars?.[i]) : '')
       histogram.bounds.forEach((bound, i) => {
         cumulated += histogram.counts[i]!
-        lines.push(`${name}_bucket${labelText(labels, ['le', String(bound)])} ${cumulated}`)
+        lines.push(`${name}_bucket${labelText(labels, ['le', String(bound)])} ${cumulated}${example(i)}`)
       })
       lines.push(
-        `${name}_bucket${labelText(labels, ['le', '+Inf'])} ${histogram.count}`,
+        `${name}_bucket${labelText(labels, ['le', '+Inf'])} ${histogram.count}${example(histogram.bounds.length)}`,
         `${name}_sum${labelText(labels)} ${histogram.sum}`,
         `${name}_count${labelText(labels)} ${histogram.count}`,
       )

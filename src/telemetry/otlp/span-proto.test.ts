@@ -108,9 +108,9 @@ test('field by field, the message around the spans is the official one', () => {
     const resourceSpans = fieldsOf(fieldsOf(bytes).get(1)![0] as Buffer)
     const scopeSpans = fieldsOf(resourceSpans.get(2)![0] as Buffer)
     return {
-      fields: [...resourceSpans.keys()].sort(),
+      fields: new Set(resourceSpans.keys()),
       url: String(resourceSpans.get(3)![0]),
-      scopeFields: [...scopeSpans.keys()].sort(),
+      scopeFields: new Set(scopeSpans.keys()),
       scopeUrl: String(scopeSpans.get(3)![0]),
     }
   }

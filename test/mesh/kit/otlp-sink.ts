@@ -77,16 +77,19 @@ export async function startOtlpSink(): Promise<OtlpSink> {
   const grpc = new Server({ 'grpc.max_receive_message_length': 64 * 1024 * 1024 })
   for (const service of ['trace.v1.TraceService', 'metrics.v1.MetricsService']) {
     const path = `/opentelemetry.proto.collector.${service}/Export`
-    grpc.addService({ Export: unary(path) }, {
-      Export: (
-        call: { request: Buffer; metadata: { getMap(): object } },
-        done: (error: null, answer: Buffer) => void,
-      ) => {
-        requests.push({ path, headers: { ...call.metadata.getMap() } })
-        take(path, call.request, false)
-        done(null, Buffer.alloc(0))
+    grpc.addService(
+      { Export: unary(path) },
+      {
+        Export: (
+          call: { request: Buffer; metadata: { getMap(): object } },
+          done: (error: null, answer: Buffer) => void,
+        ) => {
+          requests.push({ path, headers: { ...call.metadata.getMap() } })
+          take(path, call.request, false)
+          done(null, Buffer.alloc(0))
+        },
       },
-    } as never)
+    )
   }
   const grpcPort = await new Promise<number>((resolve, reject) => {
     grpc.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, port) =>

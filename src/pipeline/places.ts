@@ -1,0 +1,65 @@
+/** What spans and metrics say of where a request went. */
+import type { Operation, ProviderConfig } from '../contracts/config.ts'
+import type { Exchange } from './exchange.ts'
+import type { Snapshot } from './snapshot.ts'
+import { providerName } from '../telemetry/semconv.ts'
+
+/** The conventions know no name for the Responses API and for what is passed through; the former is a chat. */
+const OPERATIONS: Readonly<Record<Operation, string>> = {
+  chat: 'chat',
+  completions: 'text_completion',
+  embeddings: 'embeddings',
+  responses: 'chat',
+  passthrough: 'passthrough',
+}
+const ROUTES: Readonly<Record<Operation, string>> = {
+  chat: '/v1/chat/completions',
+  completions: '/v1/completions',
+  embeddings: '/v1/embeddings',
+  responses: '/v1/responses',
+  passthrough: '/v1/*',
+}
+
+export const operationName = (operation: Operation): string => OPERATIONS[operation]
+
+/** Of the paths that Heddle knows; '' = nothing is there, so a stranger's path names no series and no span. */
+export const httpRoute = (x: Exchange): string => {
+  if (x.upstreamPath !== '') return ROUTES[x.operation]
+  return x.received.path === '/v1/models' || x.received.path === '/models' ? '/v1/models' : ''
+}
+
+/** Where a provider is, worked out once a configuration. */
+export interface Place {
+  readonly provider: string
+  readonly address: string
+  readonly port: number
+  /** Without query, name and password. */
+  readonly url: string
+}
+
+const places = new WeakMap<Snapshot, Map<string, Place>>()
+
+function placeOf(config: ProviderConfig): Place {
+  const url = new URL(config.baseUrl)
+  const port = Number(url.port) || (url.protocol === 'https:' ? 443 : 80)
+  return {
+    provider: providerName(config.type, config.name),
+    address: url.hostname,
+    port,
+    url: url.origin + url.pathname.replace(/\/+$/, ''),
+  }
+}
+
+/** target: `provider/model`. Undefined = the configuration has no such provider. */
+export function placeOfTarget(snapshot: Snapshot, target: string): Place | undefined {
+  let known = places.get(snapshot)
+  if (known === undefined) {
+    known = new Map(snapshot.config.providers.map((provider) => [provider.name, placeOf(provider)]))
+    places.set(snapshot, known)
+  }
+  return known.get(target.slice(0, target.indexOf('/')))
+}
+
+/** As the proxy in front says; a caller with a certificate came by our own TLS. */
+export const schemeOf = ({ received }: Exchange): string =>
+  received.peerIdentity?.source === 'mtls' || received.header('x-forwarded-proto') === 'https' ? 'https' : 'http'
