@@ -210,6 +210,43 @@ const key: CommandSpec = {
   ],
 }
 
+const mesh: CommandSpec = {
+  name: 'mesh',
+  args: 'doctor|render',
+  maxArgs: 1,
+  summary: 'Look at the service mesh around, or print what it needs.',
+  details:
+    '`doctor` says which mesh this is and what in it or in the configuration would cut streams, repeat calls, lose traces ' +
+    'or leak keys; it ends with 1 when something does. With `--via` it also sends requests through the proxies to an ' +
+    'echo of its own. `render` prints the resources that exactly this configuration needs.',
+  flags: [
+    CONFIG,
+    { name: 'target', value: 'TARGET', help: 'render: istio, linkerd or envoy-gateway.' },
+    {
+      name: 'patch',
+      help: 'render: only what the Deployment needs: probes, drain times, annotations (`kubectl patch deployment`).',
+    },
+    { name: 'name', value: 'NAME', help: 'render: name of the Service and Deployment. Default: heddle.' },
+    { name: 'namespace', value: 'NAME', env: 'POD_NAMESPACE', help: 'render: where it runs. Default: heddle.' },
+    { name: 'service-account', value: 'NAME', help: 'render: whose identity it has. Default: heddle.' },
+    { name: 'via', value: 'URL', help: 'doctor: a way through the proxies back to the echo, such as its Service.' },
+    { name: 'echo-port', value: 'PORT', help: 'doctor: port of the echo. Default: any free one.' },
+    { name: 'echo-host', value: 'ADDRESS', help: 'doctor: address of the echo. Default: 0.0.0.0.' },
+    JSON_OUTPUT,
+  ],
+  examples: [
+    { command: 'heddle mesh doctor -c heddle.yaml', help: 'In the pod: mesh, ports, drain, retries, keys.' },
+    {
+      command: 'heddle mesh doctor --via http://doctor.llm:8099 --echo-port 8099',
+      help: 'The same, and what the proxies on that way do to a request.',
+    },
+    {
+      command: 'heddle mesh render --target istio --namespace llm | kubectl diff -f -',
+      help: 'What Istio needs for these providers and callers.',
+    },
+  ],
+}
+
 const version: CommandSpec = {
   name: 'version',
   args: '',
@@ -230,6 +267,6 @@ const help: CommandSpec = {
   examples: [{ command: 'heddle help serve', help: 'All flags of `serve`.' }],
 }
 
-export const COMMANDS = { serve, check, schema, explain, key, usage, sim, version, help } as const
+export const COMMANDS = { serve, check, schema, explain, key, usage, mesh, sim, version, help } as const
 
 export type CommandName = keyof typeof COMMANDS

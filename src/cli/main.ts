@@ -89,6 +89,7 @@ const RUN: Readonly<Record<Exclude<CommandName, 'sim'>, Run>> = {
   explain: async (args, io, modules) => (await import('./explain.ts')).explainCommand(args, io, modules.explain),
   key: async (args, io) => (await import('./key.ts')).keyCommand(args, io),
   usage: async (args, io) => (await import('./usage.ts')).usageCommand(args, io),
+  mesh: async (args, io) => (await import('./mesh.ts')).meshCommand(args, io),
   version: versionCommand,
   help: helpCommand,
 }

@@ -9,12 +9,20 @@ type Entry = z.output<typeof providerSchema>
 
 /** Names without a dot, and those that Kubernetes gives to Services: nobody outside of a cluster has them. */
 const IN_CLUSTER = /^[a-z0-9-]+$|\.svc$|\.svc\.[a-z0-9.-]+$|\.cluster\.local$/i
+/** `service.namespace`, or a domain of somebody's. */
+const TWO_LABELS = /^[a-z0-9-]+\.[a-z0-9-]+$/i
 
-export const toClass = (entry: Entry, type: string, baseUrl: string): ProviderConfig['class'] => {
+/**
+ * keyed: it has a credential. `service.namespace` could be a domain of somebody's as well: taken for a workload only where
+ * that would give no key away, and nobody's public API is (plain HTTP on a port of its own).
+ */
+export const toClass = (entry: Entry, type: string, baseUrl: string, keyed: boolean): ProviderConfig['class'] => {
   if (entry.class !== undefined) return entry.class
   if (type === 'sim') return 'mesh'
-  const host = URL.canParse(baseUrl) ? new URL(baseUrl).hostname : ''
-  return host !== 'localhost' && IN_CLUSTER.test(host) ? 'mesh' : 'vendor'
+  const { hostname, protocol, port } = new URL(URL.canParse(baseUrl) ? baseUrl : 'http://localhost')
+  if (hostname === 'localhost') return 'vendor'
+  if (IN_CLUSTER.test(hostname)) return 'mesh'
+  return TWO_LABELS.test(hostname) && protocol === 'http:' && port !== '' && !keyed ? 'mesh' : 'vendor'
 }
 
 interface Place {

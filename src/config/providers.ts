@@ -177,12 +177,13 @@ export const toProvider = (name: string, entry: Entry, context: ProviderContext)
   if (preset === undefined) return undefined
   checkCa(entry, path, context)
   const baseUrl = findBaseUrl(entry, preset, path, context)
+  const apiKey = findKey(entry, preset, path, context)
   return {
     name,
     type: preset.name,
     baseUrl,
     auth: entry.auth ?? preset.auth,
-    apiKey: findKey(entry, preset, path, context),
+    apiKey,
     headers: lowerCaseHeaders(entry, path, context),
     query: { ...preset.query, ...entry.query },
     operations: [...new Set(entry.operations ?? preset.operations)],
@@ -199,7 +200,7 @@ export const toProvider = (name: string, entry: Entry, context: ProviderContext)
     credentials: toCredentials(entry, context, path),
     capacity: toCapacity(entry),
     data: toData(entry),
-    class: toClass(entry, preset.name, baseUrl),
+    class: toClass(entry, preset.name, baseUrl, apiKey !== null || entry.credentials !== undefined),
     egress: toEgress(entry, baseUrl, path, context),
     propagateTrace: entry.propagate_trace,
   }

@@ -1,0 +1,217 @@
+import type { HeddleConfig, ProviderConfig } from '../../contracts/config.ts'
+import { propagationOf } from '../rules.ts'
+
+export type RenderTarget = 'istio' | 'linkerd' | 'envoy-gateway'
+
+/** Where Heddle runs; what the configuration does not say. */
+export interface Place {
+  /** Of its Service, Deployment and label `app.kubernetes.io/name`. */
+  readonly name: string
+  readonly namespace: string
+  readonly serviceAccount: string
+}
+
+export interface Manifest {
+  readonly apiVersion: string
+  readonly kind: string
+  readonly metadata: { readonly name: string; readonly namespace?: string; readonly [key: string]: unknown }
+  readonly [key: string]: unknown
+}
+
+export interface Rendered {
+  readonly manifests: readonly Manifest[]
+  /** What the Deployment needs besides: for `kubectl patch deployment NAME --patch-file FILE`. */
+  readonly patch: Manifest
+  /** What the operator must know or do besides, one sentence each. */
+  readonly notes: readonly string[]
+}
+
+/** A host that is called outside of the mesh. */
+export interface Outside {
+  readonly host: string
+  /** Where Heddle dials. */
+  readonly port: number
+  readonly tls: boolean
+  readonly mode: ProviderConfig['egress']['mode']
+  readonly providers: readonly string[]
+}
+
+/** A Service of the mesh that is called. */
+export interface Inside {
+  readonly host: string
+  readonly port: number
+  readonly providers: readonly string[]
+}
+
+const portOf = (url: URL): number => Number(url.port) || (url.protocol === 'https:' ? 443 : 80)
+
+/** A name that resources of Kubernetes may have (RFC 1123). */
+export const resourceName = (text: string): string =>
+  text
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]+/g, '-')
+    .replaceAll(/^-+|-+$/g, '')
+    .slice(0, 50)
+
+const isAddress = (host: string): boolean => /^[\d.]+$|^\[/.test(host)
+
+function grouped<T extends { readonly host: string; readonly port: number; readonly providers: readonly string[] }>(
+  calls: readonly T[],
+): readonly T[] {
+  const byPlace = new Map<string, T>()
+  for (const call of calls) {
+    const key = `${call.host}:${call.port}`
+    const known = byPlace.get(key)
+    byPlace.set(key, known === undefined ? call : { ...known, providers: [...known.providers, ...call.providers] })
+  }
+  return [...byPlace.values()].toSorted((a, b) => a.host.localeCompare(b.host) || a.port - b.port)
+}
+
+const isLocal = (host: string): boolean => host === 'localhost' || /^127\.|^\[::1\]$/.test(host)
+
+export function outsideOf(config: HeddleConfig): readonly Outside[] {
+  const calls = config.providers.flatMap((provider): readonly Outside[] => {
+    const { name, type, baseUrl, egress } = provider
+    if (provider.class === 'mesh' || type === 'sim') return []
+    const proxied = egress.mode === 'connect-proxy' ? (egress.proxy?.url ?? null) : null
+    const url = new URL(proxied ?? baseUrl)
+    if (isLocal(url.hostname)) return []
+    const originated = egress.mode === 'mesh-originate'
+    const port = originated && url.protocol === 'https:' ? 80 : portOf(url)
+    const tls = !originated && url.protocol === 'https:'
+    return [{ host: url.hostname, port, tls, mode: egress.mode, providers: [name] }]
+  })
+  return grouped(calls)
+}
+
+export function insideOf(config: HeddleConfig): readonly Inside[] {
+  const calls = config.providers.flatMap((provider): readonly Inside[] => {
+    if (provider.class === 'vendor' || provider.type === 'sim') return []
+    const url = new URL(provider.baseUrl)
+    return isLocal(url.hostname) || isAddress(url.hostname)
+      ? []
+      : [{ host: url.hostname, port: portOf(url), providers: [provider.name] }]
+  })
+  return grouped(calls)
+}
+
+/** `name.namespace.svc.cluster.local` for any of the names by which a Service is called. */
+export function fullName(host: string, namespace: string): string {
+  const [service = '', space = namespace, ...rest] = host.split('.')
+  return rest.length > 1 ? host : `${service}.${space}.svc.cluster.local`
+}
+
+/** Seconds, rounded up: what Kubernetes and the proxies count in. */
+const seconds = (ms: number): number => Math.ceil(ms / 1000)
+
+export interface DrainTimes {
+  /** New requests are still taken for so long, then open ones may go on for so long. */
+  readonly propagation: number
+  readonly max: number
+  /** All of it, and a little for the last bytes. */
+  readonly grace: number
+}
+
+/** Seconds. inMesh: the manifests are for a mesh, whatever this machine is. */
+export function drainTimes(config: HeddleConfig): DrainTimes {
+  const asInMesh = config.mesh.kind === 'auto' || config.mesh.kind === 'none'
+  const propagation = seconds(propagationOf(asInMesh ? { ...config, mesh: { ...config.mesh, kind: 'istio' } } : config))
+  const max = seconds(config.server.drain.maxMs)
+  return { propagation, max, grace: propagation + max + 10 }
+}
+
+export const labels = (place: Place): Readonly<Record<string, string>> => ({ 'app.kubernetes.io/name': place.name })
+
+/** Named so that Istio and Linkerd both see HTTP: Linkerd takes any value of appProtocol that it does not know for TCP. */
+export const service = (config: HeddleConfig, place: Place, annotations: Record<string, string> = {}): Manifest => ({
+  apiVersion: 'v1',
+  kind: 'Service',
+  metadata: {
+    name: place.name,
+    namespace: place.namespace,
+    labels: labels(place),
+    ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
+  },
+  spec: {
+    selector: labels(place),
+    ports: [{ name: 'http-llm', appProtocol: 'http', port: 80, targetPort: config.server.port }],
+  },
+})
+
+export const deployment = (
+  config: HeddleConfig,
+  place: Place,
+  template: { readonly annotations: Record<string, string>; readonly labels?: Record<string, string> },
+): Manifest => {
+  const { grace } = drainTimes(config)
+  return {
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { name: place.name, namespace: place.namespace },
+    spec: {
+      selector: { matchLabels: labels(place) },
+      template: {
+        metadata: { labels: { ...labels(place), ...template.labels }, annotations: template.annotations },
+        spec: {
+          serviceAccountName: place.serviceAccount,
+          terminationGracePeriodSeconds: grace,
+          containers: [
+            {
+              name: place.name,
+              ports: [{ name: 'http-llm', containerPort: config.server.port }],
+              livenessProbe: { httpGet: { path: '/healthz/live', port: 'http-llm' } },
+              readinessProbe: { httpGet: { path: '/healthz/ready', port: 'http-llm' }, periodSeconds: 2 },
+              startupProbe: {
+                httpGet: { path: '/healthz/live', port: 'http-llm' },
+                periodSeconds: 1,
+                failureThreshold: 30,
+              },
+              env: [
+                { name: 'POD_IP', valueFrom: { fieldRef: { fieldPath: 'status.podIP' } } },
+                { name: 'HEDDLE_TERMINATION_GRACE_SECONDS', value: String(grace) },
+              ],
+            },
+          ],
+        },
+      },
+    },
+  }
+}
+
+export type Ports = readonly { readonly port: number; readonly protocol?: 'TCP' | 'UDP' }[]
+
+/** Heddle is called on its own port and those of the proxy; it calls DNS, what is configured, and the control plane. */
+export const networkPolicy = (
+  config: HeddleConfig,
+  place: Place,
+  proxy: { readonly inbound: Ports; readonly outbound: Ports },
+): Manifest => {
+  const redis = config.ledger.redis === null ? [] : [{ port: redisPort(config) }]
+  const outside = outsideOf(config).map(({ port, tls }) => (tls ? port : port === 80 ? 443 : port))
+  const inside = insideOf(config).map(({ port }) => port)
+  const called = [...new Set([...outside, ...inside])].toSorted((a, b) => a - b)
+  return {
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'NetworkPolicy',
+    metadata: { name: place.name, namespace: place.namespace },
+    spec: {
+      podSelector: { matchLabels: labels(place) },
+      policyTypes: ['Ingress', 'Egress'],
+      ingress: [{ ports: [{ port: config.server.port }, { port: config.server.adminPort }, ...proxy.inbound] }],
+      egress: [
+        {
+          ports: [
+            { port: 53, protocol: 'UDP' },
+            { port: 53, protocol: 'TCP' },
+          ],
+        },
+        { ports: [...called.map((port) => ({ port })), ...redis, ...proxy.outbound] },
+      ],
+    },
+  }
+}
+
+const redisPort = ({ ledger }: HeddleConfig): number => {
+  const [first = ''] = ledger.redis?.urls ?? []
+  return URL.canParse(first) ? Number(new URL(first).port) || 6379 : 6379
+}
