@@ -26,19 +26,21 @@ const NO_KEYS = /_API_KEY$|_BASE_URL$|^HEDDLE_|OLLAMA|VLLM/
 
 /**
  * Resolves when it listens, or when it has ended (then url is empty). yaml null = zero configuration. launcher = as a user
- * starts it: bin/heddle.mjs under the Node of the user's shell, which may be too old to run Heddle itself.
+ * starts it: bin/heddle.mjs under the Node of the user's shell, which may be too old to run Heddle itself. more: variables
+ * of its environment.
  */
 export async function startHeddle(
   yaml: string | null,
   args: readonly string[] = ['--port', '0', '--admin-port', '0'],
   how: 'entry' | 'launcher' = 'entry',
+  more: Readonly<Record<string, string>> = {},
 ): Promise<Heddle> {
   const folder = mkdtempSync(join(tmpdir(), 'heddle-process-'))
   const file = join(folder, 'heddle.yaml')
   if (yaml !== null) writeFileSync(file, yaml)
   const inherited = Object.entries(how === 'launcher' ? userEnv : process.env).filter(([name]) => !NO_KEYS.test(name))
   // As the launcher does: without it each start would compile everything again.
-  const env = { ...Object.fromEntries(inherited), NODE_COMPILE_CACHE: CACHE }
+  const env = { ...Object.fromEntries(inherited), ...more, NODE_COMPILE_CACHE: CACHE }
   const [node, script] = how === 'launcher' ? ['node', LAUNCHER] : [process.execPath, ENTRY]
   const child = spawn(node, [script, 'serve', ...(yaml === null ? [] : ['--config', file]), ...args], {
     cwd: folder,
