@@ -18,6 +18,7 @@ import { compileSnapshot, slotKeys } from '../src/server/compile.ts'
 import { PolicyKit } from '../src/server/policies.ts'
 import { SharedState } from '../src/server/shared.ts'
 import { MetricRegistry } from '../src/telemetry/metrics.ts'
+import { identityOnly, identityRequest } from './identity.ts'
 import { JWT, jwtOnly, KEY, keyAndLimits, redisLimits } from './policies.ts'
 
 const CONFIG = `
@@ -61,7 +62,8 @@ const upstream: Upstream = {
 /** Sends one request; done is called with the status of its answer. */
 type Run = (done: (status: number) => void) => void
 
-const variant = async (policies: string, token: string): Promise<Run> => {
+/** proxied: as a sidecar sends it, read as the listener does. */
+const variant = async (policies: string, token: string, proxied = false): Promise<Run> => {
   const { config } = loadConfigText(CONFIG + policies, { presets: PRESETS })
   const metrics = new MetricRegistry()
   const wheel = new TimerWheel()
@@ -95,7 +97,7 @@ const variant = async (policies: string, token: string): Promise<Run> => {
     'user-agent': 'OpenAI/JS 7.57.0',
   }
   return (done) => {
-    const received: Received = {
+    const plain: Received = {
       method: 'POST',
       path: '/v1/chat/completions',
       query: '',
@@ -110,6 +112,7 @@ const variant = async (policies: string, token: string): Promise<Run> => {
       releaseBody() {},
       signals: NO_SIGNALS,
     }
+    const received = proxied ? identityRequest(BODY, systemClock.monotonic()) : plain
     const writer: ReplyWriter = {
       open: true,
       send: (status: number, _headers: HeaderList) => done(status),
@@ -158,6 +161,8 @@ const runs: Record<string, Run> = {
   plain: await variant('', KEY),
   key: await variant(keyAndLimits, KEY),
   jwt: await variant(jwtOnly, JWT),
+  header: await variant('', KEY, true),
+  xfcc: await variant(identityOnly, KEY, true),
   ...(redis === 0 ? {} : { redis: await variant(redisLimits(redis), KEY) }),
 }
 const results: Record<string, number[]> = {}

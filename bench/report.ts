@@ -169,17 +169,18 @@ const policyBars = (samples: Samples): Bar[] => {
 /** The same without sockets, set against what a whole request costs: the machine's noise is smaller than what is looked for. */
 const inProcessBars = (samples: Samples): Bar[] => {
   const whole = samples.median(HEDDLE, 'cpu.chat')
-  const added = (name: string): number | null => {
-    const [plain, more] = [samples.median(IN_PROCESS, 'plain'), samples.median(IN_PROCESS, name)]
+  const added = (name: string, base = 'plain'): number | null => {
+    const [plain, more] = [samples.median(IN_PROCESS, base), samples.median(IN_PROCESS, name)]
     return plain === null || more === null ? null : more - plain
   }
-  const share = (title: string, name: string, limit: number): Bar => {
-    const micro = added(name)
+  const share = (title: string, name: string, limit: number, base = 'plain'): Bar => {
+    const micro = added(name, base)
     const value = micro === null || whole === null ? null : 1 + micro / whole
     return bar(`${title}, in process`, value, limit, '× heddle', `${number(micro, 1)} µs of ${number(whole, 1)}`)
   }
   if (samples.all(IN_PROCESS, 'plain').length === 0) return []
   const bars = [share('key and two limits', 'key', 1.08), share('JWT seen before', 'jwt', 1.1)]
+  if (samples.all(IN_PROCESS, 'xfcc').length > 0) bars.push(share('mesh identity', 'xfcc', 1.03, 'header'))
   if (samples.all(IN_PROCESS, 'redis').length > 0)
     bars.push(bar('key and two limits in Redis, in process, CPU added', added('redis'), 40, 'µs'))
   return bars
