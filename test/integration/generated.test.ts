@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { globSync, readFileSync } from 'node:fs'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import { expect, test } from 'vitest'
 import { parse } from 'yaml'
@@ -35,7 +35,7 @@ const EXAMPLE_ENV = {
   VLLM_B: 'http://10.0.0.12:8000/v1',
 }
 
-const examples = readdirSync(new URL('examples/', root)).filter((name) => name.endsWith('.yaml'))
+const examples = globSync('**/*.yaml', { cwd: new URL('examples/', root) })
 
 test('there are examples', () => {
   expect(examples.length).toBeGreaterThanOrEqual(6)
@@ -44,7 +44,8 @@ test('there are examples', () => {
 test.each(examples)('examples/%s names its schema, explains itself and loads', (name) => {
   const url = new URL(`examples/${name}`, root)
   const [first, second] = readFileSync(url, 'utf8').split('\n')
-  expect(first).toBe('# yaml-language-server: $schema=../config/schema.json')
+  const up = '../'.repeat(name.split('/').length)
+  expect(first).toBe(`# yaml-language-server: $schema=${up}config/schema.json`)
   expect(second).toMatch(/^# [A-Z]/)
   const { config } = loadConfig(url.pathname, { presets: PRESETS, facts: modelFacts, env: EXAMPLE_ENV })
   expect(config.models.length).toBeGreaterThan(0)
