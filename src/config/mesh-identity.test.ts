@@ -25,6 +25,7 @@ test.each([
   ['kind: istio-ambient, identity: { trust: loopback-sidecar }', ANY, 'ztunnel names nobody'],
   ['identity: { trust: cidr }', ANY, 'mesh.identity.trust: `cidr` needs `cidrs`'],
   ['identity: { trust: cidr, cidrs: [10.0.0.0/33] }', ANY, 'mesh.identity.cidrs[0]: must be an address'],
+  ['identity: { trust: mtls }', ANY, 'mesh.identity.trust: `mtls` needs `server.tls`'],
   ['identity: { cidrs: [10.0.0.0/8] }', ANY, 'mesh.identity.cidrs: means nothing without `trust: cidr`'],
   ['identity: { forwarders: [x] }', ANY, 'mesh.identity.forwarders: means nothing without `trust: mtls`'],
   [`identity: { ${TRUSTING} }`, '', 'mesh.identity.trust: has no use without `auth`'],
@@ -61,13 +62,24 @@ test.each([
   expect(problemsIn(`mesh: { ${mesh} }\n${rest}`)).toContain(message)
 })
 
+test('peers that are verified need a port that verifies them', () => {
+  const pem = '-----BEGIN X-----'
+  const tls = (clientCert: string): string => `
+server: { tls: { cert: ${pem}, key: ${pem}, client_ca: ${pem}, client_cert: ${clientCert} } }
+mesh: { identity: { trust: mtls, forwarders: [x] } }
+${ANY}
+`
+  expect(problemsIn(tls('required'))).not.toContain('mesh.')
+  expect(problemsIn(tls('none'))).toContain('mesh.identity.trust: `mtls` needs')
+})
+
 test('everything there is', () => {
   const { mesh, auth } = load(`
 mesh:
   kind: istio
   identity:
-    trust: mtls
-    forwarders: ["spiffe://td/ns/edge/sa/*"]
+    trust: cidr
+    cidrs: [10.0.0.0/8, "::1"]
     own_principals: [spiffe://td/ns/llm/sa/heddle]
     payload_header: X-JWT
     claim_headers: { team: X-Team }
@@ -79,9 +91,9 @@ auth:
     claims: { issuers: [i], claims: { team: team } }
 `)
   expect(mesh.identity).toEqual({
-    trust: 'mtls',
-    cidrs: [],
-    forwarders: ['spiffe://td/ns/edge/sa/*'],
+    trust: 'cidr',
+    cidrs: ['10.0.0.0/8', '::1'],
+    forwarders: [],
     ownPrincipals: ['spiffe://td/ns/llm/sa/heddle'],
     payloadHeader: 'x-jwt',
     claimHeaders: { team: 'x-team' },

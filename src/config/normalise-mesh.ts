@@ -27,6 +27,9 @@ const checkIdentity = (build: Build): void => {
       kind === 'none' ? 'without a mesh there is no sidecar' : 'ambient has no sidecar, and ztunnel names nobody'
     report('trust', `${why}: with \`kind: ${kind}\` nobody would be believed`)
   }
+  const { tls } = parsed.server
+  if (trust === 'mtls' && (tls === undefined || tls.client_cert === 'none'))
+    report('trust', '`mtls` needs `server.tls` that asks for certificates: `client_cert: required` or `optional`')
   if (trust !== 'none' && parsed.auth === undefined)
     report('trust', 'has no use without `auth`: `auth: { anonymous: true }` asks nobody for a key')
   checkClaims(identity, build, report)

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { VisibleHeaders } from '../mesh/identity/visible.ts'
 import { duplicateHeader, NodeReceived } from './node-received.ts'
 
 const received = (url: string, rawHeaders: string[] = []): NodeReceived =>
@@ -39,6 +40,37 @@ describe('headers', () => {
     expect(r.header('x-request-id')).toBe('a')
     expect(r.header('x-other')).toBe('c')
     expect(r.header('x-none')).toBeUndefined()
+  })
+
+  test('that speak of callers are seen through their own door alone', () => {
+    const raw = ['X-Forwarded-Client-Cert', 'URI=a', 'x-mine', '1', 'x-forwarded-client-cert', 'URI=b', 'x-claim', 'c']
+    const r = received('/', raw)
+    expect(r.header('x-forwarded-client-cert')).toBeUndefined()
+    expect(r.identityHeader('x-forwarded-client-cert')).toBe('URI=a\nURI=b')
+    expect(r.identityHeader('x-mine')).toBe('1')
+    expect(r.identityHeader('x-none')).toBeUndefined()
+    expect(r.header('x-claim')).toBe('c')
+    // A configuration that came while the body did has other rules.
+    r.gate = new VisibleHeaders({ header: 'x-mine', payloadHeader: 'x-claim', claimHeaders: {} }, () => true)
+    expect([r.header('x-mine'), r.header('x-claim')]).toEqual([undefined, undefined])
+  })
+
+  test('of a proxy are seen when it is the own one', () => {
+    const gate = new VisibleHeaders(
+      { header: 'x-forwarded-client-cert', payloadHeader: null, claimHeaders: {} },
+      ({ peer }) => peer === '127.0.0.6',
+    )
+    const message = (remoteAddress: string) => {
+      const headers = { 'x-envoy-attempt-count': '1', 'x-forwarded-client-cert': 'a', 'x-mine': '1' }
+      const rawHeaders = Object.entries(headers).flat()
+      return { url: '/', method: 'GET', rawHeaders, headers, socket: { remoteAddress } } as unknown as IncomingMessage
+    }
+    const own = new NodeReceived(message('127.0.0.6'), 0, gate)
+    const other = new NodeReceived(message('10.0.0.1'), 0, gate)
+    expect(own.header('x-envoy-attempt-count')).toBe('1')
+    expect(other.header('x-envoy-attempt-count')).toBeUndefined()
+    expect(Object.keys(own.headers())).toEqual(['x-envoy-attempt-count', 'x-mine'])
+    expect(Object.keys(other.headers())).toEqual(['x-mine'])
   })
 
   test.each(['Host', 'content-type', 'CONTENT-ENCODING', 'Authorization', 'X-Request-Id'])(

@@ -1,4 +1,4 @@
-// npm run fuzz -- [--minutes N] [--seed N] [framing|bodies|answers]: new seeds each time unless one is given.
+// npm run fuzz -- [--minutes N] [--seed N] [framing|bodies|answers|identity]: new seeds each time unless one is given.
 import { parseArgs } from 'node:util'
 import { fuzz, type FuzzKind } from './run.ts'
 
@@ -6,7 +6,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { minutes: { type: 'string', default: '1' }, seed: { type: 'string' } },
 })
-const all: readonly FuzzKind[] = ['framing', 'bodies', 'answers']
+const all: readonly FuzzKind[] = ['framing', 'bodies', 'answers', 'identity']
 const kinds = all.filter((kind) => positionals.length === 0 || positionals.includes(kind))
 const from = values.seed === undefined ? Math.floor(Math.random() * 1e9) : Number(values.seed)
 const msEach = (Number(values.minutes) * 60_000) / kinds.length

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { loadConfigText } from '../../src/config/index.ts'
 import { identityRules } from '../../src/mesh/identity/rules.ts'
+import { hasOpenssl, makeCerts } from '../mesh/identity-certs.ts'
 import { modelFacts, PRESETS } from '../../src/providers/index.ts'
 
 const page = readFileSync(new URL('../../docs/guides/mesh-identity.md', import.meta.url), 'utf8')
@@ -24,10 +25,19 @@ const EXPECTED = [
   ['x-caller', { kind: 'addresses', ranges: ['10.0.0.5/32'] }],
 ]
 
-test('each example believes whom the page says', () => {
+test.skipIf(!hasOpenssl)('each example believes whom the page says', () => {
+  const certs = makeCerts()
+  certs.issue('heddle', '/CN=heddle', 'URI.1=spiffe://cluster.local/ns/llm/sa/heddle')
+  const files: Readonly<Record<string, string>> = {
+    'cert-chain.pem': 'heddle.pem',
+    'key.pem': 'heddle.key',
+    'root-cert.pem': 'ca.pem',
+  }
+  const readFile = (path: string): string => certs.pem(files[path.split('/').at(-1) ?? ''] ?? path)
   const found = blocks.map((text) => {
-    const { header, trust } = identityRules(loadConfigText(text, options).config, OWN)
+    const { header, trust } = identityRules(loadConfigText(text, { ...options, readFile }).config, OWN)
     return [header, trust]
   })
+  certs.close()
   expect(found).toEqual(EXPECTED)
 })
