@@ -35,8 +35,9 @@ export class ProtoWriter {
 
   /** A copy of what was written; the writer begins anew. */
   take(): Uint8Array<ArrayBuffer> {
-    const bytes = new Uint8Array(this.#at)
-    bytes.set(this.#buffer.subarray(0, this.#at))
+    // With memory of its own, which can be transferred, and not zeroed first.
+    const bytes = Buffer.allocUnsafeSlow(this.#at)
+    this.#buffer.copy(bytes, 0, 0, this.#at)
     this.#at = 0
     return bytes
   }

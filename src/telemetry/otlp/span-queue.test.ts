@@ -5,7 +5,7 @@ import type { SpanChunk, TelemetryLink } from './link.ts'
 import { spansOfProto } from '../../../test/mesh/kit/otlp-decode.ts'
 import { Counts } from './link.ts'
 import { ProtoWriter } from './proto-writer.ts'
-import { MAX_SPANS_A_REQUEST, SpanQueue } from './span-queue.ts'
+import { CHUNK_SPANS, MAX_SPANS_A_REQUEST, SpanQueue } from './span-queue.ts'
 import { writeRequest } from './span-proto.ts'
 import * as spanProto from './span-proto.ts'
 
@@ -76,12 +76,12 @@ const namesIn = (chunks: readonly SpanChunk[]): string[] =>
 
 test('small parts go over as they fill, the rest with the clock', () => {
   const { made, counts, received, tick } = queue()
-  for (let i = 0; i < 21; i++) made.write(spans(3))
+  for (let i = 0; i < 85; i++) made.write(spans(3))
   expect(received()).toEqual([])
   made.write(spans(3))
   const [chunk, ...none] = received()
-  expect([chunk?.spans, none.length, counts.queued]).toEqual([66, 0, 66])
-  expect(namesIn([chunk!])).toHaveLength(66)
+  expect([chunk?.spans, none.length, counts.queued]).toEqual([258, 0, 258])
+  expect(namesIn([chunk!])).toHaveLength(258)
   made.write(spans(2))
   tick()
   expect(namesIn(received())).toEqual(['span 0', 'span 1'])
@@ -111,7 +111,7 @@ test('AC-TR-7 the mechanism: no turn encodes more than the spans of one request,
     const encodedBefore = written.mock.calls.length
     turn()
     most.encoded = Math.max(most.encoded, written.mock.calls.length - encodedBefore)
-    expect(counts.queued - before).toBeLessThanOrEqual(64 + MAX_SPANS_A_REQUEST)
+    expect(counts.queued - before).toBeLessThanOrEqual(CHUNK_SPANS + MAX_SPANS_A_REQUEST)
   }
   for (let i = 0; i < 500; i++) {
     measure(() => made.write(spans(i % 60)))
