@@ -111,7 +111,9 @@ test('the reason tells from where, and nothing of the claim', () => {
 test('one value of the header is one object, so that what hangs on it is found without a name', () => {
   const gate = gateOf(SIDECAR)
   const value = `By=${HEDDLE};URI=${CHAT}`
-  expect(gate.identityOf(request({ [XFCC]: value }))).toBe(gate.identityOf(request({ [XFCC]: Buffer.from(value).toString() })))
+  expect(gate.identityOf(request({ [XFCC]: value }))).toBe(
+    gate.identityOf(request({ [XFCC]: Buffer.from(value).toString() })),
+  )
 })
 
 describe('what others see', () => {
