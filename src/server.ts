@@ -38,6 +38,7 @@ import { obeySignals } from './server/signals.ts'
 import { describeState } from './server/state.ts'
 import { loadFor } from './server/load-config.ts'
 import { logLine } from './server/log.ts'
+import { startTelemetry } from './server/start-telemetry.ts'
 import { MetricRegistry, mergeSnapshots } from './telemetry/metrics.ts'
 
 /** The last log lines get this long to leave; a reader that has stopped does not hold up the end. */
@@ -130,6 +131,7 @@ class Server implements RunningServer, AdminState {
       await this.#start()
     } catch (error) {
       await Promise.allSettled([this.#fleet?.drain(0), this.#admin?.close(), this.#sim?.close()])
+      await Promise.allSettled(this.flushes.map((flush) => flush()))
       throw portTaken(error)
     }
   }
@@ -148,6 +150,12 @@ class Server implements RunningServer, AdminState {
       await expectFree(server.port, server.host)
       if (server.tls !== null) await expectFree(server.tls.port, server.host)
     }
+    const telemetry = await startTelemetry(this.#config, version, (...line) => this.#log(...line))
+    if (telemetry !== null) {
+      telemetry.register(this.#metrics)
+      telemetry.exportMetrics(() => this.metrics())
+      this.flushes.push(() => telemetry.close(TELEMETRY_MS))
+    }
     this.#fleet = new Fleet(
       {
         ...(await this.#update(this.#config)),
@@ -156,6 +164,7 @@ class Server implements RunningServer, AdminState {
         simUrl: this.#sim?.url ?? null,
         version,
         reusePort: workers > 1,
+        telemetry: telemetry === null ? null : () => telemetry.link(),
       },
       workers,
       (error, worker) => {

@@ -26,7 +26,8 @@ import { Account } from './account.ts'
 import { AttemptLoop } from './attempt-loop.ts'
 import { errorHead, errorTail, logFault } from './error-answer.ts'
 import { addCost, addMeshHeaders, answerHeaders, rawAnswerHeaders } from './headers.ts'
-import { Clients, earlierTry } from './join.ts'
+import { joinEarlier, type Clients } from './join.ts'
+import { writeSpans } from './spans.ts'
 import { modelsAnswer } from './models.ts'
 import { endpointOf, methodsOf } from './operation.ts'
 import { usageRecord } from './record.ts'
@@ -84,7 +85,8 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
   planNote = ''
   over = false
   #loop: AttemptLoop | null = null
-  #clients: Clients | null = null
+  /** All that get one answer, when they are several. */
+  clients: Clients | null = null
   #writing: Attempt | null = null
   #explain = false
 
@@ -180,7 +182,7 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
       throw new GatewayError('permission_denied', 'This caller may not send this request.', {
         detail: `${denial.rule}: ${denial.reason}`,
       })
-    if (this.repeated && this.#join()) return
+    if (this.repeated && joinEarlier(this)) return
     this.match = findRoute(this)
     this.#explain = this.received.header('x-heddle-explain') !== undefined
     const waiting = this.account.admit()
@@ -236,8 +238,9 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
     this.#loop?.close()
     this.account.settle()
     this.totalMs = this.services.clock.monotonic() - this.received.startedAt
-    if (this.#clients?.leader === this) this.#clients.end()
+    if (this.clients?.leader === this) this.clients.end()
     this.services.telemetry.request(this)
+    writeSpans(this)
     // Of a stranger there is nothing to bill, and as much as it likes: records of others must not give way to it.
     if (this.error?.code !== 'unauthenticated') this.snapshot.policies.recorder?.write(usageRecord(this))
     this.snapshot.release()
@@ -249,15 +252,15 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
 
   // ── the client's side ─────────────────────────────────────────────────────
   onClientGone(): void {
-    if (this.over || this.#clients?.goesOnWithout(this) === true) return
+    if (this.over || this.clients?.goesOnWithout(this) === true) return
     this.error = new GatewayError('client_closed', 'The client went away.')
     if (this.status === 0) this.status = this.error.status
     this.#finish()
   }
 
   onDrain(): void {
-    if (this.#clients === null) this.#writing?.resume()
-    else if (this.#clients.writer.drained(this.ownWriter)) this.#clients.leader.#writing?.resume()
+    if (this.clients === null) this.#writing?.resume()
+    else if (this.clients.writer.drained(this.ownWriter)) this.clients.leader.#writing?.resume()
   }
 
   onClientStalled(): void {
@@ -266,25 +269,6 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
   }
 
   // ── tries of one request that came several times ──────────────────────────
-  /** Its answer has not begun: a later try of the same request may have it as well. */
-  get joinable(): boolean {
-    const leads = this.#clients === null || this.#clients.leader === this
-    return leads && !this.over && this.firstByteMs < 0 && this.fields !== null
-  }
-
-  /** True when an earlier try's answer will be this one's. */
-  #join(): boolean {
-    const leader = earlierTry(this)
-    if (leader === null) return false
-    if (leader.#clients === null) {
-      leader.#clients = new Clients(leader)
-      leader.writer = leader.#clients.writer
-    }
-    this.#clients = leader.#clients
-    this.#clients.add(this)
-    return true
-  }
-
   /** The earlier try, whose answer this one's client has got, is over. */
   endAs({ match, stream, status, error, bytesOut, firstByteMs, answeredBy, answeredModel }: Exchange): void {
     if (this.over) return
@@ -333,12 +317,11 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
   onAnswer(attempt: JsonAttempt, body: Buffer): void {
     this.account.charge(attempt)
     const headers = answerHeaders(attempt, this.id, JSON_TYPE, this.account)
-    this.#noteFirstByte()
-    addMeshHeaders(headers, this)
     if (this.snapshot.config.usage.costHeader) addCost(headers, this.account)
-    this.#addExplain(headers)
+    this.#begin(headers)
     this.status = 200
     this.bytesOut = body.length
+    this.trace?.noteAnswer(body)
     this.writer.send(200, headers, body)
   }
 
@@ -350,9 +333,7 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
     const headers = answerHeaders(attempt, this.id, 'text/event-stream; charset=utf-8', this.account)
     headers.push('cache-control', 'no-cache', 'x-accel-buffering', 'no')
     if (this.match?.route.continuation === true) headers.push('x-heddle-continuation', 'possible')
-    this.#noteFirstByte()
-    addMeshHeaders(headers, this)
-    this.#addExplain(headers)
+    this.#begin(headers)
     this.status = 200
     this.writer.head(200, headers)
   }
@@ -363,6 +344,7 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
       return false
     }
     this.bytesOut += bytes.length
+    this.trace?.noteAnswer(bytes)
     return this.writer.write(bytes)
   }
 
@@ -374,9 +356,7 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
     this.#writing = attempt
     this.#releaseBody()
     const headers = rawAnswerHeaders(attempt, this.id, this.account)
-    this.#noteFirstByte()
-    addMeshHeaders(headers, this)
-    this.#addExplain(headers)
+    this.#begin(headers)
     this.status = attempt.answerStatus
     this.writer.head(attempt.answerStatus, headers)
     this.writer.flush()
@@ -385,6 +365,12 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
   onRawData(chunk: Buffer): boolean {
     this.bytesOut += chunk.length
     return this.writer.write(chunk)
+  }
+
+  #begin(headers: HeaderList): void {
+    this.#noteFirstByte()
+    addMeshHeaders(headers, this)
+    this.#addExplain(headers)
   }
 
   /** After commit nobody asks again: an open stream must not hold its prompt, which may be far larger than all else. */

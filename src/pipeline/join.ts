@@ -3,16 +3,29 @@ import type { Exchange } from './exchange.ts'
 import { TeeWriter } from './tee-writer.ts'
 
 /**
- * An earlier try of the same request that is still waiting for its answer: same id, same caller, same bytes. Proxies and
- * SDKs send a request again while the first is at work; both get its one answer, and it is paid for once. Only asked for
- * requests that say that they are repeated: it looks at all that is open.
+ * Gives a request that says that it is repeated the answer of an earlier try which is still waiting for it: same id, same
+ * caller, same bytes. Proxies and SDKs send a request again while the first is at work; it is paid for once. Looks at
+ * all that is open. False = there is none.
  */
-export function earlierTry(x: Exchange): Exchange | null {
+export function joinEarlier(x: Exchange): boolean {
   for (let member: OpenMember | null = x.nextOpen; member !== null && member !== x; member = member.nextOpen) {
-    const other = member as Partial<Exchange>
-    if (other.joinable === true && isSame(member as Exchange, x)) return member as Exchange
+    const leader = member as Exchange
+    if (!('snapshot' in member) || !isJoinable(leader) || !isSame(leader, x)) continue
+    if (leader.clients === null) {
+      leader.clients = new Clients(leader)
+      leader.writer = leader.clients.writer
+    }
+    x.clients = leader.clients
+    x.clients.add(x)
+    return true
   }
-  return null
+  return false
+}
+
+/** Its answer has not begun. */
+function isJoinable(x: Exchange): boolean {
+  const leads = x.clients === null || x.clients.leader === x
+  return leads && !x.over && x.firstByteMs < 0 && x.fields !== null
 }
 
 function isSame(a: Exchange, b: Exchange): boolean {

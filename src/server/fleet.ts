@@ -1,5 +1,6 @@
 import { Worker as Thread } from 'node:worker_threads'
 import type { FamilySnapshot } from '../telemetry/metrics.ts'
+import type { TelemetryLink } from '../telemetry/otlp/link.ts'
 import { GatewayError } from '../core/errors.ts'
 import type { Change, Command, Control, Ports, Report } from './messages.ts'
 import { withChange } from './changes.ts'
@@ -48,7 +49,7 @@ class ThreadHandle implements Handle {
   constructor(init: WorkerInit, onExit: (error: Error) => void) {
     this.#thread = new Thread(
       new URL(import.meta.url.endsWith('.ts') ? './thread.ts' : './thread.js', import.meta.url),
-      { workerData: init },
+      { workerData: init, transferList: init.telemetry === null ? [] : [init.telemetry.port] },
     )
     this.#thread.on('message', (report: Report) => {
       const waiting = this.#waiting.get(report.id)
@@ -98,7 +99,10 @@ const END_MS = 9000
 const YOUNG_MS = 1000
 
 /** What all workers begin with; which one it is, each learns from the fleet. */
-export type FleetInit = Omit<WorkerInit, 'place'>
+export interface FleetInit extends Omit<WorkerInit, 'place' | 'telemetry'> {
+  /** A way of its own for each worker; null = nothing is exported. */
+  readonly telemetry: (() => TelemetryLink) | null
+}
 
 /** All workers of the process behind one port. */
 export class Fleet {
@@ -122,7 +126,8 @@ export class Fleet {
   }
 
   #initOf(worker: number): WorkerInit {
-    return { ...this.#init, ...this.#update, place: { worker, workers: this.#count } }
+    const telemetry = this.#init.telemetry?.() ?? null
+    return { ...this.#init, ...this.#update, place: { worker, workers: this.#count }, telemetry }
   }
 
   get size(): number {

@@ -18,7 +18,10 @@ import type { Control } from './messages.ts'
 import type { ConfigUpdate } from './worker.ts'
 import { RuntimeChanges } from './runtime-changes.ts'
 import { slotKey } from './compile.ts'
-import { meshRules } from '../mesh/rules.ts'
+import { kindOf, meshRules } from '../mesh/rules.ts'
+import type { Tracing } from '../contracts/trace.ts'
+import type { TelemetryLink } from '../telemetry/otlp/link.ts'
+import type { SpanQueue } from '../telemetry/otlp/span-queue.ts'
 import { HeldPool, type Held } from '../core/held-pool.ts'
 import { everyUnref } from '../core/every.ts'
 import { chargeOf, PriceBook, TokenEstimator } from '../usage/index.ts'
@@ -30,6 +33,8 @@ export interface PolicyParts {
   readonly log: Services['log']
   readonly version: string
   readonly wheel: TimerWheel
+  /** How spans reach the thread that exports them; null = they are not exported. */
+  readonly telemetry: TelemetryLink | null
 }
 
 /** Keeps something for as long as the policies that are being built. */
@@ -65,6 +70,7 @@ export class PolicyKit {
   #redisSeen = false
   #refreshing = false
   #gate: FairGate | null = null
+  #spans: SpanQueue | null = null
   #slots: Readonly<Record<string, number>> = {}
 
   constructor(parts: PolicyParts) {
@@ -103,7 +109,7 @@ export class PolicyKit {
       limiter,
       gate: await this.#gateOf(update),
       recorder: await this.#recorderOf(config, redis, hold),
-      tracing: null,
+      tracing: await this.#tracingOf(config),
       mesh: meshRules(config),
       pricing: pricingOf(config, this.#estimator),
       ticketOf({ tenant }) {
@@ -249,6 +255,17 @@ export class PolicyKit {
     return this.#gate
   }
 
+  async #tracingOf(config: HeddleConfig): Promise<Tracing | null> {
+    const { telemetry, clock } = this.#parts
+    if (telemetry === null || config.tracing.traces === null) return null
+    const { createTracing } = await import('../telemetry/trace/tracing.ts')
+    if (this.#spans === null) {
+      const { SpanQueue } = await import('../telemetry/otlp/span-queue.ts')
+      this.#spans = new SpanQueue(telemetry)
+    }
+    return createTracing(config.tracing, kindOf(config), { sink: this.#spans, now: clock.now })
+  }
+
   async #list(): Promise<readonly object[]> {
     const memory = this.#memory
     if (memory === null) return []
@@ -282,6 +299,7 @@ export class PolicyKit {
 
   /** The last request is over: resolves when what has been recorded and settled is out. */
   async end(): Promise<void> {
+    this.#spans?.flush()
     await Promise.all([
       ...this.#redis.values().map((redis) => redis.close()),
       ...this.#recorders.values().map((recorder) => recorder.flush()),

@@ -4,6 +4,7 @@ import type { Gate } from '../http/request-handler.ts'
 import type { Services } from '../pipeline/services.ts'
 import type { Snapshot } from '../pipeline/snapshot.ts'
 import type { FamilySnapshot } from '../telemetry/metrics.ts'
+import type { TelemetryLink } from '../telemetry/otlp/link.ts'
 import { GatewayError } from '../core/errors.ts'
 import { systemClock, systemRandom } from '../core/clock.ts'
 import { everyUnref } from '../core/every.ts'
@@ -38,6 +39,8 @@ export interface WorkerInit extends ConfigUpdate {
   readonly reusePort: boolean
   /** Of readiness.ts, of all threads. */
   readonly flags: SharedArrayBuffer
+  /** How spans reach the thread that exports them; null = they are not exported. */
+  readonly telemetry: TelemetryLink | null
 }
 
 export interface ConfigUpdate {
@@ -100,6 +103,7 @@ export class Worker implements Gate {
       log,
       version: init.version,
       wheel,
+      telemetry: init.telemetry,
     })
     const current = (): Snapshot => this.#snapshot!
     const services: Services = {
