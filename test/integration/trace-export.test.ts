@@ -28,7 +28,7 @@ const spans = (n: number): SpanData[] => Array.from({ length: n }, (_, i) => ({ 
 
 const open: (() => Promise<unknown>)[] = []
 afterEach(async () => {
-  for (const close of open.splice(0).reverse()) await close()
+  for (const close of open.splice(0).toReversed()) await close()
 })
 
 const sink = async (): Promise<OtlpSink> => {
@@ -128,7 +128,7 @@ describe('spans arrive', () => {
     const { host } = start({ traces: otlp('http/protobuf', `${to.httpUrl}/v1/traces`) })
     const queue = new SpanQueue(host.link())
     queue.write([SPAN])
-    await to.trace(SPAN.traceId, 1)
+    expect(await to.trace(SPAN.traceId, 1)).toHaveLength(1)
     queue.close()
   })
 })
