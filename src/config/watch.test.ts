@@ -241,3 +241,31 @@ test('the timer drives it until it is closed', async () => {
   await settle(watching)
   expect(changes).toBe(1)
 })
+
+test('a volume of kubelet is taken at the first look: each of its states is complete when it appears', async () => {
+  let generation = 0
+  const put = (text: string): void => {
+    const name = `..gen_${generation++}`
+    mkdirSync(path(name))
+    writeFileSync(path(name, 'heddle.yaml'), text)
+    symlinkSync(name, path('..data_tmp'))
+    renameSync(path('..data_tmp'), path('..data'))
+    if (generation > 1) rmSync(path(`..gen_${generation - 2}`), { recursive: true })
+  }
+  put('a: 1')
+  symlinkSync(join('..data', 'heddle.yaml'), path('heddle.yaml'))
+  const { check } = await watch({ source: folder })
+  await check()
+  expect(changes).toBe(0)
+  put('a: 2')
+  await check()
+  expect(changes).toBe(1)
+  await check()
+  expect(changes).toBe(1)
+  // A file beside it that is written in place must settle first.
+  writeFileSync(path('own.yaml'), 'b: 1')
+  await check()
+  expect(changes).toBe(1)
+  await check()
+  expect(changes).toBe(2)
+})

@@ -26,6 +26,8 @@ export interface UndiciUpstreamOptions {
   readonly origination?: Origination | null
   /** The network in between sees everything: requests with credentials are not sent. */
   readonly clear?: boolean
+  /** Ms; left out = five minutes. */
+  readonly maxAgeMs?: number
 }
 
 /**
@@ -211,7 +213,7 @@ export class UndiciUpstream implements Upstream {
       keepAliveTimeout: 30_000,
       keepAliveMaxTimeout: 600_000,
       maxHeaderSize: 32 * 1024,
-      clientTtl: MAX_AGE_MS,
+      clientTtl: options.maxAgeMs ?? MAX_AGE_MS,
       connect: connectorFor({ tls: options.tls, timeoutMs: options.connectTimeoutMs, proxy, origination }) as never,
     })
   }

@@ -1,6 +1,9 @@
 // Beside the proxy of a mesh: what waits for it, what probes are told, and which ports are its own.
 import { connect as connectHttp2 } from 'node:http2'
 import { createServer } from 'node:net'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { AddressInfo } from 'node:net'
 import { afterEach, beforeAll, afterAll, describe, expect, test } from 'vitest'
 import type { Sim } from '../../src/sim/index.ts'
@@ -8,6 +11,7 @@ import { startSim } from '../../src/sim/index.ts'
 import { call, chat, headOf, open, until } from '../support/client.ts'
 import { startGateway } from '../support/gateway.ts'
 import { CHAT, chatBody } from './abuse-kit.ts'
+import { checkCommand } from '../../src/cli/check.ts'
 import { startHeddle, type Heddle } from './lifecycle-kit.ts'
 import { freePort, play } from './mesh-kit.ts'
 
@@ -289,5 +293,34 @@ describe('ports of the mesh (LC-6)', () => {
     const flags = await start('models: {}\n', env, ['--port', '4143', '--admin-port', '0'])
     expect(await flags.exited).toBe(3)
     expect(flags.output()).toMatch(/command line server\.port: Linkerd uses port 4143/)
+  })
+})
+
+describe('jobs (LC-5)', () => {
+  const check = async (yaml: string, env: Record<string, string>) => {
+    const folder = mkdtempSync(join(tmpdir(), 'heddle-job-'))
+    closing.push(() => rmSync(folder, { recursive: true, force: true }))
+    const file = join(folder, 'heddle.yaml')
+    writeFileSync(file, yaml)
+    const lines: string[] = []
+    const say = (text: string): void => void lines.push(text)
+    const io = { out: say, err: say, exists: existsSync, read: () => '' }
+    const code = await checkCommand({ positional: [file], flags: new Map() }, { ...io, env, cwd: folder })
+    return { code, text: lines.join('') }
+  }
+
+  test('`heddle check` ends the proxy when it is told to, whatever the configuration is worth, and else does not', async () => {
+    const agent = await play((_req, res) => res.end())
+    closing.push(() => agent.close())
+    const env = { HEDDLE_MESH_ISTIO_AGENT_PORT: String(agent.port) }
+    expect((await check('mesh: { kind: istio }\n', env)).code).toBe(0)
+    expect(agent.asked).toEqual([])
+    expect((await check('mesh: { kind: istio, proxy_shutdown: true }\n', env)).code).toBe(0)
+    expect(agent.asked.map(({ method, url }) => `${method} ${url}`)).toEqual(['POST /quitquitquit'])
+    const broken = await check('mesh: { kind: nonsense }\n', { ...env, HEDDLE_MESH_PROXY_SHUTDOWN: 'true' })
+    expect([broken.code, agent.asked.length]).toEqual([3, 2])
+    await agent.close()
+    const nobody = await check('mesh: { kind: istio, proxy_shutdown: true }\n', env)
+    expect(nobody).toMatchObject({ code: 0, text: expect.stringContaining('no proxy of a mesh obeyed') as string })
   })
 })

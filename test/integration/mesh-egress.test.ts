@@ -64,7 +64,7 @@ describe.skipIf(!hasOpenssl)('connect-proxy', () => {
       req.resume()
       res.writeHead(200, { 'content-type': 'application/json' }).end(answer(String(req.headers.host)))
     })
-    return { port: await listen(server as never), ca, keys }
+    return { port: await listen(server), ca, keys }
   }
 
   const gatewayThrough = async (proxy: string, ca: string) => {
@@ -116,20 +116,45 @@ models: { m: v/x }
   })
 })
 
-describe('in clear', () => {
-  const send = (upstream: UndiciUpstream, headers: string[]): Promise<string> =>
-    new Promise((resolve) => {
-      upstream.call(
-        { method: 'POST', path: '/v1/x', headers, body: Buffer.from('{}') },
-        {
-          onHead: (status) => resolve(String(status)),
-          onData: () => {},
-          onEnd: () => {},
-          onFault: ({ kind, detail }) => resolve(`${kind}: ${detail}`),
-        },
-      )
-    })
+const send = (upstream: UndiciUpstream, headers: string[]): Promise<string> =>
+  new Promise((resolve) => {
+    upstream.call(
+      { method: 'POST', path: '/v1/x', headers, body: Buffer.from('{}') },
+      {
+        onHead: (status) => resolve(String(status)),
+        onData: () => {},
+        onEnd: () => {},
+        onFault: ({ kind, detail }) => resolve(`${kind}: ${detail}`),
+      },
+    )
+  })
 
+test('EG-4: a busy connection is not kept for ever, and no call is lost when it is replaced', async () => {
+  const ports = new Set<number>()
+  const port = await listen(
+    createServer((req, res) => {
+      ports.add(req.socket.remotePort!)
+      req.resume()
+      res.end()
+    }),
+  )
+  const upstream = new UndiciUpstream({
+    origin: `http://127.0.0.1:${port}`,
+    connections: 1,
+    connectTimeoutMs: 1000,
+    maxAgeMs: 60,
+    tls: { ca: null, serverName: null, rejectUnauthorized: true },
+  })
+  closing.push(() => upstream.close())
+  const answers = new Set<string>()
+  const until = performance.now() + 300
+  while (performance.now() < until) answers.add(await send(upstream, []))
+  expect([...answers]).toEqual(['200'])
+  expect(ports.size).toBeGreaterThanOrEqual(3)
+  expect(ports.size).toBeLessThan(12)
+})
+
+describe('in clear', () => {
   test('what the configuration could not see is stopped at the connection', async () => {
     let requests = 0
     const port = await listen(createServer((_req, res) => (requests++, res.end())))

@@ -33,7 +33,7 @@ export async function play(
 
 /** A port on which nobody listens now. */
 export async function freePort(): Promise<number> {
-  const { port, close } = await play(() => {})
-  await close()
-  return port
+  const played = await play(() => {})
+  await played.close()
+  return played.port
 }

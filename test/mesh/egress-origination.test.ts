@@ -67,7 +67,7 @@ const impostor = async (port: number, head: string) => {
   await listen(
     createTcp((socket) => {
       socket.on('error', () => {})
-      socket.on('data', (chunk) => {
+      socket.on('data', (chunk: Buffer) => {
         chunks.push(chunk)
         socket.write(head)
       })

@@ -107,7 +107,7 @@ describe.skipIf(envoy === null)('AC-LC-1', () => {
       const processes: Heddle[] = []
       const start = async (i: number): Promise<void> => {
         processes[i] = await startHeddle(config(), ['--port', String(ports[i]), '--admin-port', '0'])
-        expect(processes[i]!.url).not.toBe('')
+        expect(processes[i]?.url).not.toBe('')
       }
       await Promise.all([start(0), start(1)])
       const proxy = await startEnvoy([
