@@ -244,6 +244,7 @@ export class RequestTelemetry implements Telemetry {
       time: this.#now(),
       level: x.error === null ? 'info' : ERROR_CODES[x.error.code].level,
       requestId: x.id,
+      traceId: x.trace?.sampled === true ? x.trace.traceId : '',
       method: x.received.method,
       path: x.received.path,
       operation: x.operation,

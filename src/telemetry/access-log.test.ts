@@ -8,6 +8,7 @@ const ENTRY: AccessEntry = {
   time: Date.UTC(2026, 10, 22, 11, 5, 9, 7),
   level: 'info',
   requestId: 'id',
+  traceId: '',
   method: 'POST',
   path: '/v1/chat/completions',
   operation: 'chat',
@@ -150,4 +151,10 @@ test('the time is right on both sides of a second', () => {
   for (const time of [0, 999, 1000, 1_999, 1_700_000_000_000, 1_700_000_000_999, 1_699_999_999_999]) {
     expect((JSON.parse(accessLine({ ...ENTRY, time })) as { time: string }).time).toBe(new Date(time).toISOString())
   }
+})
+
+test('the trace of a request that is sampled, and of no other', () => {
+  const traceId = '4bf92f3577b34da6a3ce929d0e0e4736'
+  expect(JSON.parse(accessLine({ ...ENTRY, traceId }))).toHaveProperty('trace_id', traceId)
+  expect(JSON.parse(accessLine(ENTRY))).not.toHaveProperty('trace_id')
 })

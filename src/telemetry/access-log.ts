@@ -11,6 +11,8 @@ export interface AccessEntry {
   readonly level: string
   /** Of safe characters only (core/ids.ts). */
   readonly requestId: string
+  /** Of a trace that is sampled: there is something to look at. '' = none. */
+  readonly traceId: string
   /** One that node:http knows. */
   readonly method: string
   readonly path: string
@@ -105,6 +107,7 @@ function timeText(time: number): string {
 /** The line, newline included. */
 export function accessLine(e: AccessEntry): string {
   let line = `{"time":"${timeText(e.time)}","level":"${e.level}","msg":"request","request_id":"${e.requestId}","method":"${e.method}","path":${quote(e.path.slice(0, MAX_TEXT))},"operation":"${e.operation}","status":${e.status}`
+  if (e.traceId !== '') line += `,"trace_id":"${e.traceId}"`
   if (e.code !== '') line += `,"code":"${e.code}"`
   if (e.detail !== '') line += `,"detail":${quote(e.detail.slice(0, MAX_TEXT))}`
   if (e.model !== '') line += `,"model":${quote(e.model.slice(0, MAX_TEXT))}`
