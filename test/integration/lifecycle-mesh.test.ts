@@ -1,6 +1,7 @@
 // Beside the proxy of a mesh: what waits for it, what probes are told, and which ports are its own.
 import { connect as connectHttp2 } from 'node:http2'
 import { createServer } from 'node:net'
+import { Agent } from 'node:http'
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,9 +9,9 @@ import type { AddressInfo } from 'node:net'
 import { afterEach, beforeAll, afterAll, describe, expect, test } from 'vitest'
 import type { Sim } from '../../src/sim/index.ts'
 import { startSim } from '../../src/sim/index.ts'
-import { call, chat, headOf, open, until } from '../support/client.ts'
+import { call, chat, headOf, open, readAnswer, until } from '../support/client.ts'
 import { startGateway } from '../support/gateway.ts'
-import { CHAT, chatBody } from './abuse-kit.ts'
+import { CHAT, chatBody, open as openSocket } from './abuse-kit.ts'
 import { checkCommand } from '../../src/cli/check.ts'
 import { startHeddle, type Heddle } from './lifecycle-kit.ts'
 import { freePort, play } from './mesh-kit.ts'
@@ -253,6 +254,12 @@ describe('the end', () => {
       }),
     )
     await until(() => sim.stats().inFlight > 0)
+    const idle = await openSocket(gateway.port)
+    const heard: Buffer[] = []
+    idle.on('data', (chunk: Buffer) => heard.push(chunk)).on('error', () => {})
+    const probeBytes = 'GET /healthz/live HTTP/1.1\r\nhost: t\r\n\r\n'
+    idle.write(probeBytes)
+    await until(() => Buffer.concat(heard).includes('"ok"'))
     const stopped = gateway.stop()
     // Its last stream id forbids nothing that is on its way.
     expect(await goaway).toBe(2 ** 31 - 1)
@@ -260,6 +267,11 @@ describe('the end', () => {
     expect([probe.status, probe.headers['x-envoy-immediate-health-check-fail']]).toEqual([503, '1'])
     expect(probe.json()).toEqual({ status: 'not ready', reasons: ['shutting down'] })
     expect((await call(`${gateway.url}/healthz/live`)).status).toBe(200)
+    // What a proxy sends on a connection that was idle is answered, and only then does it end.
+    heard.length = 0
+    idle.write(probeBytes)
+    await new Promise((resolve) => idle.once('close', resolve))
+    expect(Buffer.concat(heard).toString()).toMatch(/^HTTP\/1\.1 200 [\s\S]*connection: close\r\n[\s\S]*"ok"/)
     const answer = await call(`${gateway.url}${CHAT}`, { body: chatBody() })
     expect([answer.status, answer.headers.connection]).toEqual([200, 'close'])
     expect(answer.headers['x-envoy-immediate-health-check-fail']).toBe('1')
@@ -275,6 +287,63 @@ describe('the end', () => {
     expect(await stopped).toBe(0)
   })
 })
+
+interface Exported {
+  readonly resourceSpans: readonly {
+    readonly scopeSpans: readonly { readonly spans: readonly { readonly name: string; readonly traceId: string }[] }[]
+  }[]
+}
+
+test.each([1, 2])(
+  'AC-LC-4: at the limit each stream ends with an event that parses, and all spans reach the collector (%i workers)',
+  async (workers) => {
+    const bodies: string[] = []
+    const sink = await play((req, res) => {
+      const chunks: Buffer[] = []
+      req.on('data', (chunk: Buffer) => chunks.push(chunk))
+      req.on('end', () => {
+        // A collector takes its time.
+        setTimeout(() => {
+          bodies.push(Buffer.concat(chunks).toString())
+          res.writeHead(200, { 'content-type': 'application/json' }).end('{}')
+        }, 200)
+      })
+    })
+    closing.push(() => sink.close())
+    const heddle = await start(config(`, workers: ${workers}, drain: { propagation: 0, max: 400ms }`), {
+      OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: `http://127.0.0.1:${sink.port}/v1/traces`,
+      OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json',
+      // Nothing leaves by itself while the test runs.
+      OTEL_BSP_SCHEDULE_DELAY: '60000',
+    })
+    const agent = new Agent({ maxSockets: Infinity })
+    const body = JSON.stringify({
+      ...(JSON.parse(chatBody()) as object),
+      model: 'a/sim-chat~stall_after=2',
+      stream: true,
+    })
+    const before = sim.stats().inFlight
+    const streams = Array.from({ length: 30 }, () =>
+      call(`${heddle.url}${CHAT}`, { body, agent }).then((reply) => ({ reply, answer: readAnswer(reply) })),
+    )
+    await until(() => sim.stats().inFlight - before >= 30)
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    heddle.kill('SIGTERM')
+    for (const { reply, answer } of await Promise.all(streams)) {
+      expect(reply.complete).toBe(true)
+      expect(answer.error?.code).toBe('draining')
+      expect([answer.done, answer.afterEnd]).toEqual([false, 0])
+    }
+    expect(await heddle.exited).toBe(0)
+    agent.destroy()
+    const spans = bodies
+      .flatMap((text) => (JSON.parse(text) as Exported).resourceSpans)
+      .flatMap(({ scopeSpans }) => scopeSpans.flatMap((scope) => scope.spans))
+    const traces = (name: string): number => new Set(spans.filter((s) => s.name === name).map((s) => s.traceId)).size
+    expect(traces(`POST ${CHAT}`)).toBe(30)
+    expect(traces('POST')).toBe(30)
+  },
+)
 
 describe('ports of the mesh (LC-6)', () => {
   test('of a mesh that is configured: refused with the place, by `serve` alike', async () => {

@@ -158,7 +158,8 @@ describe.skipIf(envoy === null || !hasOpenssl)('AC-EG-1', () => {
     ])
     closing.push(() => proxy.stop())
     const gateway = await gatewayTo(proxy.port('vendor'))
-    const answer = await chat(gateway.url, 'm')
-    expect(answer.status).toBeGreaterThanOrEqual(500)
+    expect((await chat(gateway.url, 'm')).status).toBeGreaterThanOrEqual(500)
+    // The question for strangers, and nothing after it.
+    expect(await proxy.stat('http.vendor.downstream_rq_total')).toBe(1)
   })
 })
