@@ -9,7 +9,8 @@ import type {
   TenantConfig,
 } from '../contracts/config-auth.ts'
 import type { Authenticator, PeerSource, Principal } from '../contracts/identity.ts'
-import type { IdentityGate } from '../mesh/identity/gate.ts'
+import { IdentityGate } from '../mesh/identity/gate.ts'
+import { rulesOfPeers } from '../mesh/identity/rules.ts'
 import { GatewayError } from '../core/errors.ts'
 import { NOTHING_RESTRICTED } from './access-fixture.ts'
 import { createAuthenticator } from './authenticator.ts'
@@ -98,6 +99,10 @@ export const jwtOf = (some: Partial<JwtConfig>): JwtConfig => ({
   ...some,
 })
 
+/** Outside of a mesh: what `auth.peers` says is believed. */
+export const gateOf = ({ peers }: Partial<AuthConfig>): IdentityGate =>
+  new IdentityGate(rulesOfPeers(peers ?? { header: null, trust: [] }))
+
 /** An authenticator with a clock that only `advance` moves. */
 export const setup = (config: Partial<AuthConfig>, tenants: readonly TenantConfig[] = [], gate?: IdentityGate) => {
   let now = NOW
@@ -105,7 +110,7 @@ export const setup = (config: Partial<AuthConfig>, tenants: readonly TenantConfi
   const events: KeySetEvent[] = []
   const revocations = new Revocations()
   const keySets = new KeySets({ clock, onEvent: (event) => void events.push(event) })
-  const parts = { clock, revocations, keySets, ...(gate === undefined ? {} : { gate }) }
+  const parts = { clock, revocations, keySets, gate: gate ?? gateOf(config) }
   const auth = createAuthenticator({ ...NOBODY, ...config }, tenants, parts)
   return {
     auth,
@@ -113,6 +118,7 @@ export const setup = (config: Partial<AuthConfig>, tenants: readonly TenantConfi
     events,
     revocations,
     keySets,
+    gate: parts.gate,
     advance: (ms: number) => {
       now += ms
     },

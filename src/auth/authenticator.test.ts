@@ -197,6 +197,7 @@ const SIGNED = { signedKeys: { issuers: [{ name: 'hq', publicKey: PUBLIC }], rev
 test('a configuration that is tried and refused gives no revoked key back, and takes none', async () => {
   const { auth, ...parts } = setup(SIGNED)
   const tried = createAuthenticator({ ...NOBODY, signedKeys: { ...SIGNED.signedKeys, revoked: ['hq/k1'] } }, [], {
+    gate: parts.gate,
     clock: parts.clock,
     revocations: parts.revocations,
     keySets: parts.keySets,

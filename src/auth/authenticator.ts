@@ -7,8 +7,7 @@ import { compileRule } from './access.ts'
 import { JwtVerifier } from './jwt.ts'
 import type { Verified } from './jwt.ts'
 import type { KeySets } from './key-set.ts'
-import { IdentityGate } from '../mesh/identity/gate.ts'
-import { rulesOfPeers } from '../mesh/identity/rules.ts'
+import type { IdentityGate } from '../mesh/identity/gate.ts'
 import { PeerClaims } from './peer-claims.ts'
 import { Peers } from './peers.ts'
 import { BARE_CALLER, Principals } from './principal.ts'
@@ -23,7 +22,7 @@ export interface AuthParts {
   readonly revocations: Revocations
   readonly keySets: KeySets
   /** Of the same configuration: whose word on callers counts. By default what `peers` alone says. */
-  readonly gate?: IdentityGate
+  readonly gate: IdentityGate
 }
 
 /** Verified tokens and signed keys that are remembered, at most. */
@@ -87,7 +86,7 @@ class CompiledAuthenticator implements Authenticator {
     const revoked = config.signedKeys?.revoked ?? []
     this.#revoked = new Set(revoked)
     this.#unlist = revocations.configure(revoked)
-    this.#gate = parts.gate ?? new IdentityGate(rulesOfPeers(config.peers ?? { header: null, trust: [] }))
+    this.#gate = parts.gate
     this.#peers = new Peers(config.peers, this.#principals)
     const claims = config.peers?.claims ?? null
     this.#peerClaims = claims === null ? null : new PeerClaims(claims, this.#principals)

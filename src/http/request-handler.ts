@@ -52,7 +52,7 @@ export class RequestHandler {
       answerProbe(req, res, gate)
       return
     }
-    const received = new NodeReceived(req, services.clock.monotonic())
+    const received = new NodeReceived(req, services.clock.monotonic(), services.current().policies.headers)
     const refusal = this.#refusal(req, received)
     if (refusal !== null) {
       this.#refuse(req, res, received, refusal)
@@ -211,7 +211,9 @@ export class RequestHandler {
   #begin(received: NodeReceived, res: ServerResponse): void {
     if (received.gone || received.exchange !== null) return
     // The rules have changed while the body came: who it is now, and what that one may do, the new ones say.
-    if (received.identifiedBy !== this.#parts.services.current().policies.auth) received.identity = null
+    const { auth, headers } = this.#parts.services.current().policies
+    if (received.identifiedBy !== auth) received.identity = null
+    received.gate = headers
     this.#exchange(received, res, false).begin()
   }
 

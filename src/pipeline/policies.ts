@@ -1,6 +1,6 @@
 import type { Limiter } from '../contracts/admission.ts'
 import type { CapacityGate, Ticket } from '../contracts/capacity.ts'
-import type { Authenticator, Principal } from '../contracts/identity.ts'
+import type { Authenticator, HeaderGate, Principal } from '../contracts/identity.ts'
 import type { Target } from '../contracts/routing.ts'
 import type { Tracing } from '../contracts/trace.ts'
 import type { MeshRules } from '../mesh/rules.ts'
@@ -23,6 +23,8 @@ export interface Pricing {
 /** What a configuration asks of requests beyond passing them on. null = not asked: nothing of it runs. */
 export interface Policies {
   readonly auth: Authenticator | null
+  /** What of a request's headers may be seen. */
+  readonly headers: HeaderGate
   readonly limiter: Limiter | null
   readonly gate: CapacityGate | null
   readonly pricing: Pricing

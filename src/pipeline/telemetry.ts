@@ -271,6 +271,7 @@ export class RequestTelemetry implements Telemetry {
       tenant: x.principal.tenant,
       team: x.principal.team,
       user: x.principal.user,
+      identity: x.principal.peer,
       nanoUsd: x.account.nanoUsd,
       costNote: x.account.note,
       passedOver: x.passedOver,

@@ -1,7 +1,7 @@
 import type { HeddleConfig } from '../contracts/config.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Policies, Pricing } from '../pipeline/policies.ts'
-import type { Authenticator } from '../contracts/identity.ts'
+import type { Authenticator, HeaderGate } from '../contracts/identity.ts'
 import type { Recorder } from '../contracts/usage.ts'
 import type { KeySets } from '../auth/key-set.ts'
 import type { Services } from '../pipeline/services.ts'
@@ -22,6 +22,7 @@ import { kindOf, meshRules } from '../mesh/rules.ts'
 import type { Tracing } from '../contracts/trace.ts'
 import type { TelemetryLink } from '../telemetry/otlp/link.ts'
 import type { SpanQueue } from '../telemetry/otlp/span-queue.ts'
+import { CLOSED_HEADERS } from '../mesh/identity/visible.ts'
 import { HeldPool, type Held } from '../core/held-pool.ts'
 import { everyUnref } from '../core/every.ts'
 import { chargeOf, PriceBook, TokenEstimator } from '../usage/index.ts'
@@ -102,10 +103,11 @@ export class PolicyKit {
       this.#limiters.add(limiter)
       held.push(() => this.#limiters.delete(limiter))
     }
-    const auth = await this.#authOf(config)
+    const { auth, headers } = await this.#authOf(config)
     if (auth !== null) held.push(() => auth.close())
     return {
       auth,
+      headers,
       limiter,
       gate: await this.#gateOf(update),
       recorder: await this.#recorderOf(config, redis, hold),
@@ -122,9 +124,15 @@ export class PolicyKit {
     }
   }
 
-  async #authOf({ auth, tenants }: HeddleConfig): Promise<(Authenticator & { close(): void }) | null> {
-    if (auth === null) return null
+  /** Who calls, and what of their headers is not to be believed: both by the same rules. */
+  async #authOf(
+    config: HeddleConfig,
+  ): Promise<{ auth: (Authenticator & { close(): void }) | null; headers: HeaderGate }> {
+    const { auth, tenants } = config
+    if (auth === null) return { auth: null, headers: CLOSED_HEADERS }
     const { createAuthenticator } = await import('../auth/authenticator.ts')
+    const { identityGate } = await import('../mesh/identity/index.ts')
+    const gate = identityGate(config)
     const { clock, log } = this.#parts
     if (this.#keySets === null) {
       const { KeySets } = await import('../auth/key-set.ts')
@@ -139,7 +147,8 @@ export class PolicyKit {
         },
       })
     }
-    return createAuthenticator(auth, tenants, { clock, revocations: this.#changes.revocations, keySets: this.#keySets })
+    const parts = { clock, revocations: this.#changes.revocations, keySets: this.#keySets, gate }
+    return { auth: createAuthenticator(auth, tenants, parts), headers: gate.headers }
   }
 
   async #limiterOf({ config, shared }: ConfigUpdate, redis: RedisLedger | null): Promise<LedgerLimiter | null> {

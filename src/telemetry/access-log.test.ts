@@ -9,6 +9,7 @@ const ENTRY: AccessEntry = {
   level: 'info',
   requestId: 'id',
   traceId: '',
+  identity: null,
   method: 'POST',
   path: '/v1/chat/completions',
   operation: 'chat',

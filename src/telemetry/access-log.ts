@@ -53,7 +53,7 @@ export interface AccessEntry {
   readonly team: string
   readonly user: string
   /** Who the other end is, as TLS or the mesh says. null = that is not known. */
-  readonly identity?: PeerIdentity | null
+  readonly identity: PeerIdentity | null
   /** Billionths of a US dollar. */
   readonly nanoUsd: number
   /** `estimated`, `unpriced`, or '' when tokens and price are known. */

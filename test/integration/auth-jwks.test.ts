@@ -206,8 +206,9 @@ test('a reload keeps the key set, also while the issuer is away', async () => {
   await who(auth, bearer(tokenOf(known, 'x')))
   idp.set(500)
   const { createAuthenticator } = await import('../../src/auth/authenticator.ts')
-  const { NOBODY } = await import('../../src/auth/auth-fixture.ts')
+  const { gateOf, NOBODY } = await import('../../src/auth/auth-fixture.ts')
   const next = createAuthenticator({ ...NOBODY, jwt: [jwtOf({ jwks: source(idp.url) })] }, [], {
+    gate: gateOf({}),
     clock,
     keySets,
     revocations,
