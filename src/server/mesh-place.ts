@@ -2,7 +2,6 @@ import type { HeddleConfig } from '../contracts/config.ts'
 import { reservedPort } from '../config/mesh-ports.ts'
 import { systemClock } from '../core/clock.ts'
 import { askMesh, detectMesh, meshPorts, type Detected, type MeshPorts } from '../mesh/detect.ts'
-import { waitForProxy } from '../mesh/wait.ts'
 import { Flag, type Flags } from './readiness.ts'
 
 type Env = Readonly<Record<string, string | undefined>>
@@ -63,6 +62,7 @@ export class MeshPlace {
   async wait({ mesh }: HeddleConfig): Promise<{ readonly ready: boolean; readonly tookMs: number }> {
     const { proxy } = this.#found
     if (proxy === null) return { ready: true, tookMs: 0 }
+    const { waitForProxy } = await import('../mesh/wait.ts')
     const begun = systemClock.monotonic()
     const options = { proxy, ports: this.#ports, stopped: () => this.#stopped }
     const state = await waitForProxy({ ...options, maxMs: mesh.waitForProxyMs })

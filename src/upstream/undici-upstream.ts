@@ -1,8 +1,9 @@
 // The pool alone: the package's front door also loads fetch, caches and WebSockets (45 ms, 8 MB), which nothing here uses.
 import Pool from 'undici/lib/dispatcher/pool.js'
 import type { Dispatcher } from 'undici'
-import { connectorFor, EGRESS_REFUSED, type ProxyOptions, type TlsOptions } from './connectors.ts'
+import { connectorFor, type ProxyOptions, type TlsOptions } from './connectors.ts'
 import type { Origination } from './origination.ts'
+import { EGRESS_REFUSED } from './refused.ts'
 import type {
   Call,
   FaultKind,
