@@ -31,13 +31,15 @@ const BASIC: Readonly<Record<string, string>> = {
 }
 
 const SECTIONS = ['Tls', 'Provider', 'Model', 'Target', 'Capabilities', 'Price'] as const
-/** Who may call, how much, and what it costs: parts of the file, each with the maps that it is made of. */
-const ACCOUNTS = {
-  auth: ['Key', 'Jwt', 'KubernetesTokens', 'Grant'],
+/** Parts of the file, each with the maps that it is made of: who may call, how much, what it costs; the mesh around. */
+const PARTS = {
+  auth: ['Key', 'Jwt', 'KubernetesTokens', 'PeerClaims', 'Grant'],
   tenants: ['Tenant'],
   limits: ['Limit', 'LimitRule'],
   ledger: ['LedgerRedis'],
   usage: [],
+  mesh: [],
+  tracing: [],
 } as const
 
 const anchor = (name: string): string => `[${name.toLowerCase()}](#${name.toLowerCase()})`
@@ -149,7 +151,7 @@ export const configDoc = (schema: Schema): string => {
     parts.push(`## ${name}`)
     parts.push(name === 'Model' ? modelSection(definition, top('defaults')) : table(rowsOf(definition, '')))
   }
-  for (const [part, maps] of Object.entries(ACCOUNTS)) {
+  for (const [part, maps] of Object.entries(PARTS)) {
     const rows = rowsOf(top(part), part)
     if (rows.length > 0) parts.push(`## ${part}`, table(rows))
     for (const name of maps) parts.push(`## ${name}`, table(rowsOf(asSchema(definitions[name]), '')))
