@@ -27,7 +27,6 @@ import { AttemptLoop } from './attempt-loop.ts'
 import { errorHead, errorTail, logFault } from './error-answer.ts'
 import { addCost, addMeshHeaders, answerHeaders, rawAnswerHeaders } from './headers.ts'
 import { joinEarlier, type Clients } from './join.ts'
-import { writeSpans } from './spans.ts'
 import { modelsAnswer } from './models.ts'
 import { endpointOf, methodsOf } from './operation.ts'
 import { usageRecord } from './record.ts'
@@ -240,7 +239,7 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
     this.totalMs = this.services.clock.monotonic() - this.received.startedAt
     if (this.clients?.leader === this) this.clients.end()
     this.services.telemetry.request(this)
-    writeSpans(this)
+    if (this.trace?.sampled === true) this.snapshot.policies.tracing?.writeSpans(this)
     // Of a stranger there is nothing to bill, and as much as it likes: records of others must not give way to it.
     if (this.error?.code !== 'unauthenticated') this.snapshot.policies.recorder?.write(usageRecord(this))
     this.snapshot.release()

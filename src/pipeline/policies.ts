@@ -3,6 +3,7 @@ import type { CapacityGate, Ticket } from '../contracts/capacity.ts'
 import type { Authenticator, HeaderGate, Principal } from '../contracts/identity.ts'
 import type { Target } from '../contracts/routing.ts'
 import type { Tracing } from '../contracts/trace.ts'
+import type { Exchange } from './exchange.ts'
 import type { MeshRules } from '../mesh/rules.ts'
 import type { Charge, Recorder, Usage } from '../contracts/usage.ts'
 
@@ -20,6 +21,14 @@ export interface Pricing {
   learn(route: string, promptBytes: number, usage: Usage): void
 }
 
+/** Traces, and who makes spans of requests: loaded where they are exported. Both functions take sampled requests only. */
+export interface Traces extends Tracing {
+  /** While the body is there. */
+  noteRequest(x: Exchange): void
+  /** Once, at the end. Never throws. */
+  writeSpans(x: Exchange): void
+}
+
 /** What a configuration asks of requests beyond passing them on. null = not asked: nothing of it runs. */
 export interface Policies {
   readonly auth: Authenticator | null
@@ -29,7 +38,7 @@ export interface Policies {
   readonly gate: CapacityGate | null
   readonly pricing: Pricing
   readonly recorder: Recorder | null
-  readonly tracing: Tracing | null
+  readonly tracing: Traces | null
   readonly mesh: MeshRules
   /** The configuration is not used any more. */
   close(): void

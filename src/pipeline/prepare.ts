@@ -7,7 +7,6 @@ import { readRequest } from '../protocol/openai/request.ts'
 import { formField } from '../protocol/multipart.ts'
 import { expectClearForm } from './form.ts'
 import { methodsOf } from './operation.ts'
-import { noteRequest } from './spans.ts'
 
 /** Reads what the request says of itself. Throws GatewayError. */
 export function prepare(x: Exchange, operation: Operation, upstreamPath: string): void {
@@ -38,7 +37,7 @@ export function prepare(x: Exchange, operation: Operation, upstreamPath: string)
     expectClearForm(received.body, type)
     x.formModel = formField(received.body, type, 'model') ?? ''
   }
-  if (x.trace?.sampled === true) noteRequest(x)
+  if (x.trace?.sampled === true) x.snapshot.policies.tracing?.noteRequest(x)
 }
 
 const isJson = (type: string): boolean => {

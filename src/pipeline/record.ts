@@ -24,7 +24,7 @@ export function usageRecord(x: Exchange): UsageRecord {
     time: x.services.clock.now() - x.totalMs,
     durationMs: x.totalMs,
     requestId: x.id,
-    traceId: traceIdOf(x.received.header('traceparent')),
+    traceId: x.trace?.traceId ?? traceIdOf(x.received.signals.traceparent),
     tenant: principal.tenant,
     team: principal.team,
     user: principal.user,

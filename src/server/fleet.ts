@@ -114,6 +114,8 @@ export class Fleet {
   #stopping = false
   #held = false
   #ports: Ports = { plain: 0, tls: 0 }
+  /** What the workers had counted when they ended: it is exported after that. */
+  #last: FamilySnapshot[][] | null = null
   #update: ConfigUpdate
 
   /** onLost: a worker thread died by itself; another takes its place, under the same number. */
@@ -212,6 +214,7 @@ export class Fleet {
 
   /** A worker that does not answer in time is left out rather than waited for. */
   async metrics(): Promise<FamilySnapshot[][]> {
+    if (this.#last !== null) return this.#last
     const all = await Promise.all(
       this.#handles.map((h) => atMost(SCRAPE_PATIENCE_MS, h.call({ name: 'metrics' })).catch(() => null)),
     )
@@ -229,6 +232,7 @@ export class Fleet {
     const cut = await Promise.allSettled(
       this.#handles.map((h) => atMost(maxMs + END_MS, h.call({ name: 'drain', maxMs }))),
     )
+    this.#last = await this.metrics()
     await Promise.all(this.#handles.map((h) => h.stop()))
     return cut.reduce((sum, result) => sum + (result.status === 'fulfilled' ? Number(result.value) : 0), 0)
   }

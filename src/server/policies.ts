@@ -1,6 +1,6 @@
 import type { HeddleConfig } from '../contracts/config.ts'
 import type { Clock } from '../core/clock.ts'
-import type { Policies, Pricing } from '../pipeline/policies.ts'
+import type { Policies, Pricing, Traces } from '../pipeline/policies.ts'
 import type { Authenticator, HeaderGate } from '../contracts/identity.ts'
 import type { Recorder } from '../contracts/usage.ts'
 import type { KeySets } from '../auth/key-set.ts'
@@ -19,7 +19,6 @@ import type { ConfigUpdate } from './worker.ts'
 import { RuntimeChanges } from './runtime-changes.ts'
 import { slotKey } from './compile.ts'
 import { kindOf, meshRules } from '../mesh/rules.ts'
-import type { Tracing } from '../contracts/trace.ts'
 import type { TelemetryLink } from '../telemetry/otlp/link.ts'
 import type { SpanQueue } from '../telemetry/otlp/span-queue.ts'
 import { CLOSED_HEADERS } from '../mesh/identity/visible.ts'
@@ -264,7 +263,7 @@ export class PolicyKit {
     return this.#gate
   }
 
-  async #tracingOf(config: HeddleConfig): Promise<Tracing | null> {
+  async #tracingOf(config: HeddleConfig): Promise<Traces | null> {
     const { telemetry, clock } = this.#parts
     if (telemetry === null || config.tracing.traces === null) return null
     const { createTracing } = await import('../telemetry/trace/tracing.ts')
@@ -272,7 +271,9 @@ export class PolicyKit {
       const { SpanQueue } = await import('../telemetry/otlp/span-queue.ts')
       this.#spans = new SpanQueue(telemetry)
     }
-    return createTracing(config.tracing, kindOf(config), { sink: this.#spans, now: clock.now })
+    const { noteRequest, writeSpans } = await import('../pipeline/spans.ts')
+    const tracing = createTracing(config.tracing, kindOf(config), { sink: this.#spans, now: clock.now })
+    return { ...tracing, noteRequest, writeSpans }
   }
 
   async #list(): Promise<readonly object[]> {
