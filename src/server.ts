@@ -271,7 +271,7 @@ class Server implements RunningServer, AdminState {
       this.#health.assign(loaded.config)
       await this.#fleet.apply(await this.#update(loaded.config))
     } catch (error) {
-      if (error instanceof ConfigError) read?.()
+      read?.(error instanceof ConfigError)
       this.#lastError = error instanceof ConfigError ? error.problems.map(formatProblem).join('\n') : String(error)
       this.#log(
         'error',
@@ -290,7 +290,7 @@ class Server implements RunningServer, AdminState {
     this.#loadedAt = systemClock.now()
     this.#lastError = null
     this.#flags.set(Flag.stale, false)
-    read?.()
+    read?.(true)
     await this.#watcher?.setFiles(loaded.files)
     this.#log('info', { config: loaded.config.hash, before }, 'configuration loaded')
     outcome('loaded')

@@ -24,9 +24,10 @@ export interface ConfigWatcher {
   readonly setFiles: (files: readonly string[]) => Promise<void>
   /**
    * Before a reload that nobody's look asked for: notes what is there now. Call the result when that has been read, and
-   * no look reports it again; what changes in between is still reported.
+   * no look reports it again; what changes in between is still reported. Call it in any case: until then nobody looks.
+   * taken false = it could not be read, so that the next look may report it.
    */
-  readonly note: () => Promise<() => void>
+  readonly note: () => Promise<(taken: boolean) => void>
   readonly close: () => void
 }
 
@@ -113,8 +114,11 @@ export const watchConfig = async (options: WatchOptions): Promise<ConfigWatcher>
     return touched.length > 0 && touched.every((path) => SWAPPED.test(known.get(path)?.real ?? ''))
   }
 
+  /** Somebody is reading what changed: a look now would report it once more. */
+  let noted = 0
+
   const run = async (): Promise<void> => {
-    if (closed) return
+    if (closed || noted > 0) return
     const now = await hashes(await filesOf(options.source))
     const watched = [...others.keys()].filter((path) => !now.has(path))
     const nowOthers = await hashes(watched)
@@ -151,9 +155,15 @@ export const watchConfig = async (options: WatchOptions): Promise<ConfigWatcher>
       others = new Map(files.map((path) => [path, others.get(path) ?? added.get(path) ?? '']))
     },
     note: async () => {
+      noted++
       const now = await hashes(await filesOf(options.source))
       const nowOthers = await hashes([...others.keys()])
-      return () => settleOn(now, nowOthers)
+      let open = true
+      return (taken) => {
+        if (open) noted--
+        if (open && taken) settleOn(now, nowOthers)
+        open = false
+      }
     },
     close: () => {
       closed = true

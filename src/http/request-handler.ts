@@ -19,6 +19,8 @@ import { answerProbe, isProbe, type ProbeFacts } from './probes.ts'
 export interface Gate extends ProbeFacts {
   /** Answers say that their connection ends. */
   readonly draining: boolean
+  /** No configuration serves yet. */
+  readonly starting: boolean
   /** Why new requests are turned away (this instance begins, or is about to end); null = they are not. */
   refusal(): GatewayError | null
   /** Why new work is refused right now; null = it is taken. */
@@ -52,7 +54,9 @@ export class RequestHandler {
       answerProbe(req, res, gate)
       return
     }
-    const received = new NodeReceived(req, services.clock.monotonic(), services.current().policies.headers)
+    // Nothing serves yet: there are no rules, and the request is turned away.
+    const headers = gate.starting ? undefined : services.current().policies.headers
+    const received = new NodeReceived(req, services.clock.monotonic(), headers)
     const refusal = this.#refusal(req, received)
     if (refusal !== null) {
       this.#refuse(req, res, received, refusal)

@@ -203,6 +203,10 @@ export class Worker implements Gate {
     return this.#flags.has(Flag.draining)
   }
 
+  get starting(): boolean {
+    return this.#snapshot === null
+  }
+
   refusal(): GatewayError | null {
     if (this.#refusing) return new GatewayError('draining', 'This instance is shutting down.', { retryAfterMs: 1000 })
     if (this.#snapshot !== null) return null
