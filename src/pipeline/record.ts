@@ -6,7 +6,8 @@ import { addUsages } from '../protocol/usage.ts'
 /** W3C Trace Context 2.2: version, trace id, parent id, flags. */
 const TRACE_PARENT = /^[\da-f]{2}-([\da-f]{32})-[\da-f]{16}-[\da-f]{2}/
 
-const traceIdOf = (header: string | undefined): string => TRACE_PARENT.exec(header ?? '')?.[1] ?? ''
+const traceIdOf = ({ trace, received }: Exchange): string =>
+  trace?.traceId ?? TRACE_PARENT.exec(received.signals.traceparent ?? '')?.[1] ?? ''
 
 const chargeOf = (record: AttemptRecord): AttemptCharge => ({
   target: record.target,
@@ -24,7 +25,7 @@ export function usageRecord(x: Exchange): UsageRecord {
     time: x.services.clock.now() - x.totalMs,
     durationMs: x.totalMs,
     requestId: x.id,
-    traceId: x.trace?.traceId ?? traceIdOf(x.received.signals.traceparent),
+    traceId: traceIdOf(x),
     tenant: principal.tenant,
     team: principal.team,
     user: principal.user,

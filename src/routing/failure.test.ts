@@ -24,7 +24,7 @@ describe('what an answer means', () => {
       '429 without quota',
       429,
       error({ code: 'insufficient_quota' }),
-      ['dead', true, 429, 'upstream_rate_limited', undefined],
+      ['dead', true, 429, 'upstream_rate_limited', 300_000],
     ],
     ['401', 401, error({}), ['dead', true, 502, 'upstream_auth', undefined]],
     ['402', 402, error({}), ['dead', true, 502, 'upstream_auth', undefined]],

@@ -48,6 +48,8 @@ const BAD_KEY = /api_key_invalid|api key (?:not valid|not found|expired)|(?:inva
 const QUOTA =
   /insufficient_quota|billing_(hard_limit|not_active)|account_deactivated|credit balance|payment_required|exceeded your current quota/i
 
+/** Quotas are not filled up in between two tries: SDKs are told to give up. */
+const QUOTA_MS = 300_000
 const ERROR_TEXT_LIMIT = 2000
 // Keys and hosts that providers quote in their errors.
 const SECRETS =
@@ -177,6 +179,7 @@ function refusedGateway({ shown, words, reason, status, detail }: Said): Attempt
       status,
       true,
       new GatewayError('upstream_rate_limited', 'The provider reports that its quota is used up.', {
+        retryAfterMs: QUOTA_MS,
         detail,
         publicCode: 'insufficient_quota',
       }),

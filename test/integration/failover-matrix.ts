@@ -12,7 +12,7 @@ export interface Outcome {
   readonly attempts: number
   /** The client got text. */
   readonly content: boolean
-  /** `retry-after`, seconds at least; absent = the header is not there. */
+  /** `retry-after` of the provider, seconds at least; absent = it gave none. */
   readonly retryAfter?: number
 }
 
@@ -97,7 +97,7 @@ export const MATRIX: readonly Row[] = [
   elsewhere('auth_401', 502, 'upstream_auth'),
   elsewhere('auth_403', 502, 'upstream_auth'),
   elsewhere('status=402', 502, 'upstream_auth'),
-  elsewhere('insufficient_quota', 429, 'insufficient_quota'),
+  both('insufficient_quota', { ...refused(429, 'insufficient_quota', 1), retryAfter: 300 }, moved),
   // Rate limits with each form of hint; a short one would be waited for.
   limited('seconds', 2),
   limited('date', 2),
