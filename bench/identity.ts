@@ -5,7 +5,7 @@ import { NodeReceived } from '../src/http/node-received.ts'
 const CALLER = 'spiffe://cluster.local/ns/search/sa/frontend'
 
 /** As Istio's proxies write it, with what a caller has put in front. */
-const XFCC = `By=spiffe://cluster.local/ns/llm/sa/heddle;Hash=${'5e'.repeat(32)};Subject="";URI=${CALLER}`
+export const XFCC = `By=spiffe://cluster.local/ns/llm/sa/heddle;Hash=${'5e'.repeat(32)};Subject="";URI=${CALLER}`
 
 /** The same mechanism as `mesh.identity`, by the header's name: no mesh is looked for. */
 export const identityOnly = `

@@ -174,8 +174,8 @@ defaults: { retries: { max_attempts: 1 } }`)
   })
 
   test('AC-RT-6: silences longer than any idle timer of a proxy do not cut a stream', async () => {
-    // Idle limit and silence are both scaled by the same factor; HEDDLE_MESH_LONG=1 takes them as they are.
-    const long = process.env['HEDDLE_MESH_LONG'] === '1'
+    // Idle limit and silence are both scaled by the same factor; HEDDLE_TEST_FULL takes them as they are.
+    const long = process.env['HEDDLE_TEST_FULL'] !== undefined
     const [silence, silences, idle, heartbeat] = long ? [60_000, 10, '45s', '15s'] : [600, 4, '0.45s', '150ms']
     const provider = await backend((res) => {
       res.writeHead(200, { 'content-type': 'text/event-stream' })

@@ -1,5 +1,5 @@
 /**
- * Child of bench/tracing.ts. `gateway CONFIG`: a gateway in this process, told by messages to begin and to end a measurement.
+ * Child of bench/mesh.ts. `gateway CONFIG`: a gateway in this process, told by messages to begin and to end a measurement.
  * `sink`: a collector that takes everything and keeps nothing. `backend`: answers at once.
  */
 import { createServer } from 'node:http'
