@@ -28,6 +28,21 @@ export const httpRoute = (x: Exchange): string => {
   return x.received.path === '/v1/models' || x.received.path === '/models' ? '/v1/models' : ''
 }
 
+const METHODS: ReadonlySet<string> = new Set([
+  'GET',
+  'HEAD',
+  'POST',
+  'PUT',
+  'PATCH',
+  'DELETE',
+  'OPTIONS',
+  'CONNECT',
+  'TRACE',
+])
+
+/** HTTP/2 takes any token for a method: those that nobody knows are one (HTTP semantic conventions). */
+export const methodName = ({ received: { method } }: Exchange): string => (METHODS.has(method) ? method : '_OTHER')
+
 /** Where a provider is, worked out once a configuration. */
 export interface Place {
   readonly provider: string

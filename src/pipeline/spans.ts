@@ -7,7 +7,7 @@ import type { Exchange } from './exchange.ts'
 import type { Place } from './places.ts'
 import { usdText } from '../core/usd.ts'
 import { A, H } from '../telemetry/semconv.ts'
-import { httpRoute, operationName, placeOfTarget, schemeOf } from './places.ts'
+import { httpRoute, methodName, operationName, placeOfTarget, schemeOf } from './places.ts'
 import { outputContent } from './spans-content.ts'
 import { answerFacts } from './spans-answer.ts'
 
@@ -42,7 +42,7 @@ function serverSpan(x: Exchange, trace: RequestTrace, startAt: number): SpanData
   const failure = failureOf(x)
   const failed = failure !== '' && x.status >= 500
   const found: Found = {
-    [A.method]: received.method,
+    [A.method]: methodName(x),
     [A.status]: x.status,
     [A.scheme]: schemeOf(x),
     [A.requestSize]: x.bytesIn,
@@ -66,7 +66,7 @@ function serverSpan(x: Exchange, trace: RequestTrace, startAt: number): SpanData
     remoteParent: trace.parentSpanId !== '',
     traceState: trace.traceState,
     kind: 'server',
-    name: route === '' ? received.method : `${received.method} ${route}`,
+    name: route === '' ? spanMethod(x) : `${spanMethod(x)} ${route}`,
     startAt,
     endAt: startAt + Math.max(0, x.totalMs),
     attributes: found,
@@ -74,6 +74,12 @@ function serverSpan(x: Exchange, trace: RequestTrace, startAt: number): SpanData
     links: trace.link === null ? NO_LINKS : [trace.link],
     error: failed ? '' : null,
   }
+}
+
+/** By the conventions a span is not named after a method that nobody knows. */
+const spanMethod = (x: Exchange): string => {
+  const name = methodName(x)
+  return name === '_OTHER' ? 'HTTP' : name
 }
 
 /** Limits, routing, retries, hedges and continuations, in the order of their times. */
@@ -169,7 +175,7 @@ function attemptSpan(
   const place = placeOfTarget(x.snapshot, record.target)
   const { result, status } = record
   const ok = result === 'ok'
-  const found: Found = { [A.method]: x.received.method, [H.target]: record.target, [H.result]: result }
+  const found: Found = { [A.method]: methodName(x), [H.target]: record.target, [H.result]: result }
   if (place !== undefined) {
     found[A.serverAddress] = place.address
     found[A.serverPort] = place.port
@@ -189,7 +195,7 @@ function attemptSpan(
     remoteParent: false,
     traceState: trace.traceState,
     kind: 'client',
-    name: x.received.method,
+    name: spanMethod(x),
     startAt: begun,
     endAt: begun + Math.max(0, record.ms),
     attributes: found,

@@ -3,7 +3,7 @@ import type { Histogram, Labels, MetricRegistry } from '../telemetry/metrics.ts'
 import type { Exchange } from './exchange.ts'
 import { DURATION_BOUNDS } from '../telemetry/metrics.ts'
 import { A, HTTP_BOUNDS, METRICS, TOKEN_BOUNDS, labelOf } from '../telemetry/semconv.ts'
-import { httpRoute, operationName, placeOfTarget, schemeOf } from './places.ts'
+import { httpRoute, methodName, operationName, placeOfTarget, schemeOf } from './places.ts'
 
 const L = {
   operation: labelOf(A.operation),
@@ -83,7 +83,8 @@ export class ConventionMetrics {
   #serverOf(x: Exchange): Histogram {
     const route = httpRoute(x)
     const scheme = schemeOf(x)
-    const key = `${x.received.method} ${x.status} ${scheme} ${route}`
+    const method = methodName(x)
+    const key = `${method} ${x.status} ${scheme} ${route}`
     let histogram = this.#server.get(key)
     if (histogram === undefined) {
       histogram = this.#registry.histogram(
@@ -91,7 +92,7 @@ export class ConventionMetrics {
         'From the head of an HTTP request to the end of its answer.',
         HTTP_BOUNDS,
         {
-          [L.method]: x.received.method,
+          [L.method]: method,
           [L.route]: route,
           [L.status]: String(x.status),
           [L.scheme]: scheme,

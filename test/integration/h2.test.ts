@@ -281,3 +281,12 @@ describe('the first bytes', () => {
     expect((await send(session(), chatBody())).status).toBe(200)
   })
 })
+
+test('a method that nobody knows is answered, and names no series of its own', async () => {
+  const client = session()
+  for (const method of ['WEAVE', 'SPIN'])
+    await answerOf(client.request({ ':method': method, ':path': '/v1/chat/completions' }, { endStream: true }))
+  const text = await gateway.metrics()
+  expect(text).not.toMatch(/WEAVE|SPIN/)
+  expect(text).toMatch(/http_server_request_duration_seconds_count\{[^}]*_OTHER/)
+})
