@@ -197,6 +197,12 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
   /** The request ends with an error: in the envelope before the first byte, as an event in a stream after it. */
   fail(error: GatewayError): void {
     if (this.over) return
+    const leader = this.clients?.leader ?? this
+    if (leader !== this) {
+      // Only that one knows how far the answer is.
+      leader.fail(error)
+      return
+    }
     this.error = error
     if (error.code === 'internal') logFault(this, error)
     if (this.#writing !== null) this.#failCommitted(error)
@@ -263,6 +269,10 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
   }
 
   onClientStalled(): void {
+    if (this.clients !== null) {
+      this.clients.writer.destroySlow()
+      return
+    }
     this.writer.destroy()
     this.onClientGone()
   }

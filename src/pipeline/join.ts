@@ -9,8 +9,10 @@ import { TeeWriter } from './tee-writer.ts'
  */
 export function joinEarlier(x: Exchange): boolean {
   for (let member: OpenMember | null = x.nextOpen; member !== null && member !== x; member = member.nextOpen) {
-    const leader = member as Exchange
-    if (!('snapshot' in member) || !isJoinable(leader) || !isSame(leader, x)) continue
+    if (!('snapshot' in member)) continue
+    // One whose own client has left is in no list: those that wait for its answer are.
+    const leader = (member as Exchange).clients?.leader ?? (member as Exchange)
+    if (!isJoinable(leader) || !isSame(leader, x)) continue
     if (leader.clients === null) {
       leader.clients = new Clients(leader)
       leader.writer = leader.clients.writer
@@ -23,10 +25,7 @@ export function joinEarlier(x: Exchange): boolean {
 }
 
 /** Its answer has not begun. */
-function isJoinable(x: Exchange): boolean {
-  const leads = x.clients === null || x.clients.leader === x
-  return leads && !x.over && x.firstByteMs < 0 && x.fields !== null
-}
+const isJoinable = (x: Exchange): boolean => !x.over && x.firstByteMs < 0 && x.fields !== null
 
 function isSame(a: Exchange, b: Exchange): boolean {
   return (
@@ -62,6 +61,8 @@ export class Clients {
   /** A client is gone. True when it was the leader's, and others still wait for its answer. */
   goesOnWithout(x: Exchange): boolean {
     const left = this.writer.drop(x.ownWriter)
+    // It may have been the one that the others were held up by.
+    if (left) x.onDrain()
     if (x === this.leader) {
       this.#leaderIsGone = true
       return left

@@ -54,6 +54,11 @@ export class TeeWriter implements ReplyWriter {
     for (const writer of this.#writers) writer.end(chunk)
   }
 
+  /** Drops the clients that do not read: their connections' ends say so to their requests. */
+  destroySlow(): void {
+    for (const writer of this.#slow) writer.destroy()
+  }
+
   destroy(): void {
     for (const writer of this.#writers) writer.destroy()
   }
