@@ -135,7 +135,7 @@ try {
     const file = join(folder, `heddle-${index}.yaml`)
     writeFileSync(
       file,
-      `server: { workers: 1, log: { level: info, access: false } }
+      `server: { workers: 1, log: { level: error, access: false } }
 providers: { mock: { type: openai_compatible, base_url: "http://127.0.0.1:${backend.port}/v1", class: mesh } }
 models: { m: mock/m }
 mesh: { kind: none }
@@ -202,7 +202,7 @@ ${config}`,
       value,
       bar,
       holds: value <= bar,
-      text: `${name} +${(value * 100).toFixed(1)} % (bar ${bar * 100} %)`,
+      text: `${name} ${value < 0 ? '' : '+'}${(value * 100).toFixed(1)} % (bar ${bar * 100} %)`,
     }
   })
   const late = {
@@ -210,7 +210,7 @@ ${config}`,
     value: difference,
     bar: DELAY_BAR_MS,
     holds: difference <= DELAY_BAR_MS,
-    text: `event loop p99.9 +${difference.toFixed(2)} ms (bar ${DELAY_BAR_MS} ms)`,
+    text: `event loop p99.9 ${difference < 0 ? '' : '+'}${difference.toFixed(2)} ms (bar ${DELAY_BAR_MS} ms)`,
   }
   const noise = Math.abs(share('off again'))
   const judged = [...lines, late].map((line) => `${line.text} ${line.holds ? 'holds' : 'NOT MET'}`)
