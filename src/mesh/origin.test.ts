@@ -7,6 +7,21 @@ const ENVOY = { server: 'envoy', 'content-type': 'text/plain' }
 test.each([
   ['a backend behind Envoy said it', 503, { ...ENVOY, 'x-envoy-upstream-service-time': '3' }, '', null],
   ['a backend said it', 503, { server: 'uvicorn' }, '', null],
+  [
+    'a backend said it, and Envoy is told to add no headers',
+    400,
+    { server: 'istio-envoy', 'content-type': 'application/json' },
+    '{"error":{}}',
+    null,
+  ],
+  ['an error in a stream of such a backend', 200, { server: 'envoy', 'content-type': 'text/event-stream' }, '', null],
+  [
+    'circuit breaker, its text formatted as JSON',
+    503,
+    { server: 'envoy', 'content-type': 'application/json', 'x-envoy-overloaded': 'true' },
+    '{}',
+    'mesh.overflow',
+  ],
   ['circuit breaker', 503, { ...ENVOY, 'x-envoy-overloaded': 'true' }, '', 'mesh.overflow'],
   ['circuit breaker, by its text', 503, ENVOY, 'upstream connect error … reset reason: overflow', 'mesh.overflow'],
   ['connection refused', 503, ENVOY, 'upstream connect error … reset reason: connection failure', 'mesh.connect'],

@@ -21,14 +21,17 @@ const textOf = (headers: UpstreamHeaders, name: string): string => {
  * Whether an error answer was made by a proxy of the mesh, and why; null = the backend made it. Only to be asked of hops
  * on which a proxy can speak HTTP: many vendors have an Envoy of their own in front. body: the beginning of the text.
  *
- * Envoy marks what a real backend said with `x-envoy-upstream-service-time`, and gives its own answers no such header;
- * Linkerd's proxy names its reason in `l5d-proxy-error`.
+ * Envoy marks what a real backend said with `x-envoy-upstream-service-time`, and gives its own answers no such header and
+ * plain text, if any (`suppress_envoy_headers` of its router, Istio's `envoyDebugHeaders`, leave the mark out); Linkerd's proxy names its reason in `l5d-proxy-error`.
  */
 export function meshFault(status: number, headers: UpstreamHeaders, body: string): MeshFault | null {
   if (has(headers, 'l5d-proxy-error')) return linkerdFault(status, textOf(headers, 'l5d-proxy-error'))
   const byEnvoy = /^(?:istio-)?envoy$/.test(textOf(headers, 'server'))
   if (!byEnvoy || has(headers, 'x-envoy-upstream-service-time')) return null
-  if (has(headers, 'x-envoy-overloaded') || body.includes('reset reason: overflow')) return 'mesh.overflow'
+  if (has(headers, 'x-envoy-overloaded')) return 'mesh.overflow'
+  // Where Envoy is told to add no headers of its own the mark is missing from what backends say, too.
+  if (has(headers, 'content-type') && !textOf(headers, 'content-type').startsWith('text/plain')) return null
+  if (body.includes('reset reason: overflow')) return 'mesh.overflow'
   switch (status) {
     case 503:
       return 'mesh.connect'
