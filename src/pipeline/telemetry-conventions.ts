@@ -42,6 +42,9 @@ export class ConventionMetrics {
   readonly #registry: MetricRegistry
   readonly #now: () => number
   readonly #server = new Map<string, Histogram>()
+  // Most requests are like the one before: comparing costs less than putting a key together.
+  #lastServer: { method: string; status: number; scheme: string; route: string; histogram: Histogram } | null = null
+  #lastCall: { operation: string; target: string; error: string; model: string; metrics: CallMetrics } | null = null
   /** By route, then by what else tells calls apart. */
   readonly #calls = new Map<string, Map<string, CallMetrics>>()
 
@@ -84,6 +87,9 @@ export class ConventionMetrics {
     const route = httpRoute(x)
     const scheme = schemeOf(x)
     const method = methodName(x)
+    const last = this.#lastServer
+    if (last !== null && last.status === x.status && last.route === route && last.method === method)
+      if (last.scheme === scheme) return last.histogram
     const key = `${method} ${x.status} ${scheme} ${route}`
     let histogram = this.#server.get(key)
     if (histogram === undefined) {
@@ -101,18 +107,23 @@ export class ConventionMetrics {
       )
       this.#server.set(key, histogram)
     }
+    this.#lastServer = { method, status: x.status, scheme, route, histogram }
     return histogram
   }
 
   #callOf(x: Exchange, target: string): CallMetrics {
     const model = x.match?.route.name ?? ''
+    // The caller's going away is not the call's failure.
+    const error = x.error === null || x.error.code === 'client_closed' ? '' : x.error.code
+    const { operation } = x
+    const last = this.#lastCall
+    if (last !== null && last.target === target && last.operation === operation && last.model === model)
+      if (last.error === error) return last.metrics
     let byKind = this.#calls.get(model)
     if (byKind === undefined) {
       byKind = new Map()
       this.#calls.set(model, byKind)
     }
-    // The caller's going away is not the call's failure.
-    const error = x.error === null || x.error.code === 'client_closed' ? '' : x.error.code
     const key = `${x.operation} ${target} ${error}`
     let metrics = byKind.get(key)
     if (metrics === undefined) {
@@ -134,6 +145,7 @@ export class ConventionMetrics {
       metrics = { duration, firstChunk: null, input: null, output: null, labels }
       byKind.set(key, metrics)
     }
+    this.#lastCall = { operation, target, error, model, metrics }
     return metrics
   }
 }
