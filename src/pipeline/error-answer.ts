@@ -16,12 +16,17 @@ const OF_THIS_REPLICA: ReadonlySet<string> = new Set(['overloaded', 'draining', 
 /** Answers that say when to come back: whoever waits as told may. */
 const WAIT_AND_RETRY: ReadonlySet<string> = new Set(['rate_limited', 'upstream_rate_limited'])
 
+/** Ends of calls that were not made because no credential could be used. */
+const NO_CREDENTIAL: ReadonlySet<string> = new Set(['key_refused', 'no_key'])
+
 /** Status and headers of an error answer, as callers and the proxies between want them. */
 export function errorHead(x: Exchange, error: GatewayError): { readonly status: number; readonly headers: HeaderList } {
   const { mesh } = x.snapshot.policies
   const headers: HeaderList = ['content-type', 'application/json', 'x-request-id', x.id, ...errorHeaders(error)]
   const origin = originOf(x)
-  const mapped = mesh.mapProviderErrors && error.status >= 500 && (origin === 'provider' || origin === 'network')
+  // A caller in a hurry would have the others' gateway ejected as well.
+  const notOurs = origin === 'provider' || origin === 'network' || error.code === 'deadline_exceeded'
+  const mapped = mesh.mapProviderErrors && error.status >= 500 && notOurs
   const status = mapped ? FAILED_DEPENDENCY : error.status
   if (origin !== '' && (mapped || mesh.kind !== 'none')) headers.push('x-llm-error-origin', origin)
   if ((status === 429 || status === 503) && !headers.includes('retry-after'))
@@ -34,11 +39,14 @@ export function errorHead(x: Exchange, error: GatewayError): { readonly status: 
 }
 
 /** Who of those behind us failed; '' = nobody was called, or it was the request's own fault. */
-function originOf({ attempts, error }: Exchange): '' | FailureOrigin {
+function originOf({ attempts, error, planNote }: Exchange): '' | FailureOrigin {
+  if (error === null || !/^(?:upstream_|deadline_)/.test(error.code)) return ''
   const last = attempts.at(-1)
-  if (last === undefined || error === null || !/^(?:upstream_|deadline_)/.test(error.code)) return ''
-  // Still at work when its time was over.
-  return last.origin === '' && last.result === 'open' ? 'provider' : last.origin
+  // Nothing could be planned: all targets rest, for what they have done to requests before.
+  if (last === undefined) return planNote === '' && error.code !== 'deadline_exceeded' ? 'provider' : ''
+  if (last.origin !== '') return last.origin
+  // Still at work when its time was over; or it takes none of the credentials, or gives none.
+  return last.result === 'open' || NO_CREDENTIAL.has(last.result) ? 'provider' : ''
 }
 
 /** Nobody on the way should ask again: what could be tried has been tried, or would fail again. */

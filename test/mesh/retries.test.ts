@@ -305,7 +305,8 @@ models: { m: mesh/m, v: vendor/m }`)
     const names = ['x-envoy-upstream-rq-timeout-ms', 'l5d-request-timeout', 'x-envoy-max-retries', 'l5d-retry-limit']
     const [json, stream, vendor] = seen.map((headers) => names.map((name) => headers[name]))
     expect(Number(json![0])).toBeGreaterThan(15_000)
-    expect(Number(json![0])).toBeLessThanOrEqual(20_000)
+    // A little more: it is Heddle who says that it is over.
+    expect(Number(json![0])).toBeLessThanOrEqual(20_100)
     expect(json!.slice(1)).toEqual([`${json![0]}ms`, '0', '0'])
     expect(stream).toEqual([undefined, undefined, '0', '0'])
     expect(vendor).toEqual([undefined, undefined, undefined, undefined])
