@@ -26,7 +26,7 @@ import { Account } from './account.ts'
 import { AttemptLoop } from './attempt-loop.ts'
 import { errorHead, errorTail, logFault } from './error-answer.ts'
 import { addCost, addMeshHeaders, answerHeaders, rawAnswerHeaders } from './headers.ts'
-import { joinEarlier, type Clients } from './join.ts'
+import { joinEarlier, takeOutcome, type Clients } from './join.ts'
 import { modelsAnswer } from './models.ts'
 import { endpointOf, methodsOf } from './operation.ts'
 import { usageRecord } from './record.ts'
@@ -279,9 +279,9 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
 
   // ── tries of one request that came several times ──────────────────────────
   /** The earlier try, whose answer this one's client has got, is over. */
-  endAs({ match, stream, status, error, bytesOut, firstByteMs, answeredBy, answeredModel }: Exchange): void {
+  endAs(leader: Exchange): void {
     if (this.over) return
-    Object.assign(this, { match, stream, status, error, bytesOut, firstByteMs, answeredBy, answeredModel })
+    takeOutcome(this, leader)
     this.#finish()
   }
 

@@ -41,6 +41,16 @@ function isSame(a: Exchange, b: Exchange): boolean {
   )
 }
 
+/** Ends as the request whose answer it has got, by its own clock: what it waited for was the backend as well. */
+export function takeOutcome(x: Exchange, leader: Exchange): void {
+  const { match, stream, status, error, bytesOut, answeredBy, answeredModel } = leader
+  Object.assign(x, { match, stream, status, error, bytesOut, answeredBy, answeredModel })
+  if (leader.firstByteMs < 0) return
+  const own = Math.max(0, leader.firstByteMs - leader.upstreamMs)
+  x.firstByteMs = Math.max(0, leader.firstByteMs - (x.received.startedAt - leader.received.startedAt))
+  x.upstreamMs = Math.max(0, x.firstByteMs - own)
+}
+
 /** All whose answer one request is getting: its own client, and those of later tries. */
 export class Clients {
   readonly leader: Exchange

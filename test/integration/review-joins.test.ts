@@ -133,3 +133,21 @@ test('a third try joins the answer that the second waits for, when the first has
   await Promise.all(heads)
   expect(provider.open.length).toBe(1)
 })
+
+test('waiting for the answer of an earlier try is waiting for the backend, not time of our own', async () => {
+  const provider = await waitingBackend(false)
+  const heddle = await gateway(provider.url)
+  const first = ask(heddle, 1, false)
+  await until(() => provider.open.length === 1)
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  const second = ask(heddle, 2, false)
+  const heads = [headOf(first), headOf(second)]
+  await inflight(heddle, 2)
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  sendJson(provider.open[0]!, 200, CHAT_ANSWER)
+  await Promise.all(heads)
+  await until(async () => (await heddle.metric('heddle_requests_total')) === 2)
+  // The backend took twice as long.
+  expect(await heddle.metric('heddle_overhead_seconds_count')).toBe(2)
+  expect(await heddle.metric('heddle_overhead_seconds_sum')).toBeLessThan(0.3)
+})
