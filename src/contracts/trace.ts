@@ -107,7 +107,7 @@ export interface RequestTrace {
 
 export interface AnswerParts {
   readonly first: Buffer | null
-  /** Null = there was one part. */
+  /** The ends of the last parts, one after the other; null = there was one part. */
   readonly last: Buffer | null
   /** All of it, up to a bound; empty unless content is wanted. */
   readonly all: readonly Buffer[]

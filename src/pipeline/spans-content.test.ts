@@ -112,6 +112,18 @@ describe('answers', () => {
     expect(parse(outputContent(answer(STREAM, 7), true, 'full')['gen_ai.output.messages'])).toEqual(said('length'))
   })
 
+  test('redacted, end before what a bound has cut in two', () => {
+    const event = (content: string): Buffer =>
+      Buffer.from(`data: ${JSON.stringify({ pad: 'p'.repeat(600), choices: [{ delta: { content } }] })}\n\n`)
+    const text = Array.from({ length: 110 }, () => event('thread '))
+    const all = [...text, event('the key is sk-abc')]
+    const said = (kind: 'redacted' | 'full'): string =>
+      String(Object.values(outputContent({ first: all[0]!, last: null, all }, true, kind))[0])
+    expect(said('redacted')).toContain('thread')
+    expect(said('redacted')).not.toContain('sk-abc')
+    expect(said('full')).toContain('sk-abc')
+  })
+
   test('of the Responses API', () => {
     const body = {
       status: 'completed',

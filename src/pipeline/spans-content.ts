@@ -3,6 +3,7 @@ import type { AnswerParts, Attributes, RequestTrace } from '../contracts/trace.t
 import type { Operation } from '../contracts/config.ts'
 import { redact } from '../core/redact.ts'
 import { A } from '../telemetry/semconv.ts'
+import { MAX_ANSWER } from '../telemetry/trace/tracing.ts'
 
 /** Of one attribute, characters; collectors refuse spans that are too large. */
 const MAX_CONTENT = 16 * 1024
@@ -131,13 +132,16 @@ function parsed(text: string): Json | null {
 export function outputContent({ all }: AnswerParts, stream: boolean, content: RequestTrace['content']): Attributes {
   if (all.length === 0) return {}
   const clean = cleaner(content)
-  const text = Buffer.concat(all).toString()
+  const bytes = Buffer.concat(all)
+  const text = bytes.toString()
   if (!stream) {
     const body = parsed(text)
     const messages = body === null ? [] : outputOf(body, clean)
     return messages.length === 0 ? {} : { [A.outputMessages]: listText(messages) }
   }
   const { said, reason } = streamedText(text)
-  const parts = [{ type: 'text', content: clean(said) }]
+  const shown = clean(said)
+  const cut = content === 'redacted' && bytes.length >= MAX_ANSWER
+  const parts = [{ type: 'text', content: cut ? shown.slice(0, -CUT_MARGIN) : shown }]
   return said === '' ? {} : { [A.outputMessages]: listText([{ role: 'assistant', parts, finish_reason: reason }]) }
 }

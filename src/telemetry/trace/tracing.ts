@@ -26,8 +26,10 @@ export interface TracingParts {
 
 /** Of one span; what comes after is counted by nobody, as it would only repeat. */
 const MAX_EVENTS = 64
-/** Of an answer that is kept for its content, bytes. */
-const MAX_ANSWER = 64 * 1024
+/** Of an answer that is kept for its content, bytes: no more is added to so much. */
+export const MAX_ANSWER = 64 * 1024
+/** Of each of an answer's last parts, bytes. */
+const MAX_END = 2048
 /** Where Envoy writes its decision into a request id: the digit that names the UUID's version. */
 const DECISION_AT = 14
 const NO_EVENTS: readonly SpanEvent[] = []
@@ -65,7 +67,6 @@ class Trace implements RequestTrace, AnswerParts {
   readonly link: SpanLink | null
   request: Attributes | null = null
   first: Buffer | null = null
-  last: Buffer | null = null
   all: readonly Buffer[] = NO_BUFFERS
   readonly #rules: Rules
   readonly #parent: ParentContext | null
@@ -73,6 +74,10 @@ class Trace implements RequestTrace, AnswerParts {
   #events: SpanEvent[] | null = null
   #kept: Buffer[] | null = null
   #keptBytes = 0
+  /** A reason, a usage and an end of a stream come apart. */
+  #last: Buffer | null = null
+  #second: Buffer | null = null
+  #third: Buffer | null = null
 
   constructor(rules: Rules, signals: Signals) {
     const { parent, other } = chooseParent(signals, rules.prefer)
@@ -99,6 +104,11 @@ class Trace implements RequestTrace, AnswerParts {
 
   get answer(): AnswerParts {
     return this
+  }
+
+  get last(): Buffer | null {
+    const ends = [this.#third, this.#second, this.#last].filter((part) => part !== null)
+    return ends.length === 0 ? null : Buffer.concat(ends.map((part) => part.subarray(-MAX_END)))
   }
 
   newSpanId(): string {
@@ -155,7 +165,11 @@ class Trace implements RequestTrace, AnswerParts {
   noteAnswer(bytes: Buffer): void {
     if (!this.sampled || bytes.length === 0) return
     if (this.first === null) this.first = bytes
-    else this.last = bytes
+    else {
+      this.#third = this.#second
+      this.#second = this.#last
+      this.#last = bytes
+    }
     if (this.content === 'off' || this.#keptBytes >= MAX_ANSWER) return
     if (this.#kept === null) {
       this.#kept = []
