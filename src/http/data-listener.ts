@@ -3,11 +3,11 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer, type Server } from 'node:http'
 import { createServer as createHttp2Server, type Http2Server, type ServerHttp2Session } from 'node:http2'
 import type { ServerConfig } from '../contracts/config.ts'
-import type { TimerWheel } from '../core/wheel.ts'
+import { CallbackTimer, type TimerWheel } from '../core/wheel.ts'
 import { GatewayError } from '../core/errors.ts'
 import { requestId } from '../core/ids.ts'
 import { errorJson } from '../protocol/openai/errors.ts'
-import { linger } from './linger.ts'
+import { boundEnd, linger } from './linger.ts'
 
 /** No method of HTTP/1.1 begins like the HTTP/2 preface (RFC 9113 3.4): three bytes tell. */
 const PREFACE = Buffer.from('PRI')
@@ -15,6 +15,8 @@ const NOTHING = Buffer.alloc(0)
 const BACKLOG = 4096
 const CHECK_MS = 1000
 const HTTP2_STREAMS = 250
+/** A peer that vanished without a word is noticed: connections may be kept for ever. */
+export const ASK_PEER = { keepAlive: true, keepAliveInitialDelay: 60_000 } as const
 /**
  * GOAWAY that forbids no stream which is on its way (RFC 9113 6.8): last stream id 2^31-1, no error. node:http2 has only
  * the final one, after which it drops in silence what the client sent before it knew.
@@ -36,6 +38,8 @@ export class DataListener {
   readonly #http1: Server
   readonly #http2: Http2Server
   readonly #keepAliveMs: number
+  readonly #headerMs: number
+  readonly #wheel: TimerWheel
   /** With the connection below each. */
   readonly #sessions = new Map<ServerHttp2Session, Socket>()
   /** Connections that have not sent their first bytes. */
@@ -47,9 +51,12 @@ export class DataListener {
   constructor(parts: ListenerParts) {
     const { limits } = parts
     this.#keepAliveMs = parts.keepAliveMs
+    this.#headerMs = limits.headerTimeoutMs
+    this.#wheel = parts.wheel
     this.#http1 = createServer(
       {
         noDelay: true,
+        ...ASK_PEER,
         // 0 = Node arms no timer, and its check of slow requests counts from a request's first byte: idle ones stay.
         keepAliveTimeout: parts.keepAliveMs,
         headersTimeout: limits.headerTimeoutMs,
@@ -94,14 +101,27 @@ export class DataListener {
       streams++
       stream.once('close', () => streams--)
     })
+    const end = (): void => {
+      session.close()
+      boundEnd(socket, this.#wheel)
+    }
     // A quiet session with open streams waits for a backend, whose timers rule.
     if (this.#keepAliveMs > 0)
       session.setTimeout(this.#keepAliveMs, () => {
-        if (streams === 0) session.close()
+        if (streams === 0) end()
       })
+    else this.#boundFirst(session, end)
     session.once('close', () => this.#sessions.delete(session))
     // Not before our SETTINGS, which must come first (RFC 9113 3.4).
     if (this.#ending && !isEncrypted(socket)) session.once('stream', () => socket.write(SHUTDOWN_NOTICE))
+  }
+
+  /** What is kept for ever must have been used once: who never begins a request is as slow as one who never ends it. */
+  #boundFirst(session: ServerHttp2Session, end: () => void): void {
+    const unused = new CallbackTimer(end)
+    this.#wheel.arm(unused, this.#headerMs)
+    session.once('stream', () => this.#wheel.disarm(unused))
+    session.once('close', () => this.#wheel.disarm(unused))
   }
 
   /** Takes a connection that another listener has accepted. */

@@ -10,8 +10,13 @@ const LINGER_MS = 1500
  * (RFC 9112 9.6). Whatever the client does, the socket is gone after 1.5 s.
  */
 export function linger(socket: Socket, wheel: TimerWheel): void {
+  boundEnd(socket, wheel)
+  socket.end()
+}
+
+/** The connection is being ended: whether its peer ends it too or not, it is gone after 1.5 s. */
+export function boundEnd(socket: Socket, wheel: TimerWheel): void {
   const timer = new CallbackTimer(() => socket.destroy())
   wheel.arm(timer, LINGER_MS)
   socket.once('close', () => wheel.disarm(timer))
-  socket.end()
 }

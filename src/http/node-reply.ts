@@ -35,7 +35,7 @@ export class NodeReply implements ReplyWriter {
     headers.push('content-length', String(typeof body === 'string' ? Buffer.byteLength(body) : body.length))
     this.#writeHead(status, headers)
     this.#res.end(body)
-    this.#boundFlush()
+    dropStalled(this.#res, this.#stallMs)
   }
 
   head(status: number, headers: HeaderList): void {
@@ -68,24 +68,29 @@ export class NodeReply implements ReplyWriter {
     this.#ended = true
     if (chunk === undefined) this.#res.end()
     else this.#res.end(chunk)
-    this.#boundFlush()
-  }
-
-  /**
-   * The pipeline is done, but the answer may still lie here: nobody else would notice a client that never reads it.
-   * Node counts bytes that leave as activity, and sets its own timeout for the connection's next request.
-   */
-  #boundFlush(): void {
-    const res = this.#res as ServerResponse | Http2ServerResponse
-    const out = 'stream' in res ? res.stream : res.socket
-    if (out === null || out === undefined || out.writableLength === 0) return
-    out.setTimeout(this.#stallMs, () => out.destroy())
+    dropStalled(this.#res, this.#stallMs)
   }
 
   destroy(): void {
     this.#ended = true
     this.#res.destroy()
   }
+}
+
+/**
+ * The answer is complete, but may still lie here: nobody else would notice a client that never reads it. Node counts
+ * bytes that leave as activity. What comes next on the connection has limits of its own.
+ */
+export function dropStalled(res: ServerResponse | Http2ServerResponse, stallMs: number): void {
+  const out = 'stream' in res ? res.stream : res.socket
+  if (out === null || out === undefined || out.writableLength === 0) return
+  const drop = (): void => void out.destroy()
+  out.setTimeout(stallMs, drop)
+  // Before Node's own, which may set the time until the next request.
+  res.prependOnceListener('finish', () => {
+    out.off('timeout', drop)
+    out.setTimeout(0)
+  })
 }
 
 /**

@@ -38,9 +38,10 @@ const statusOf = (name: string, facts: ProbeFacts): { readonly status: number; r
 
 /**
  * `/healthz/*` on the port of the API itself: probes that a mesh rewrites or authorises go to the port of the
- * application. They are no requests of the API: not authenticated, logged, traced, counted or shed.
+ * application. They are no requests of the API: not authenticated, logged, traced, counted or shed. last: the connection
+ * ends with this answer.
  */
-export function answerProbe(req: IncomingMessage, res: ServerResponse, facts: ProbeFacts): void {
+export function answerProbe(req: IncomingMessage, res: ServerResponse, facts: ProbeFacts, last = false): void {
   const url = req.url ?? ''
   const query = url.indexOf('?')
   const name = url.slice(PREFIX.length, query < 0 ? url.length : query)
@@ -59,12 +60,7 @@ export function answerProbe(req: IncomingMessage, res: ServerResponse, facts: Pr
   ]
   if (status === 405) headers.push('allow', 'GET, HEAD')
   if (status === 503) headers.push('retry-after', '1')
-  headers.push(...endHeaders(facts, req, false))
-  // Nobody reads a body that came along.
-  req.on('error', ignore)
-  req.resume()
+  headers.push(...endHeaders(facts, req, last))
   res.writeHead(status, headers)
   res.end(req.method === 'HEAD' ? undefined : text)
 }
-
-const ignore = (): void => {}

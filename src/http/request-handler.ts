@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Http2ServerResponse } from 'node:http2'
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import type { ServerConfig } from '../contracts/config.ts'
 import type { Services } from '../pipeline/services.ts'
 import { GatewayError } from '../core/errors.ts'
@@ -12,7 +12,7 @@ import { errorHeaders, errorJson } from '../protocol/openai/errors.ts'
 import { endHeaders } from './drain-headers.ts'
 import { linger } from './linger.ts'
 import { duplicateHeader, NodeReceived } from './node-received.ts'
-import { NodeReply } from './node-reply.ts'
+import { dropStalled, NodeReply } from './node-reply.ts'
 import { answerProbe, isProbe, type ProbeFacts } from './probes.ts'
 
 /** What the listener decides by before it reads a body. */
@@ -51,7 +51,7 @@ export class RequestHandler {
   readonly handle = (req: IncomingMessage, res: ServerResponse): void => {
     const { services, limits, gate } = this.#parts
     if (isProbe(req.url)) {
-      answerProbe(req, res, gate)
+      this.#probe(req, res)
       return
     }
     // Nothing serves yet: there are no rules, and the request is turned away.
@@ -82,6 +82,16 @@ export class RequestHandler {
     if (!this.#identify(req, res, received)) return
     if (received.header('expect') !== undefined) this.#continue(res, received)
     this.#read(req, res, received, limits.body)
+  }
+
+  /** Nobody reads a body that came along, and nobody waits for those who do not read the answer. */
+  #probe(req: IncomingMessage, res: ServerResponse): void {
+    const { gate, limits } = this.#parts
+    const withBody = bringsBody(req)
+    if (withBody) this.#dropBody(req, res)
+    else req.resume()
+    answerProbe(req, res, gate, withBody)
+    dropStalled(res, limits.clientStallMs)
   }
 
   /** A stranger's body is not read. False = answered. */
@@ -270,6 +280,13 @@ export class RequestHandler {
 
 /** The HTTP/1.1 parser lets `HTTP/2.0` pass in a request line: the number alone does not tell. */
 const isHttp2 = (req: IncomingMessage): boolean => req.httpVersionMajor === 2 && 'stream' in req
+
+/** More than the head follows, or may. */
+function bringsBody(req: IncomingMessage): boolean {
+  if (isHttp2(req)) return !(req as unknown as Http2ServerRequest).stream.endAfterHeaders
+  const { 'content-length': length = '0', 'transfer-encoding': coding } = req.headers
+  return length !== '0' || coding !== undefined
+}
 
 /** Once the answer has left, the rest of the body is not wanted (RFC 9113 8.1). */
 function stopUpload(req: IncomingMessage, res: Http2ServerResponse): void {

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import { createServer, type Server, type TLSSocket } from 'node:tls'
 import type { PeerIdentity } from '../contracts/identity.ts'
 import type { TlsConfig } from '../contracts/config.ts'
+import { ASK_PEER } from './data-listener.ts'
 
 /** Whom a verified client certificate names; null = nobody. */
 export type PeerReader = (
@@ -44,6 +45,7 @@ export class TlsListener {
   constructor(parts: TlsListenerParts) {
     this.#server = createServer({
       ...optionsOf(parts.config),
+      ...ASK_PEER,
       ALPNProtocols: ['h2', 'http/1.1'],
       handshakeTimeout: parts.handshakeMs,
     })
