@@ -31,6 +31,7 @@ export function fetchSmall(url: string, options: FetchOptions = {}): Promise<Fet
   const target = new URL(url)
   const send = target.protocol === 'https:' ? httpsRequest : httpRequest
   return new Promise((resolve, reject) => {
+    let answered = false
     const fail = (cause: string): void => {
       reject(new Error(`${target.host}: ${cause}`))
       request.destroy()
@@ -39,6 +40,7 @@ export function fetchSmall(url: string, options: FetchOptions = {}): Promise<Fet
       target,
       { method, headers, agent: false, ...(typeof ca === 'string' ? { ca } : {}) },
       (response) => {
+        answered = true
         const chunks: Buffer[] = []
         let bytes = 0
         response.on('data', (chunk: Buffer) => {
@@ -58,7 +60,11 @@ export function fetchSmall(url: string, options: FetchOptions = {}): Promise<Fet
       },
     )
     const timer = setTimeout(() => fail(`no answer within ${timeoutMs} ms`), timeoutMs)
-    request.on('close', () => clearTimeout(timer))
+    request.on('close', () => {
+      clearTimeout(timer)
+      // Node tells of no error when it is offered another protocol (101).
+      if (!answered) fail('closed without an answer')
+    })
     request.on('error', (error: NodeJS.ErrnoException) => fail(error.code ?? error.message))
     request.end(body)
   })
