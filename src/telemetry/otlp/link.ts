@@ -20,7 +20,8 @@ const QUEUED = 0
 const EXPORTED = 1
 const DROPPED = 2
 const FAILED = 3
-const SLOTS = 4
+const BYTES = 4
+const SLOTS = 5
 
 /** What became of the spans of the process, counted by all threads in shared memory. */
 export class Counts {
@@ -55,8 +56,14 @@ export class Counts {
     return this.#read(FAILED)
   }
 
-  handOver(spans: number): void {
+  /** Of what is handed over. */
+  get queuedBytes(): number {
+    return this.#read(BYTES)
+  }
+
+  handOver(spans: number, bytes: number): void {
     Atomics.add(this.#slots, QUEUED, BigInt(spans))
+    Atomics.add(this.#slots, BYTES, BigInt(bytes))
   }
 
   drop(spans: number): void {
@@ -64,8 +71,9 @@ export class Counts {
   }
 
   /** Of so many that were handed over these were not taken. */
-  done(spans: number, failed: number): void {
+  done(spans: number, failed: number, bytes: number): void {
     Atomics.sub(this.#slots, QUEUED, BigInt(spans))
+    Atomics.sub(this.#slots, BYTES, BigInt(bytes))
     Atomics.add(this.#slots, EXPORTED, BigInt(spans - failed))
     if (failed > 0) Atomics.add(this.#slots, FAILED, BigInt(failed))
   }

@@ -62,9 +62,10 @@ export class SpanExport {
   async #export(batch: readonly SpanChunk[]): Promise<void> {
     const { transport, counts, onResult } = this.#parts
     const spans = batch.reduce((sum, chunk) => sum + chunk.spans, 0)
+    const bytes = batch.reduce((sum, { data }) => sum + data.length, 0)
     const { error, rejected } = await transport.send(this.#request(batch))
     const lost = error === null ? Math.min(spans, rejected) : spans
-    counts.done(spans, lost)
+    counts.done(spans, lost, bytes)
     onResult(error, lost)
   }
 

@@ -95,7 +95,7 @@ test('what there is no room for is dropped and counted; room comes back when spa
   tick()
   made.write(spans(6))
   expect([counts.queued, counts.dropped]).toEqual([6, 6])
-  counts.done(6, 2)
+  counts.done(6, 2, 0)
   made.write(spans(6))
   tick()
   expect([counts.queued, counts.exported, counts.failed, counts.dropped]).toEqual([6, 4, 2, 6])
@@ -117,7 +117,7 @@ test('AC-TR-7 the mechanism: no turn encodes more than the spans of one request,
     measure(() => made.write(spans(i % 60)))
     measure(tick)
     // The collector keeps up.
-    counts.done(counts.queued, 0)
+    counts.done(counts.queued, 0, counts.queuedBytes)
   }
   expect(most.encoded).toBe(MAX_SPANS_A_REQUEST)
   expect(counts.dropped).toBeGreaterThan(0)
@@ -148,4 +148,18 @@ test('closed, it hands over the rest and takes no more', () => {
   expect(received().map((chunk) => chunk.spans)).toEqual([2])
   expect(counts.dropped).toBe(3)
   expect(stopped).toHaveBeenCalledOnce()
+})
+
+test('is bounded in bytes as well: spans with prompts and answers are large', () => {
+  const { made, counts, received } = queue(1_000_000)
+  const large = [{ ...SPAN, attributes: { text: 'x'.repeat(1024 * 1024) } }]
+  for (let i = 0; i < 80; i++) made.write(large)
+  const bytes = received().reduce((sum, { data }) => sum + data.length, 0)
+  expect(bytes).toBeGreaterThan(60 * 1024 * 1024)
+  expect(bytes).toBeLessThan(66 * 1024 * 1024)
+  expect(counts.queued + counts.dropped).toBe(80)
+  // What is exported makes room again.
+  counts.done(10, 0, 10 * 1024 * 1024)
+  made.write(large)
+  expect(received()).toHaveLength(1)
 })

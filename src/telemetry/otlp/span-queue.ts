@@ -14,6 +14,8 @@ export const CHUNK_SPANS = 256
 const CHUNK_BYTES = 256 * 1024
 /** And at the latest after this, ms. */
 const CHUNK_MS = 1000
+/** Of all threads, handed over and not yet exported: with content a span has tens of kilobytes. */
+const MAX_QUEUED_BYTES = 64 * 1024 * 1024
 /** One request gives no more: what it encodes at once is bounded, however often it was retried. */
 export const MAX_SPANS_A_REQUEST = 48
 
@@ -47,7 +49,9 @@ export class SpanQueue implements SpanSink {
 
   write(spans: readonly SpanData[]): void {
     const wanted = Math.min(spans.length, MAX_SPANS_A_REQUEST)
-    const room = !this.#closed && this.#counts.queued + this.#spans + wanted <= this.#link.batch.maxQueue
+    const { queued, queuedBytes } = this.#counts
+    const room =
+      !this.#closed && queued + this.#spans + wanted <= this.#link.batch.maxQueue && queuedBytes < MAX_QUEUED_BYTES
     let written = 0
     if (room) for (let i = 0; i < wanted; i++) if (this.#encode(spans[i]!)) written++
     this.#spans += written
@@ -76,14 +80,15 @@ export class SpanQueue implements SpanSink {
     const spans = this.#spans
     if (spans === 0) return
     this.#spans = 0
-    this.#counts.handOver(spans)
     if (this.#link.json) {
       const data = this.#texts.join(',')
+      this.#counts.handOver(spans, data.length)
       this.#texts = []
       this.#textBytes = 0
       this.#link.port.postMessage({ spans, data } satisfies SpanChunk)
     } else {
       const data = this.#writer.take()
+      this.#counts.handOver(spans, data.length)
       this.#link.port.postMessage({ spans, data } satisfies SpanChunk, [data.buffer])
     }
   }
