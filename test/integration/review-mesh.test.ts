@@ -161,7 +161,7 @@ describe('connections that are kept for as long as their proxy wants', () => {
         .some((line) => {
           const [, from = '', to = '', , , timer = ''] = line.trim().split(/\s+/)
           return from.endsWith(`:${local}`) && to.endsWith(`:${remote}`) && timer.startsWith('02')
-        }),
+        })
     await until(asks)
     expect(asks()).toBe(true)
   })
