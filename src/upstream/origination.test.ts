@@ -13,6 +13,12 @@ test.each([
   ['a redirect to https', 301, headers({ location: 'https://api.test/' }), ''],
   ['a redirect, past the mesh', 308, new Map(), ''],
   ['the right status without the proxy', 401, new Map([['content-type', 'application/json']]), '{}'],
+  [
+    'the vendor’s own Envoy behind somebody else’s edge: no proxy of ours',
+    401,
+    headers({ server: 'cloudflare' }),
+    '{}',
+  ],
   ['what Envoy says itself', 503, new Map([['server', 'envoy']]), 'upstream connect error'],
   ['a broken vendor', 502, headers(), ''],
   ['a request to come back with TLS', 426, headers(), ''],
@@ -63,6 +69,10 @@ test.each([
   ['another coding', 'HTTP/1.1 401 x\r\ntransfer-encoding: gzip, chunked\r\n\r\n'],
   ['a chunk that is none', 'HTTP/1.1 401 x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n'],
   ['HTTP/1.0', 'HTTP/1.0 401 x\r\ncontent-length: 0\r\n\r\n'],
+  [
+    'an error without an end: what follows would be taken for the answer to the first call',
+    'HTTP/1.1 401 x\r\nx-envoy-upstream-service-time: 1\r\n\r\n',
+  ],
   ['something else', 'SSH-2.0-OpenSSH\r\n\r\n'],
   [
     'a connection that ends',

@@ -30,6 +30,10 @@ export function notOriginated({ status, headers, body }: Answer): string | null 
     return `it redirects (${status}): the request reached the provider in clear, past the mesh`
   if (!headers.has('x-envoy-upstream-service-time'))
     return `the answer (${status}) did not come through a proxy of the mesh (no x-envoy-upstream-service-time)`
+  // Vendors have Envoys of their own. A sidecar writes its name over what it passes on.
+  const server = headers.get('server')
+  if (server !== undefined && !/^(?:istio-)?envoy$/.test(server))
+    return `the answer (${status}) did not come through a proxy of the mesh (its server is not Envoy)`
   if (!OWN.has(status)) return `the provider did not answer as its API does (${status})`
   if (WANTS_TLS.test(body)) return `the provider says that it was reached in clear (${status})`
   return null
@@ -56,6 +60,8 @@ export async function proveOrigination(socket: Socket, { host, path }: Originati
     on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? 'the connection broke'))
     on('close', () => resolve('the connection was closed'))
   })
+  // While this was loaded.
+  if (socket.destroyed) throw new Error(`no key is sent to ${host} in clear: the connection was closed`)
   socket.write(
     `GET ${path} HTTP/1.1\r\nhost: ${host}\r\naccept: application/json\r\naccept-encoding: identity\r\nuser-agent: heddle-preflight\r\n\r\n`,
   )
@@ -68,6 +74,12 @@ export async function proveOrigination(socket: Socket, { host, path }: Originati
   socket.pause()
   const text = reason === null ? late : reason.text
   if (text !== null) throw new Error(`no key is sent to ${host} in clear: ${text}`)
+}
+
+interface Body {
+  readonly text: string
+  /** It ends with the connection. */
+  readonly unbounded?: boolean
 }
 
 /** Reads one answer whole and nothing beyond it (RFC 9112 6.3), of a proxy that keeps the connection open. */
@@ -93,7 +105,7 @@ export class AnswerReader {
     }
     const body = this.#body(end + 4, status, headers)
     if (body === null || body === 'broken') return body
-    if (/\bclose\b/i.test(headers.get('connection') ?? '')) {
+    if (body.unbounded === true || /\bclose\b/i.test(headers.get('connection') ?? '')) {
       // Worth telling why, if there is a reason; without one the connection is lost all the same.
       return notOriginated({ status, headers, body: body.text }) === null
         ? 'broken'
@@ -102,14 +114,15 @@ export class AnswerReader {
     return { status, headers, body: body.text }
   }
 
-  #body(start: number, status: number, headers: ReadonlyMap<string, string>): { text: string } | 'broken' | null {
+  #body(start: number, status: number, headers: ReadonlyMap<string, string>): Body | 'broken' | null {
     const bytes = this.#bytes
     if (status === 204 || status === 304) return bytes.length === start ? { text: '' } : 'broken'
     const coding = headers.get('transfer-encoding')
     if (coding !== undefined) return coding.toLowerCase() === 'chunked' ? readChunks(bytes, start) : 'broken'
     const length = headers.get('content-length')
     // Up to the end of the connection: it would prove something and be gone.
-    if (length === undefined || !/^\d{1,9}$/.test(length)) return status >= 300 ? { text: '' } : 'broken'
+    if (length === undefined || !/^\d{1,9}$/.test(length))
+      return status >= 300 ? { text: '', unbounded: true } : 'broken'
     const end = start + Number(length)
     if (bytes.length < end) return null
     return bytes.length === end ? { text: bytes.toString('utf8', start, end) } : 'broken'
@@ -117,7 +130,7 @@ export class AnswerReader {
 }
 
 /** RFC 9112 7.1; trailers are read over. */
-function readChunks(bytes: Buffer, start: number): { text: string } | 'broken' | null {
+function readChunks(bytes: Buffer, start: number): Body | 'broken' | null {
   const parts: Buffer[] = []
   for (let at = start; ;) {
     const line = bytes.indexOf('\r\n', at)
