@@ -369,6 +369,12 @@ export class AttemptLoop extends WheelTimer {
   override onTimer(): void {
     const x = this.#x
     if (x.over || this.#winner !== null) return
+    const left = x.deadlineAt - this.#now()
+    if (left > 0) {
+      // A later try has joined, and has more time.
+      if (left < Infinity) x.services.wheel.arm(this, left)
+      return
+    }
     const { totalMs } = this.#route.timeouts
     const queued = this.#asking !== null && x.attempts.length === 0
     x.fail(x.deadlineAt < x.received.startedAt + x.budgetMs ? outOfTime(totalMs, queued) : tooLate(x.budgetMs))

@@ -49,8 +49,8 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
   readonly trace: RequestTrace | null
   readonly attempts: AttemptRecord[] = []
   readonly account = new Account(this)
-  /** What the caller gives it, ms from its receipt; Infinity = nothing is said. */
-  readonly budgetMs: number
+  /** What the caller gives it, ms from its receipt; Infinity = nothing is said. More with a later try that joins it. */
+  budgetMs: number
   /** Monotonic ms; Infinity = none. By then a stream must have begun, anything else be complete. */
   deadlineAt = Infinity
   /** An earlier try of it may still be under way. */

@@ -19,6 +19,7 @@ export function joinEarlier(x: Exchange): boolean {
     }
     x.clients = leader.clients
     x.clients.add(x)
+    giveTime(leader, x)
     return true
   }
   return false
@@ -39,6 +40,19 @@ function isSame(a: Exchange, b: Exchange): boolean {
     a.received.query === b.received.query &&
     a.received.body.equals(b.received.body)
   )
+}
+
+/** The answer has as much time as the most patient of those that wait for it gives. */
+function giveTime(leader: Exchange, x: Exchange): void {
+  const { startedAt } = leader.received
+  const had = startedAt + leader.budgetMs
+  const until = x.received.startedAt + x.budgetMs
+  if (until <= had) return
+  leader.budgetMs = until - startedAt
+  // Else the route's own time is less, or none is set yet.
+  if (leader.deadlineAt !== had) return
+  const totalMs = leader.match?.route.timeouts.totalMs ?? 0
+  leader.deadlineAt = totalMs > 0 ? Math.min(until, startedAt + totalMs) : until
 }
 
 /** Ends as the request whose answer it has got, by its own clock: what it waited for was the backend as well. */

@@ -40,10 +40,10 @@ models: { m: p/m }`)
   return made
 }
 
-const ask = (heddle: Gateway, attempt: number, stream = true) => {
+const ask = (heddle: Gateway, attempt: number, stream = true, more: Readonly<Record<string, string>> = {}) => {
   const req = open(`${heddle.url}/v1/chat/completions`, {
     body: { model: 'm', stream, messages: [] },
-    headers: { 'x-request-id': 'same', 'x-envoy-attempt-count': String(attempt) },
+    headers: { 'x-request-id': 'same', 'x-envoy-attempt-count': String(attempt), ...more },
   })
   req.on('error', () => {})
   return req
@@ -150,4 +150,29 @@ test('waiting for the answer of an earlier try is waiting for the backend, not t
   // The backend took twice as long.
   expect(await heddle.metric('heddle_overhead_seconds_count')).toBe(2)
   expect(await heddle.metric('heddle_overhead_seconds_sum')).toBeLessThan(0.3)
+})
+
+test('the time of a later try is time for the answer that both wait for', async () => {
+  const provider = await waitingBackend(false)
+  const heddle = await gateway(provider.url)
+  const first = ask(heddle, 1, false, { 'x-envoy-expected-rq-timeout-ms': '400' })
+  await until(() => provider.open.length === 1)
+  // As proxies do that hedge: the first is not given up.
+  const second = ask(heddle, 2, false, { 'x-envoy-expected-rq-timeout-ms': '10000' })
+  const heads = [headOf(first), headOf(second)]
+  await inflight(heddle, 2)
+  await new Promise((resolve) => setTimeout(resolve, 600))
+  sendJson(provider.open[0]!, 200, CHAT_ANSWER)
+  expect((await Promise.all(heads)).map(({ statusCode }) => statusCode)).toEqual([200, 200])
+  expect(provider.open.length).toBe(1)
+})
+
+test('and no more time than the longest of them', async () => {
+  const provider = await waitingBackend(false)
+  const heddle = await gateway(provider.url)
+  const first = ask(heddle, 1, false, { 'x-envoy-expected-rq-timeout-ms': '300' })
+  await until(() => provider.open.length === 1)
+  const second = ask(heddle, 2, false, { 'x-envoy-expected-rq-timeout-ms': '500' })
+  const heads = await Promise.all([headOf(first), headOf(second)])
+  expect(heads.map(({ statusCode }) => statusCode)).toEqual([504, 504])
 })
