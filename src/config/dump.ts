@@ -43,6 +43,8 @@ export const maskedConfig = (config: HeddleConfig): HeddleConfig => ({
 
 /** See `HeddleConfig.hash`. Names a configuration in logs and metrics without giving a secret away. */
 export const hashConfig = (config: Omit<HeddleConfig, 'hash'>): string => {
-  const { hash: _, ...rest } = maskedConfig({ ...config, hash: '' })
+  // Which pod this is is no setting: replicas that serve the same must be seen to.
+  const tracing = { ...config.tracing, resource: {} }
+  const { hash: _, ...rest } = maskedConfig({ ...config, tracing, hash: '' })
   return createHash('sha256').update(JSON.stringify(rest)).digest('hex').slice(0, 16)
 }

@@ -272,6 +272,13 @@ test('the result is frozen, and its hash knows settings but not secrets', () => 
   expect(load(`${ALPHA}models: { b: alpha }`).hash).not.toBe(config.hash)
 })
 
+test('replicas with the same settings have the same hash', () => {
+  const pod = (name: string) =>
+    load(`${ALPHA}models: { a: alpha }`, { env: { ALPHA_API_KEY: 'k', HEDDLE_POD_NAME: name } })
+  expect(pod('heddle-1').tracing.resource['k8s.pod.name']).toBe('heddle-1')
+  expect(pod('heddle-1').hash).toBe(pod('heddle-2').hash)
+})
+
 test('a dump holds no secret', () => {
   const config = load(
     'providers:\n  alpha:\n    headers: { x-key: hidden }\n    query: { sig: hidden, api-version: "1" }',

@@ -48,6 +48,7 @@ function serverSpan(x: Exchange, trace: RequestTrace, startAt: number): SpanData
     [A.requestSize]: x.bytesIn,
     [A.responseSize]: x.bytesOut,
     [H.requestId]: x.id,
+    [H.config]: x.snapshot.config.hash,
   }
   text(found, A.route, route)
   text(found, A.path, received.path)

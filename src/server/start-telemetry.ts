@@ -5,12 +5,11 @@ import { systemClock } from '../core/clock.ts'
 
 /** The thread that exports traces and metrics; null where nothing is exported: then nothing of it is loaded. */
 export async function startTelemetry(
-  { tracing, hash }: HeddleConfig,
+  { tracing }: HeddleConfig,
   version: string,
   log: TelemetryParts['log'],
 ): Promise<TelemetryHost | null> {
   if (tracing.traces === null && tracing.metrics === null) return null
   const { TelemetryHost: Host } = await import('../telemetry/otlp/host.ts')
-  const resource = { ...tracing.resource, 'llm.gw.config.hash': hash }
-  return new Host({ ...tracing, resource }, { version, instance: randomUUID(), now: systemClock.now, log })
+  return new Host(tracing, { version, instance: randomUUID(), now: systemClock.now, log })
 }

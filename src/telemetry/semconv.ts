@@ -55,6 +55,8 @@ export const A = {
 
 /** Heddle's own: no convention has them. */
 export const H = {
+  /** Of the configuration that served the request. */
+  config: 'heddle.config.hash',
   requestId: 'heddle.request_id',
   tenant: 'heddle.tenant',
   keyId: 'heddle.key_id',

@@ -254,9 +254,15 @@ describe('content', () => {
     expect(call.attributes[A.inputMessages]).toContain('mail [email] the key [key]')
     expect(call.attributes[A.outputMessages]).toContain('woven')
     sink.clear()
+    const before = (await to.state())['config']
     await to.reload(yaml('off'))
     await ask(to, { traceparent: SAMPLED })
-    expect(named(await sink.trace(TRACE, 3), 'chat m').attributes[A.inputMessages]).toBeUndefined()
+    const spans = await sink.trace(TRACE, 3)
+    expect(named(spans, 'chat m').attributes[A.inputMessages]).toBeUndefined()
+    // Of the configuration that served it, not of the one that the process began with.
+    const after = (await to.state())['config']
+    expect(after).not.toEqual(before)
+    expect(after).toMatchObject({ hash: named(spans, 'POST /v1/chat/completions').attributes[H.config] })
   })
 })
 
