@@ -67,10 +67,10 @@ export interface ServeHooks {
 
 /** Starts everything; resolves when it listens. Throws ConfigError, or the system's error when a port is taken. */
 export async function serve(options: ServeOptions = {}, hooks: ServeHooks = {}): Promise<RunningServer> {
-  const server = new Server(options, await (hooks.loading ?? loadFor(options)))
-  await server.start()
-  // Before the banner: whoever has read it may already send one.
-  if (hooks.signals !== false) server.watchSignals()
+  const starting = (hooks.loading ?? loadFor(options)).then((loaded) => new Server(options, loaded).start())
+  // Before it serves anybody: a signal that nobody awaits would cut the first requests, and is lost on process 1.
+  if (hooks.signals !== false) obeySignals(starting)
+  const server = await starting
   if (hooks.quiet !== true) process.stdout.write(server.banner())
   return server
 }
@@ -126,9 +126,10 @@ class Server implements RunningServer, AdminState {
   }
 
   /** Listens, or throws with nothing left that would keep the process alive. */
-  async start(): Promise<void> {
+  async start(): Promise<this> {
     try {
       await this.#start()
+      return this
     } catch (error) {
       await Promise.allSettled([this.#fleet?.drain(0), this.#admin?.close(), this.#sim?.close()])
       await Promise.allSettled(this.flushes.map((flush) => flush()))
@@ -359,10 +360,6 @@ class Server implements RunningServer, AdminState {
       presets: PRESETS,
       workers: this.#fleet.size,
     })
-  }
-
-  watchSignals(): void {
-    obeySignals({ ending: () => this.#stopping !== null, end: () => this.stop(), reload: () => this.reload() })
   }
 
   stop(): Promise<number> {

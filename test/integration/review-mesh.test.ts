@@ -1,5 +1,8 @@
 // What was found wrong when life in a mesh was attacked: each stands here so that it stays mended.
+import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { fileURLToPath } from 'node:url'
 import { Agent, createServer as createHttpServer } from 'node:http'
 import { connect as connectHttp2 } from 'node:http2'
 import { createServer, type AddressInfo, type Socket } from 'node:net'
@@ -12,6 +15,7 @@ import { startSim } from '../../src/sim/index.ts'
 import { startGateway, type Gateway } from '../support/gateway.ts'
 import { call, until } from '../support/client.ts'
 import { open as openSocket } from './abuse-kit.ts'
+import { freePort } from './mesh-kit.ts'
 
 let sim: Sim
 beforeAll(async () => {
@@ -167,4 +171,18 @@ describe('connections that are kept for as long as their proxy wants', () => {
   })
 })
 
+test('a signal that comes as soon as somebody can be served ends the process in order', async () => {
+  const port = await freePort()
+  const env = { ...process.env, NODE_COMPILE_CACHE: CACHE }
+  const args = [ENTRY, 'serve', '--port', String(port), '--admin-port', '0']
+  const child = spawn(process.execPath, args, { env, cwd: tmpdir(), stdio: 'ignore' })
+  const exited = new Promise((resolve) => child.once('exit', (code, signal) => resolve(code ?? signal)))
+  closing.push(() => child.kill('SIGKILL'))
+  await until(async () => (await call(`http://127.0.0.1:${port}/healthz/live`).catch(() => null)) !== null, 10_000)
+  child.kill('SIGTERM')
+  expect(await exited).toBe(0)
+})
+
+const CACHE = fileURLToPath(new URL('../../node_modules/.cache/heddle', import.meta.url))
+const ENTRY = fileURLToPath(new URL('../../src/cli/entry.ts', import.meta.url))
 const hex = (port: number): string => port.toString(16).toUpperCase().padStart(4, '0')
