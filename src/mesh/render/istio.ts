@@ -9,6 +9,7 @@ import {
   insideOf,
   labels,
   networkPolicy,
+  outsideName,
   outsideOf,
   resourceName,
   service,
@@ -28,7 +29,7 @@ const NO_RETRIES = { attempts: 0 }
 
 function outsideManifests(place: Place, outside: Outside): readonly Manifest[] {
   const { host, port, tls, mode } = outside
-  const name = resourceName(`llm-${host}`)
+  const name = outsideName(outside)
   const originated = mode === 'mesh-originate'
   const entry = named(place, 'ServiceEntry', NETWORKING, name, {
     hosts: [host],

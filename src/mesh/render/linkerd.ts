@@ -2,7 +2,7 @@
 import type { HeddleConfig } from '../../contracts/config.ts'
 import type { PeerEntryConfig } from '../../contracts/config-auth.ts'
 import type { Manifest, Outside, Place, Rendered } from './parts.ts'
-import { deployment, drainTimes, labels, networkPolicy, outsideOf, resourceName, service } from './parts.ts'
+import { deployment, drainTimes, labels, networkPolicy, outsideName, outsideOf, service } from './parts.ts'
 import { tracePorts } from './istio.ts'
 
 const POLICY = 'policy.linkerd.io/v1alpha1'
@@ -17,11 +17,15 @@ const named = (place: Place, kind: string, apiVersion: string, name: string, spe
 /** Everything outside is denied, and each provider's name allowed again. */
 function egress(place: Place, outside: readonly Outside[]): readonly Manifest[] {
   const network = named(place, 'EgressNetwork', POLICY, `${place.name}-egress`, { trafficPolicy: 'Deny' })
-  const routes = outside.map(({ host, port, tls, mode }) => {
+  const routes = outside.map((call) => {
+    const { host, port, tls, mode } = call
     const parentRefs = [{ group: 'policy.linkerd.io', kind: 'EgressNetwork', name: `${place.name}-egress`, port }]
-    const name = resourceName(`llm-${host}`)
+    const name = outsideName(call)
     if (mode === 'connect-proxy')
-      return named(place, 'TCPRoute', 'gateway.networking.k8s.io/v1alpha2', name, { parentRefs, rules: [{}] })
+      return named(place, 'TCPRoute', 'gateway.networking.k8s.io/v1alpha2', name, {
+        parentRefs,
+        rules: [{ backendRefs: [backendOf(place)] }],
+      })
     return tls
       ? named(place, 'TLSRoute', 'gateway.networking.k8s.io/v1alpha2', name, {
           parentRefs,
@@ -54,6 +58,7 @@ function identityOf(entry: PeerEntryConfig): string | null {
   return `${account}.${namespace}.serviceaccount.identity.${domain}`
 }
 
+/** A Server without an AuthorizationPolicy denies all: there are both, or the default of the cluster holds. */
 function access(config: HeddleConfig, place: Place, notes: string[]): readonly Manifest[] {
   const server = named(place, 'Server', 'policy.linkerd.io/v1beta3', place.name, {
     podSelector: { matchLabels: labels(place) },
@@ -72,13 +77,13 @@ function access(config: HeddleConfig, place: Place, notes: string[]): readonly M
     !auth.anonymous.allowed
   if (!onlyPeers) {
     notes.push('No AuthorizationPolicy: who may call, Heddle decides by keys or tokens, which the mesh does not know.')
-    return [server]
+    return []
   }
   if (identities.includes(null)) {
     notes.push(
       'No AuthorizationPolicy: a pattern of `auth.peers.map` is one that Linkerd cannot express; Heddle itself enforces it.',
     )
-    return [server]
+    return []
   }
   return [
     server,

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { HeddleConfig, ProviderConfig } from '../../contracts/config.ts'
 import { propagationOf } from '../rules.ts'
 
@@ -45,13 +46,23 @@ export interface Inside {
 
 const portOf = (url: URL): number => Number(url.port) || (url.protocol === 'https:' ? 443 : 80)
 
-/** A name that resources of Kubernetes may have (RFC 1123). */
-export const resourceName = (text: string): string =>
-  text
+const MAX_NAME = 50
+const HASH = 8
+
+/** A name that resources of Kubernetes may have (RFC 1123), another one for each text. */
+export function resourceName(text: string): string {
+  const name = text
     .toLowerCase()
     .replaceAll(/[^a-z0-9]+/g, '-')
     .replaceAll(/^-+|-+$/g, '')
-    .slice(0, 50)
+  if (name.length <= MAX_NAME) return name
+  const hash = createHash('sha256').update(text).digest('hex').slice(0, HASH)
+  return `${name.slice(0, MAX_NAME - HASH - 1).replace(/-+$/, '')}-${hash}`
+}
+
+/** Of a host outside; most are called on one port only. */
+export const outsideName = ({ host, port }: Outside): string =>
+  resourceName(port === 443 ? `llm-${host}` : `llm-${host}-${port}`)
 
 const isAddress = (host: string): boolean => /^[\d.]+$|^\[/.test(host)
 

@@ -95,6 +95,19 @@ describe('linkerd', () => {
     expect(render('linkerd', PROVIDERS).notes.join()).toContain('direct-tls')
   })
 
+  test('a port whose callers Linkerd cannot name gets no Server: that alone would turn everybody away', () => {
+    for (const yaml of ['', PEERS.replace('{ peers', '{ anonymous: true, peers')]) {
+      const rendered = render('linkerd', PROVIDERS + yaml)
+      expect(ofKind(rendered, 'AuthorizationPolicy')).toEqual([])
+      expect(ofKind(rendered, 'Server')).toEqual([])
+    }
+    const named = render(
+      'linkerd',
+      PROVIDERS + PEERS.replace('id: "spiffe://cluster.local/ns/a/sa/chat"', 'namespace: a'),
+    )
+    expect([ofKind(named, 'Server').length, ofKind(named, 'AuthorizationPolicy').length]).toEqual([1, 1])
+  })
+
   test('identities in Linkerd’s own form', () => {
     const yaml = PROVIDERS + PEERS.replace('id: "spiffe://cluster.local/ns/a/sa/chat"', 'namespace: a')
     const [authentication] = ofKind(render('linkerd', yaml), 'MeshTLSAuthentication')
@@ -106,6 +119,18 @@ describe('linkerd', () => {
 })
 
 describe('every target', () => {
+  test.each(Object.keys(RENDER_TARGETS) as RenderTarget[])(
+    '%s: hosts that begin alike, and ports of one host, have a name each',
+    (target) => {
+      const host = 'a-resource-with-a-long-name-of-the-company-openai-in-the-region-of'
+      const vendor = (name: string, url: string): string =>
+        `  ${name}: { type: openai_compatible, base_url: "${url}", api_key: k-${name} }\n`
+      const yaml = `providers:\n${vendor('a', `https://${host}-east.openai.azure.com`)}${vendor('b', `https://${host}-west.openai.azure.com`)}${vendor('c', 'https://api.example.com')}${vendor('d', 'https://api.example.com:8443')}`
+      const ids = render(target, yaml).manifests.map((m) => `${m.kind} ${m.metadata.name}`)
+      expect(ids).toEqual([...new Set(ids)])
+    },
+  )
+
   test.each(Object.keys(RENDER_TARGETS) as RenderTarget[])(
     '%s: names are names, nothing stands twice, no secret',
     (target) => {
