@@ -15,6 +15,9 @@ const NONE: readonly string[] = []
 /** Tenants named by tokens are not the operator's number: beyond this many they are counted together. */
 const MAX_TENANTS = 1000
 const OTHER_TENANTS = 'other'
+/** Ends of calls of one target: a backend may make up a code for each of its errors. */
+const MAX_RESULTS = 100
+const OTHER_RESULTS = 'other'
 /** Service accounts of the mesh: as many as somebody deploys. */
 const MAX_PEERS = 1000
 
@@ -46,9 +49,10 @@ export class RequestTelemetry implements Telemetry {
   readonly #log: LineWriter | null
   readonly #now: () => number
   readonly #routes = new Map<Operation, Map<string, RouteMetrics>>()
-  readonly #attempts = new Map<Target, Map<string, Counter>>()
+  /** By name, as #targets: those of configurations that were replaced must not be kept alive. */
+  readonly #attempts = new Map<string, Map<string, Counter>>()
   readonly #tenants = new Map<string, TenantMetrics>()
-  readonly #targets = new Map<Target, TargetMetrics>()
+  readonly #targets = new Map<string, TargetMetrics>()
   readonly #peers = new Map<string, Counter>()
   readonly #conventions: ConventionMetrics
   readonly #hedges: Counter
@@ -114,17 +118,24 @@ export class RequestTelemetry implements Telemetry {
   }
 
   attempt(attempt: Attempt): void {
-    let counters = this.#attempts.get(attempt.target)
+    const { name } = attempt.target
+    let counters = this.#attempts.get(name)
     if (counters === undefined) {
       counters = new Map()
-      this.#attempts.set(attempt.target, counters)
+      this.#attempts.set(name, counters)
     }
-    const { result, origin } = attempt.record
-    const key = origin === '' ? result : `${result} ${origin}`
+    const { origin } = attempt.record
+    let { result } = attempt.record
+    let key = origin === '' ? result : `${result} ${origin}`
     let counter = counters.get(key)
+    if (counter === undefined && counters.size >= MAX_RESULTS) {
+      result = OTHER_RESULTS
+      key = `${result} ${origin}`
+      counter = counters.get(key)
+    }
     if (counter === undefined) {
       counter = this.#registry.counter('heddle_attempts_total', 'Calls of backends.', {
-        target: attempt.target.name,
+        target: name,
         provider: attempt.target.provider.name,
         result,
         origin,
@@ -136,7 +147,7 @@ export class RequestTelemetry implements Telemetry {
   }
 
   #cost({ target, record }: Attempt): void {
-    let metrics = this.#targets.get(target)
+    let metrics = this.#targets.get(target.name)
     if (metrics === undefined) {
       const labels = { target: target.name, provider: target.provider.name }
       metrics = {
@@ -147,7 +158,7 @@ export class RequestTelemetry implements Telemetry {
           labels,
         ),
       }
-      this.#targets.set(target, metrics)
+      this.#targets.set(target.name, metrics)
     }
     metrics.cost.value += record.nanoUsd / NANO_PER_USD
     if (record.unpriced) metrics.unpriced.value++
