@@ -8,13 +8,13 @@ import type { SourceMap } from './yaml-source.ts'
 type Entry = z.output<typeof providerSchema>
 
 /** Names without a dot, and those that Kubernetes gives to Services: nobody outside of a cluster has them. */
-const IN_CLUSTER = /^[a-z0-9-]+$|\.svc$|\.svc\.[a-z0-9.-]+$|\.cluster\.local$/i
-/** `service.namespace`, or a domain of somebody's. */
-const TWO_LABELS = /^[a-z0-9-]+\.[a-z0-9-]+$/i
+const IN_CLUSTER = /^[a-z0-9-]+$|\.svc$|\.cluster\.local$/i
+/** `service.namespace`, or `service.namespace.svc.example.com` of a cluster with a domain of its own; or somebody else's. */
+const LIKE_CLUSTER = /^[a-z0-9-]+\.[a-z0-9-]+$|\.svc\.[a-z0-9.-]+$/i
 
 /**
- * keyed: it has a credential. `service.namespace` could be a domain of somebody's as well: taken for a workload only where
- * that would give no key away, and nobody's public API is (plain HTTP on a port of its own).
+ * keyed: it has a credential. What is only like a name of the cluster could be a domain of somebody's as well: taken for a
+ * workload only where that would give no key away, and nobody's public API is (plain HTTP on a port of its own).
  */
 export const toClass = (entry: Entry, type: string, baseUrl: string, keyed: boolean): ProviderConfig['class'] => {
   if (entry.class !== undefined) return entry.class
@@ -22,7 +22,8 @@ export const toClass = (entry: Entry, type: string, baseUrl: string, keyed: bool
   const { hostname, protocol, port } = new URL(URL.canParse(baseUrl) ? baseUrl : 'http://localhost')
   if (hostname === 'localhost') return 'vendor'
   if (IN_CLUSTER.test(hostname)) return 'mesh'
-  return TWO_LABELS.test(hostname) && protocol === 'http:' && port !== '' && !keyed ? 'mesh' : 'vendor'
+  if (keyed || holdsSecret(entry.headers, entry.query)) return 'vendor'
+  return LIKE_CLUSTER.test(hostname) && protocol === 'http:' && port !== '' ? 'mesh' : 'vendor'
 }
 
 interface Place {
@@ -116,12 +117,12 @@ export const toEgress = (entry: Entry, baseUrl: string, path: Path, place: Place
  * loopback that is the mesh's business; `egress-gateway` says that the mesh takes these calls to its own way out.
  */
 export function checkPlaintext(provider: ProviderConfig, map: SourceMap): readonly Problem[] {
-  const { baseUrl, class: kind, egress, apiKey, credentials, headers, name } = provider
+  const { baseUrl, class: kind, egress, apiKey, credentials, headers, query, name } = provider
   if (kind === 'mesh' || egress.plaintextKey || !URL.canParse(baseUrl)) return []
   if (egress.mode === 'mesh-originate' || egress.mode === 'egress-gateway') return []
   const url = new URL(baseUrl)
   if (url.protocol !== 'http:' || isLoopback(url.hostname)) return []
-  const holdsKey = apiKey !== null || credentials !== null || Object.keys(headers).some((header) => KEYS.has(header))
+  const holdsKey = apiKey !== null || credentials !== null || holdsSecret(headers, query)
   if (!holdsKey) return []
   const path: Path = ['providers', name, 'base_url']
   const message =
@@ -131,4 +132,9 @@ export function checkPlaintext(provider: ProviderConfig, map: SourceMap): readon
   return [map.problem(path, message)]
 }
 
-const KEYS = new Set(['authorization', 'api-key', 'x-api-key', 'x-goog-api-key', 'cookie', 'proxy-authorization'])
+/** By the name of a header or a parameter: a vendor may call its key what it likes. */
+const isSecret = (name: string): boolean =>
+  /auth|cookie|key|token|secret|passw|credential|signature/i.test(name) && !/^idempotency-key$/i.test(name)
+
+const holdsSecret = (...all: readonly (Readonly<Record<string, unknown>> | undefined)[]): boolean =>
+  all.some((named) => Object.keys(named ?? {}).some(isSecret))

@@ -3,7 +3,7 @@ import { flag, longText, optional, section, withDefault } from './fields.ts'
 
 export const classField = optional(
   z.enum(['mesh', 'vendor']),
-  '`mesh`: a workload beside Heddle, which gets traces, the request id and deadlines. `vendor`: gets none of them. Left out: `mesh` for names of the cluster, such as `vllm` or `vllm.llm.svc.cluster.local`, for `http://service.namespace:PORT` without a key, and for `sim`.',
+  '`mesh`: a workload beside Heddle, which gets traces, the request id and deadlines. `vendor`: gets none of them. Left out: `mesh` for names of the cluster, such as `vllm` or `vllm.llm.svc.cluster.local`, for `http://service.namespace:PORT` and `http://…svc.YOUR.DOMAIN:PORT` without a key, and for `sim`.',
 )
 
 export const egressField = section(
