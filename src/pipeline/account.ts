@@ -206,7 +206,8 @@ export class Account {
 
   /** A stream goes on: takes what it has used beyond its reserve. False = a limit that stops streams has no more. */
   keepUp(attempt: Attempt): boolean {
-    if (this.lease === null && !attempt.limited) return true
+    // One that broke off is charged already: while another goes on for it, nothing is used that is not counted.
+    if ((this.lease === null && !attempt.limited) || attempt.record.nanoUsd >= 0) return true
     // With what calls before this one have cost: those that broke off, or lost.
     const outputTokens = this.outputTokens + attempt.answerTokens()
     // Of a guess limits may have taken less than was asked for.
