@@ -74,6 +74,7 @@ export function startAttempt(x: Exchange, target: Target, match: RouteMatch, opt
       dialect: responses ? responsesStream : chatStream,
       dropUsage: includeUsage,
       keepText: match.route.continuation && x.operation === 'chat' && !x.needs.tools && !x.needs.jsonSchema,
+      resumes: options.continueFrom !== undefined,
     })
   }
   if (refusal !== null) {

@@ -13,13 +13,19 @@ const DONE = 'data: [DONE]\n\n'
 
 const attemptOf = (
   h: Harness,
-  options: { readonly dropUsage?: boolean; readonly keepText?: boolean; readonly responses?: boolean } = {},
+  options: {
+    readonly dropUsage?: boolean
+    readonly keepText?: boolean
+    readonly responses?: boolean
+    readonly resumes?: boolean
+  } = {},
 ): StreamAttempt =>
   new StreamAttempt(
     h.plan({
       dialect: options.responses === true ? responsesStream : chatStream,
       dropUsage: options.dropUsage === true,
       keepText: options.keepText === true,
+      resumes: options.resumes === true,
     }),
   )
 
@@ -259,6 +265,21 @@ describe('timers', () => {
     h.clock.pass(320)
     h.backend.sink.onData(Buffer.from(half.slice(20)))
     expect(h.written().toString()).toBe(`${text}: heartbeat\n\n${half}`)
+  })
+
+  test('a client whose stream another target goes on with is not left in silence until it does', () => {
+    const h = harness({ timeouts: { connectMs: 0, firstTokenMs: 2000, idleMs: 0, attemptMs: 0, totalMs: 0 } })
+    h.heartbeatMs = 300
+    h.start(attemptOf(h, { resumes: true }))
+    h.clock.pass(650)
+    expect(h.written().toString()).toBe(': heartbeat\n\n'.repeat(2))
+    // A role is no token: it is held back, and comments go on.
+    h.backend.sink.onData(Buffer.from('data: {"choices":[{"index":0,"delta":{"role":"assistant"}}]}\n\n'))
+    h.clock.pass(300)
+    expect(h.written().toString()).toBe(': heartbeat\n\n'.repeat(3))
+    expect(h.events).toEqual([])
+    h.clock.pass(1100)
+    expect(h.events).toEqual(['failed first_token_timeout'])
   })
 
   test.each([[1000], [0]])('a slow client is dropped after its own time, not the backend’s (idle %d)', (idleMs) => {

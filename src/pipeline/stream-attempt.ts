@@ -31,6 +31,8 @@ export interface StreamPlan extends AttemptPlan {
   readonly dropUsage: boolean
   /** Keep the text, so that another target can go on with it. */
   readonly keepText: boolean
+  /** The client's stream is open already: this call goes on with what another one left. */
+  readonly resumes?: boolean
 }
 
 /** Labels of an event stream; some servers give it none, or the type of any text. Whether it is one its events say. */
@@ -54,6 +56,7 @@ export class StreamAttempt extends Attempt {
   readonly #dialect: StreamDialect
   readonly #dropUsage: boolean
   readonly #finishEnds: boolean
+  readonly #resumes: boolean
   readonly #hints: UsageHints
   #held: Buffer[] | null = null
   #heldBytes = 0
@@ -87,6 +90,8 @@ export class StreamAttempt extends Attempt {
     this.#hints = usageHints(plan.target.provider.config.type)
     this.#finishEnds = plan.target.provider.config.streamEnd === 'finish_reason'
     this.text = plan.keepText ? '' : null
+    this.#resumes = plan.resumes === true
+    if (this.#resumes) this.#beatAt = plan.owner.services.wheel.coarseNow
   }
 
   protected override get streams(): boolean {
@@ -102,41 +107,50 @@ export class StreamAttempt extends Attempt {
     if (this.committed) {
       if (this.paused) return this.stallLeft()
       const { coarseNow } = this.owner.services.wheel
-      const { heartbeatMs } = this.owner
       const idle = timeouts.idleMs === 0 ? Infinity : timeouts.idleMs - (coarseNow - this.lastByteAt)
-      const beat = heartbeatMs === 0 ? Infinity : heartbeatMs - (coarseNow - this.#lastSentAt())
-      const next = Math.min(idle, beat)
+      const next = Math.min(idle, this.#untilBeat())
       return next === Infinity ? 0 : Math.max(1, next)
     }
-    const token = timeouts.firstTokenMs === 0 ? 0 : Math.max(1, timeouts.firstTokenMs - this.elapsed())
-    if (this.#heldSince < 0 || commit.maxMs === 0) return token
-    const hold = Math.max(1, commit.maxMs - (this.owner.services.clock.monotonic() - this.#heldSince))
-    return token === 0 ? hold : Math.min(token, hold)
+    const token = timeouts.firstTokenMs === 0 ? Infinity : timeouts.firstTokenMs - this.elapsed()
+    const holds = this.#heldSince >= 0 && commit.maxMs > 0
+    const hold = holds ? commit.maxMs - (this.owner.services.clock.monotonic() - this.#heldSince) : Infinity
+    const next = Math.min(token, hold, this.#resumes ? this.#untilBeat() : Infinity)
+    return next === Infinity ? 0 : Math.max(1, next)
+  }
+
+  /** Ms until a comment is due; Infinity = never. */
+  #untilBeat(): number {
+    const { heartbeatMs, services } = this.owner
+    return heartbeatMs === 0 ? Infinity : heartbeatMs - (services.wheel.coarseNow - this.#lastSentAt())
   }
 
   protected onDue(): void {
-    const { timeouts, commit } = this.rules
+    const { timeouts } = this.rules
     if (this.committed) {
       if (this.paused) this.dropStalled()
       else if (timeouts.idleMs > 0 && this.owner.services.wheel.coarseNow - this.lastByteAt >= timeouts.idleMs)
         this.timeout('idle')
       else this.#beat()
     } else if (timeouts.firstTokenMs > 0 && this.elapsed() >= timeouts.firstTokenMs) this.timeout('first_token')
-    else if (this.#heldSince >= 0 && this.owner.services.clock.monotonic() - this.#heldSince >= commit.maxMs)
-      this.#commit()
+    else if (this.#holdIsOver) this.#commit()
+    else if (this.#resumes) this.#beat()
+  }
+
+  get #holdIsOver(): boolean {
+    const { maxMs } = this.rules.commit
+    return maxMs > 0 && this.#heldSince >= 0 && this.owner.services.clock.monotonic() - this.#heldSince >= maxMs
   }
 
   #lastSentAt(): number {
-    return Math.max(this.lastByteAt, this.#beatAt)
+    return this.committed ? Math.max(this.lastByteAt, this.#beatAt) : this.#beatAt
   }
 
   /** Idle timers of proxies and load balancers between us and the client do not know that a model thinks. */
   #beat(): void {
-    const { heartbeatMs, services } = this.owner
-    const { coarseNow } = services.wheel
-    if (heartbeatMs === 0 || coarseNow - this.#lastSentAt() < heartbeatMs) return
-    this.#beatAt = coarseNow
-    if (!this.owner.onStreamData(HEARTBEAT)) this.pause()
+    if (this.#untilBeat() > 0) return
+    this.#beatAt = this.owner.services.wheel.coarseNow
+    // Before commit there is nothing to hold up.
+    if (!this.owner.onStreamData(HEARTBEAT) && this.committed) this.pause()
   }
 
   protected onAnswerHead(): void {
