@@ -22,7 +22,8 @@ const textOf = (headers: UpstreamHeaders, name: string): string => {
  * on which a proxy can speak HTTP: many vendors have an Envoy of their own in front. body: the beginning of the text.
  *
  * Envoy marks what a real backend said with `x-envoy-upstream-service-time`, and gives its own answers no such header and
- * plain text, if any (`suppress_envoy_headers` of its router, Istio's `envoyDebugHeaders`, leave the mark out); Linkerd's proxy names its reason in `l5d-proxy-error`.
+ * plain text, if any (`suppress_envoy_headers` of its router, Istio's `envoyDebugHeaders`, leave the mark out of all).
+ * Linkerd's proxy names its reason in `l5d-proxy-error`.
  */
 export function meshFault(status: number, headers: UpstreamHeaders, body: string): MeshFault | null {
   if (has(headers, 'l5d-proxy-error')) return linkerdFault(status, textOf(headers, 'l5d-proxy-error'))
