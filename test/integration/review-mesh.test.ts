@@ -15,7 +15,7 @@ import { startSim } from '../../src/sim/index.ts'
 import { startGateway, type Gateway } from '../support/gateway.ts'
 import { call, until } from '../support/client.ts'
 import { open as openSocket } from './abuse-kit.ts'
-import { freePort } from './mesh-kit.ts'
+import { freePort } from '../mesh/kit/health-port.ts'
 
 let sim: Sim
 beforeAll(async () => {

@@ -8,7 +8,7 @@ import type { Sim, SimReceived } from '../../src/sim/index.ts'
 import { startSim } from '../../src/sim/index.ts'
 import { call, until } from '../support/client.ts'
 import { startGateway } from '../support/gateway.ts'
-import { CHAT } from './abuse-kit.ts'
+import { CHAT } from '../integration/abuse-kit.ts'
 
 let sim: Sim
 beforeAll(async () => {

@@ -6,8 +6,8 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { UndiciUpstream } from '../../src/upstream/index.ts'
 import { chat } from '../support/client.ts'
 import { startGateway } from '../support/gateway.ts'
-import { certificateFor, hasOpenssl } from '../mesh/egress-certs.ts'
-import { freePort } from './mesh-kit.ts'
+import { certificateFor, hasOpenssl } from './egress-certs.ts'
+import { freePort } from './kit/health-port.ts'
 
 const KEY = 'sk-vendor-0123456789abcdef'
 const closing: (() => unknown)[] = []

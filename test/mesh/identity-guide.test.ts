@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { loadConfigText } from '../../src/config/index.ts'
 import { identityRules } from '../../src/mesh/identity/rules.ts'
-import { hasOpenssl, makeCerts } from '../mesh/identity-certs.ts'
+import { hasOpenssl, makeCerts } from './identity-certs.ts'
 import { modelFacts, PRESETS } from '../../src/providers/index.ts'
 
 const page = readFileSync(new URL('../../docs/guides/mesh-identity.md', import.meta.url), 'utf8')

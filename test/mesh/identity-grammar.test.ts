@@ -1,8 +1,8 @@
 // AC-ID-3: the grammar of x-forwarded-client-cert, by elements whose parts are known and by a second reader.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { lastElement } from './xfcc.ts'
-import type { XfccElement } from './xfcc.ts'
+import { lastElement } from '../../src/mesh/identity/xfcc.ts'
+import type { XfccElement } from '../../src/mesh/identity/xfcc.ts'
 
 interface Pair {
   readonly key: string

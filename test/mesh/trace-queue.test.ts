@@ -1,13 +1,13 @@
 import { MessageChannel, receiveMessageOnPort } from 'node:worker_threads'
 import { afterEach, expect, test, vi } from 'vitest'
-import type { SpanData } from '../../contracts/trace.ts'
-import type { SpanChunk, TelemetryLink } from './link.ts'
-import { spansOfProto } from '../../../test/mesh/kit/otlp-decode.ts'
-import { Counts } from './link.ts'
-import { ProtoWriter } from './proto-writer.ts'
-import { CHUNK_SPANS, MAX_SPANS_A_REQUEST, SpanQueue } from './span-queue.ts'
-import { writeRequest } from './span-proto.ts'
-import * as spanProto from './span-proto.ts'
+import type { SpanData } from '../../src/contracts/trace.ts'
+import type { SpanChunk, TelemetryLink } from '../../src/telemetry/otlp/link.ts'
+import { spansOfProto } from './kit/otlp-decode.ts'
+import { Counts } from '../../src/telemetry/otlp/link.ts'
+import { ProtoWriter } from '../../src/telemetry/otlp/proto-writer.ts'
+import { CHUNK_SPANS, MAX_SPANS_A_REQUEST, SpanQueue } from '../../src/telemetry/otlp/span-queue.ts'
+import { writeRequest } from '../../src/telemetry/otlp/span-proto.ts'
+import * as spanProto from '../../src/telemetry/otlp/span-proto.ts'
 
 const SPAN: SpanData = {
   traceId: '4bf92f3577b34da6a3ce929d0e0e4736',

@@ -1,10 +1,10 @@
 // Traces of a whole gateway: what callers send, what backends get, what a collector sees.
 import { afterEach, beforeAll, afterAll, describe, expect, test } from 'vitest'
 import type { IncomingHttpHeaders } from 'node:http'
-import type { SeenSpan } from '../mesh/kit/otlp-decode.ts'
+import type { SeenSpan } from './kit/otlp-decode.ts'
 import { A, H } from '../../src/telemetry/semconv.ts'
-import { startOtlpSink } from '../mesh/kit/otlp-sink.ts'
-import type { OtlpSink } from '../mesh/kit/otlp-sink.ts'
+import { startOtlpSink } from './kit/otlp-sink.ts'
+import type { OtlpSink } from './kit/otlp-sink.ts'
 import { CHAT_ANSWER, sendJson, startBackend } from '../support/backend.ts'
 import type { Script } from '../support/backend.ts'
 import { startGateway } from '../support/gateway.ts'
