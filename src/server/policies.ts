@@ -42,6 +42,8 @@ type Hold = <T>(held: Held<T>) => T
 
 /** A ledger in Redis is waited for at the start, at most, ms. */
 const REDIS_MS = 1000
+/** Where callers have waited for the proxy of the mesh already. */
+const REDIS_LATE_MS = 200
 /** How often changes made at run time are looked at, ms. */
 const REFRESH_MS = 1000
 
@@ -78,25 +80,31 @@ export class PolicyKit {
     everyUnref(() => void this.#refresh(), REFRESH_MS)
   }
 
-  /** What it returns is closed by whoever uses it. */
-  async compile(update: ConfigUpdate): Promise<Policies> {
+  /** What it returns is closed by whoever uses it. late: callers wait for it already. */
+  async compile(update: ConfigUpdate, late = false): Promise<Policies> {
     const held: (() => void)[] = []
     const hold: Hold = ({ value, release }) => {
       held.push(release)
       return value
     }
     try {
-      return await this.#build(update, held, hold)
+      const redis = await this.#redisOf(update.config, hold)
+      // The first requests should find it; without it each limit's own policy says what happens.
+      await redis?.ready(late ? REDIS_LATE_MS : REDIS_MS)
+      return await this.#build(update, redis, { held, hold })
     } catch (error) {
       for (const release of held) release()
       throw error
     }
   }
 
-  async #build(update: ConfigUpdate, held: (() => void)[], hold: Hold): Promise<Policies> {
+  async #build(
+    update: ConfigUpdate,
+    redis: RedisLedger | null,
+    { held, hold }: { readonly held: (() => void)[]; readonly hold: Hold },
+  ): Promise<Policies> {
     const { config } = update
     const tenants = new Map(config.tenants.map((t) => [t.name, t]))
-    const redis = await this.#redisOf(config, hold)
     const limiter = await this.#limiterOf(update, redis)
     if (limiter !== null) {
       this.#limiters.add(limiter)
@@ -208,8 +216,6 @@ export class PolicyKit {
         })
       }),
     )
-    // The first requests should find it; without it each limit's own policy says what happens.
-    await shared.ready(REDIS_MS)
     return shared
   }
 

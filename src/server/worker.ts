@@ -142,11 +142,12 @@ export class Worker implements Gate {
     this.#watchLoop()
   }
 
-  async #compile(update: ConfigUpdate): Promise<Snapshot> {
+  /** late: requests are turned away until it is done. */
+  async #compile(update: ConfigUpdate, late = false): Promise<Snapshot> {
     const { simUrl, version } = this.#init
     const snapshot = compileSnapshot(update.config, {
       credentials: this.#credentials,
-      policies: await this.#policies.compile(update),
+      policies: await this.#policies.compile(update, late),
       pool: this.#pool,
       health: this.#health,
       slots: update.slots,
@@ -256,7 +257,7 @@ export class Worker implements Gate {
   async prepare(update: ConfigUpdate): Promise<void> {
     this.#prepared?.release()
     this.#prepared = null
-    this.#prepared = await this.#compile(update)
+    this.#prepared = await this.#compile(update, this.#snapshot === null)
     // Slots are only ever added.
     this.#slots = update.slots
   }
