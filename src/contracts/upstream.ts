@@ -8,8 +8,10 @@ export interface UpstreamRequest {
   readonly method: string
   /** Path with query, as sent. */
   readonly path: string
-  /** Flat list: name, value. Includes everything but host and content-length. */
+  /** Flat list: name, value. Includes everything but host and content-length. The same list is looked at once. */
   readonly headers: string[]
+  /** Those of this request alone; they follow the others. */
+  readonly more?: readonly string[]
   readonly body: Buffer | null
   /** The answer may stay open for long: the body should not be held until it ends. */
   readonly longAnswer?: boolean

@@ -22,6 +22,7 @@ import { StreamAttempt } from './stream-attempt.ts'
 
 /** Client headers that mean something to a backend and carry no identity. */
 const FORWARD = ['openai-beta', 'idempotency-key'] as const
+const NO_HEADERS: readonly string[] = []
 /** The simulated backend takes its faults from these. */
 const FORWARD_SIM = ['x-sim-fault', 'x-sim-seed'] as const
 
@@ -87,8 +88,9 @@ export function startAttempt(x: Exchange, target: Target, match: RouteMatch, opt
       ? bodyFor(x, model, includeUsage)
       : continuationBody(x.json(), continueFrom, model, includeUsage)
   const request = upstreamRequest(x, target, body, credential)
-  addContext(request.headers, { x, target, spanId: record.spanId, now })
-  attempt.start(request)
+  const more = [...(request.more ?? NO_HEADERS)]
+  addContext(more, { x, target, spanId: record.spanId, now })
+  attempt.start(more.length === 0 ? request : { ...request, more })
   return attempt
 }
 
@@ -146,13 +148,13 @@ function upstreamRequest(
     const type = x.received.header('content-type')
     if (type !== undefined && body !== null) headers = [...headers, 'content-type', type]
   }
-  // A copy: what follows belongs to this request alone.
-  const list = [...headers]
+  let more: string[] | null = null
   for (const name of provider.config.type === 'sim' ? [...FORWARD, ...FORWARD_SIM] : FORWARD) {
     const value = x.received.header(name)
-    if (value !== undefined) list.push(name, value)
+    if (value !== undefined) (more ??= []).push(name, value)
   }
-  return { method, path, headers: list, body, longAnswer: x.stream }
+  const request = { method, path, headers, body, longAnswer: x.stream }
+  return more === null ? request : { ...request, more }
 }
 
 const joinQuery = (own: string, client: string): string =>

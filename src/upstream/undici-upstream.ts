@@ -1,6 +1,8 @@
 // The pool alone: the package's front door also loads fetch, caches and WebSockets (45 ms, 8 MB), which nothing here uses.
 import Pool from 'undici/lib/dispatcher/pool.js'
 import type { Dispatcher } from 'undici'
+import { systemClock } from '../core/clock.ts'
+import { everyUnref } from '../core/every.ts'
 import { connectorFor, type ProxyOptions, type TlsOptions } from './connectors.ts'
 import type { Origination } from './origination.ts'
 import { EGRESS_REFUSED } from './refused.ts'
@@ -194,15 +196,49 @@ function holdsKey(headers: readonly string[]): boolean {
   return false
 }
 
+/** What undici's pool keeps with each connection: its birth, at which it looks whenever it passes by. */
+interface Aged {
+  ttl?: number
+}
+
+/**
+ * Lets connections grow old. undici asks the clock for each connection that it passes by while it looks for a free one: with
+ * many at work that is a fortieth of a request. So it is told of none before its time has come.
+ */
+class Ages {
+  readonly #young: { readonly client: Aged; readonly until: number }[] = []
+  readonly #stop: () => void
+
+  constructor(pool: Pool, maxAgeMs: number) {
+    pool.on('connect', (_origin, targets) => {
+      const client = targets.at(-1) as Aged | undefined
+      if (client === undefined) return
+      client.ttl = 0
+      this.#young.push({ client, until: systemClock.monotonic() + maxAgeMs })
+    })
+    this.#stop = everyUnref(() => this.#look(), Math.max(20, maxAgeMs / 10))
+  }
+
+  #look(): void {
+    const now = systemClock.monotonic()
+    while (this.#young.length > 0 && this.#young[0]!.until <= now) this.#young.shift()!.client.ttl = 1
+  }
+
+  close(): void {
+    this.#stop()
+  }
+}
+
 export class UndiciUpstream implements Upstream {
   readonly #pool: Pool
+  readonly #ages: Ages
   /** Header lists that have been looked at: a provider's is the same for all its requests. */
   readonly #sendable = new WeakSet<readonly string[]>()
 
   readonly #clear: boolean
 
   constructor(options: UndiciUpstreamOptions) {
-    const { proxy = null, origination = null, clear = false } = options
+    const { proxy = null, origination = null, clear = false, maxAgeMs = MAX_AGE_MS } = options
     this.#clear = clear
     this.#pool = new Pool(options.origin, {
       connections: options.connections,
@@ -214,9 +250,10 @@ export class UndiciUpstream implements Upstream {
       keepAliveTimeout: 30_000,
       keepAliveMaxTimeout: 600_000,
       maxHeaderSize: 32 * 1024,
-      clientTtl: options.maxAgeMs ?? MAX_AGE_MS,
+      clientTtl: maxAgeMs,
       connect: connectorFor({ tls: options.tls, timeoutMs: options.connectTimeoutMs, proxy, origination }) as never,
     })
+    this.#ages = new Ages(this.#pool, maxAgeMs)
   }
 
   call(request: UpstreamRequest, sink: UpstreamSink): Call {
@@ -228,6 +265,7 @@ export class UndiciUpstream implements Upstream {
     }
     let body: Dispatcher.DispatchOptions['body'] = request.body
     let { headers } = request
+    if (request.more !== undefined) headers = [...headers, ...request.more]
     if (request.longAnswer === true && request.body !== null && request.body.length > LET_GO_BYTES) {
       headers = [...headers, 'content-length', String(request.body.length)]
       // Typed for streams only, but any iterable is taken (undici Request, `isIterable`).
@@ -242,8 +280,10 @@ export class UndiciUpstream implements Upstream {
    * Why the request cannot be sent at all. To be known before undici does: a request that it refuses leaves the
    * connection which it was meant for marked as busy for good.
    */
-  #refusal({ path, headers }: UpstreamRequest): string | null {
+  #refusal({ path, headers, more }: UpstreamRequest): string | null {
     if (BAD_PATH.test(path)) return 'path cannot be sent'
+    const bad = more === undefined ? null : unsendable(more)
+    if (bad !== null) return `header '${bad}' cannot be sent`
     if (this.#sendable.has(headers)) return null
     const name = unsendable(headers)
     if (name !== null) return `header '${name}' cannot be sent`
@@ -253,6 +293,7 @@ export class UndiciUpstream implements Upstream {
   }
 
   async close(): Promise<void> {
+    this.#ages.close()
     await this.#pool.close()
   }
 }
