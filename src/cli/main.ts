@@ -139,8 +139,14 @@ export const execute = async (argv: readonly string[], io: Io, modules: Modules)
   }
 }
 
+/** Whoever reads the output may have read enough (`| head`): what is left of it is for nobody. */
+const ifClosed = (error: NodeJS.ErrnoException): void => {
+  if (error.code !== 'EPIPE') throw error
+}
+
 /** The program: `argv` without node and script. Sets the exit code of the process; it ends when nothing keeps it. */
 export const runCli = async (argv: readonly string[]): Promise<void> => {
+  process.stdout.on('error', ifClosed)
   const code = await execute(argv, processIo, lazyModules)
   if (code !== EXIT.ok) process.exitCode = code
 }
