@@ -7,3 +7,8 @@ declare module 'undici/lib/core/connect.js' {
   import { buildConnector } from 'undici'
   export default buildConnector
 }
+
+declare module 'undici/lib/dispatcher/pool-base.js' {
+  /** Where a pool keeps its connections. */
+  export const kClients: unique symbol
+}

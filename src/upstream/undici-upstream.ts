@@ -1,5 +1,6 @@
 // The pool alone: the package's front door also loads fetch, caches and WebSockets (45 ms, 8 MB), which nothing here uses.
 import Pool from 'undici/lib/dispatcher/pool.js'
+import { kClients } from 'undici/lib/dispatcher/pool-base.js'
 import type { Dispatcher } from 'undici'
 import { systemClock } from '../core/clock.ts'
 import { everyUnref } from '../core/every.ts'
@@ -196,42 +197,36 @@ function holdsKey(headers: readonly string[]): boolean {
   return false
 }
 
-/** What undici's pool keeps with each connection: its birth, at which it looks whenever it passes by. */
+/** A connection as undici's pool keeps it: one whose `ttl` lies far back is replaced when the pool next passes by it. */
 interface Aged {
   ttl?: number
+  /** Clock.monotonic, ms. */
+  heddleBornAt?: number
 }
 
 /**
- * Lets connections grow old. undici asks the clock for each connection that it passes by while it looks for a free one: with
- * many at work that is a fortieth of a request. So it is told of none before its time has come.
+ * Lets connections grow old. undici itself would ask the clock for each connection that it passes by while it looks for a
+ * free one: with many at work that is a fortieth of a request. So it is told of none before its time has come. Returns what
+ * ends it.
  */
-class Ages {
-  readonly #young: { readonly client: Aged; readonly until: number }[] = []
-  readonly #stop: () => void
-
-  constructor(pool: Pool, maxAgeMs: number) {
-    pool.on('connect', (_origin, targets) => {
-      const client = targets.at(-1) as Aged | undefined
-      if (client === undefined) return
-      client.ttl = 0
-      this.#young.push({ client, until: systemClock.monotonic() + maxAgeMs })
-    })
-    this.#stop = everyUnref(() => this.#look(), Math.max(20, maxAgeMs / 10))
-  }
-
-  #look(): void {
-    const now = systemClock.monotonic()
-    while (this.#young.length > 0 && this.#young[0]!.until <= now) this.#young.shift()!.client.ttl = 1
-  }
-
-  close(): void {
-    this.#stop()
-  }
+function letAge(pool: Pool, maxAgeMs: number): () => void {
+  pool.on('connect', (_origin, targets) => {
+    const client = targets.at(-1) as Aged | undefined
+    if (client !== undefined) Object.assign(client, { ttl: 0, heddleBornAt: systemClock.monotonic() })
+  })
+  return everyUnref(
+    () => {
+      const born = systemClock.monotonic() - maxAgeMs
+      for (const client of (pool as unknown as { readonly [kClients]: readonly Aged[] })[kClients])
+        if ((client.heddleBornAt ?? Infinity) < born) client.ttl = 1
+    },
+    Math.max(20, maxAgeMs / 10),
+  )
 }
 
 export class UndiciUpstream implements Upstream {
   readonly #pool: Pool
-  readonly #ages: Ages
+  readonly #stopAging: () => void
   /** Header lists that have been looked at: a provider's is the same for all its requests. */
   readonly #sendable = new WeakSet<readonly string[]>()
 
@@ -253,7 +248,7 @@ export class UndiciUpstream implements Upstream {
       clientTtl: maxAgeMs,
       connect: connectorFor({ tls: options.tls, timeoutMs: options.connectTimeoutMs, proxy, origination }) as never,
     })
-    this.#ages = new Ages(this.#pool, maxAgeMs)
+    this.#stopAging = letAge(this.#pool, maxAgeMs)
   }
 
   call(request: UpstreamRequest, sink: UpstreamSink): Call {
@@ -293,7 +288,7 @@ export class UndiciUpstream implements Upstream {
   }
 
   async close(): Promise<void> {
-    this.#ages.close()
+    this.#stopAging()
     await this.#pool.close()
   }
 }
