@@ -1,5 +1,5 @@
 // The telemetry thread, its transports and its collectors, without a gateway around them.
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { OtlpConfig, TracingConfig } from '../../src/contracts/config-tracing.ts'
 import type { SpanData } from '../../src/contracts/trace.ts'
 import { TelemetryHost } from '../../src/telemetry/otlp/host.ts'
@@ -8,6 +8,7 @@ import { DURATION_BOUNDS, MetricRegistry } from '../../src/telemetry/metrics.ts'
 import { METRICS } from '../../src/telemetry/semconv.ts'
 import { startOtlpSink } from '../mesh/kit/otlp-sink.ts'
 import type { OtlpSink } from '../mesh/kit/otlp-sink.ts'
+import { closedAfterEach } from '../support/closing.ts'
 
 const SPAN: SpanData = {
   traceId: '4bf92f3577b34da6a3ce929d0e0e4736',
@@ -26,10 +27,7 @@ const SPAN: SpanData = {
 }
 const spans = (n: number): SpanData[] => Array.from({ length: n }, (_, i) => ({ ...SPAN, name: `span ${i}` }))
 
-const open: (() => Promise<unknown>)[] = []
-afterEach(async () => {
-  for (const close of open.splice(0).toReversed()) await close()
-})
+const open = closedAfterEach()
 
 const sink = async (): Promise<OtlpSink> => {
   const made = await startOtlpSink()

@@ -4,18 +4,16 @@ import type { AddressInfo } from 'node:net'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { Finding } from '../../src/mesh/doctor/finding.ts'
 import { execute } from '../../src/cli/main.ts'
 import { envoy } from './kit/binary.ts'
 import { startEnvoy } from './kit/envoy.ts'
 import type { EnvoyOptions } from './kit/envoy.ts'
 import type { Proxy } from './kit/proxy.ts'
+import { closedAfterEach } from '../support/closing.ts'
 
-const closers: (() => unknown)[] = []
-afterEach(async () => {
-  for (const close of closers.splice(0).toReversed()) await close()
-})
+const closers = closedAfterEach()
 
 const listening = async (status: number): Promise<number> => {
   const server = createServer((_req, res) => res.writeHead(status).end())

@@ -2,18 +2,16 @@
 import { createServer, type Server as HttpServer } from 'node:http'
 import { createServer as createTls } from 'node:https'
 import { createServer as createTcp, type AddressInfo, type Server } from 'node:net'
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { chat, until } from '../support/client.ts'
 import { startGateway } from '../support/gateway.ts'
+import { closedAfterEach } from '../support/closing.ts'
 import { certificateFor, hasOpenssl } from './egress-certs.ts'
 import { envoy } from './kit/binary.ts'
 import { startEnvoy } from './kit/envoy.ts'
 
 const KEY = 'sk-vendor-0123456789abcdef'
-const closing: (() => unknown)[] = []
-afterEach(async () => {
-  for (const close of closing.splice(0).toReversed()) await close()
-})
+const closing = closedAfterEach()
 
 const listen = async (server: Server | HttpServer, port = 0): Promise<number> => {
   await new Promise<void>((resolve) => void server.listen(port, '127.0.0.1', resolve))

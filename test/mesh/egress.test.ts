@@ -2,18 +2,16 @@
 import { createServer as createTls } from 'node:https'
 import { createServer, type Server } from 'node:http'
 import { connect, type AddressInfo, type Socket } from 'node:net'
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { UndiciUpstream } from '../../src/upstream/index.ts'
 import { chat } from '../support/client.ts'
 import { startGateway } from '../support/gateway.ts'
+import { closedAfterEach } from '../support/closing.ts'
 import { certificateFor, hasOpenssl } from './egress-certs.ts'
 import { freePort } from './kit/health-port.ts'
 
 const KEY = 'sk-vendor-0123456789abcdef'
-const closing: (() => unknown)[] = []
-afterEach(async () => {
-  for (const close of closing.splice(0).toReversed()) await close()
-})
+const closing = closedAfterEach()
 
 const listen = async (server: Server): Promise<number> => {
   await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve))

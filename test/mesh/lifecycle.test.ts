@@ -6,11 +6,12 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { AddressInfo } from 'node:net'
-import { afterEach, beforeAll, afterAll, describe, expect, test } from 'vitest'
+import { beforeAll, afterAll, describe, expect, test } from 'vitest'
 import type { Sim } from '../../src/sim/index.ts'
 import { startSim } from '../../src/sim/index.ts'
 import { call, chat, headOf, open, readAnswer, until } from '../support/client.ts'
 import { startGateway } from '../support/gateway.ts'
+import { closedAfterEach } from '../support/closing.ts'
 import { CHAT, chatBody, open as openSocket } from '../integration/abuse-kit.ts'
 import { checkCommand } from '../../src/cli/check.ts'
 import { startHeddle, type Heddle } from '../integration/lifecycle-kit.ts'
@@ -22,10 +23,7 @@ beforeAll(async () => {
 })
 afterAll(() => sim.close())
 
-const closing: (() => unknown)[] = []
-afterEach(async () => {
-  for (const close of closing.splice(0).toReversed()) await close()
-})
+const closing = closedAfterEach()
 
 const start = async (yaml: string, env: Record<string, string> = {}, args?: readonly string[]): Promise<Heddle> => {
   const heddle = await startHeddle(yaml, args, 'entry', env)

@@ -1,20 +1,18 @@
 // Section "Timeouts, retries, outliers" of the mesh's acceptance checks, each test named by its number.
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { ServerResponse } from 'node:http'
 import type { Backend, Script } from '../support/backend.ts'
 import type { Gateway } from '../support/gateway.ts'
 import { CHAT_ANSWER, sendJson, startBackend } from '../support/backend.ts'
 import { call, chat, open, headOf, until } from '../support/client.ts'
 import { startGateway } from '../support/gateway.ts'
+import { closedAfterEach } from '../support/closing.ts'
 import { envoy } from './kit/binary.ts'
 import type { EnvoyOptions, RunningEnvoy } from './kit/envoy.ts'
 import { startEnvoy } from './kit/envoy.ts'
 import type { Proxy } from './kit/proxy.ts'
 
-const closers: (() => Promise<unknown>)[] = []
-afterEach(async () => {
-  for (const close of closers.splice(0).toReversed()) await close()
-})
+const closers = closedAfterEach()
 
 const backend = async (script: Script): Promise<Backend> => {
   const made = await startBackend(script)

@@ -1,16 +1,14 @@
 // One answer for several tries of a request, and every way in which one of them can leave.
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Backend, Script } from '../support/backend.ts'
 import type { Gateway } from '../support/gateway.ts'
 import { CHAT_ANSWER, sendJson, startBackend } from '../support/backend.ts'
 import { eventsOf, headOf, open, until } from '../support/client.ts'
 import { startGateway } from '../support/gateway.ts'
+import { closedAfterEach } from '../support/closing.ts'
 
-const closers: (() => Promise<unknown>)[] = []
-afterEach(async () => {
-  for (const close of closers.splice(0).toReversed()) await close()
-})
+const closers = closedAfterEach()
 
 const backend = async (script: Script): Promise<Backend> => {
   const made = await startBackend(script)

@@ -1,15 +1,13 @@
 // What proxies around Heddle make of its answers: what is not its own failure must never count as one.
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import type { Backend, Script } from '../support/backend.ts'
 import type { Gateway } from '../support/gateway.ts'
 import { CHAT_ANSWER, sendJson, startBackend } from '../support/backend.ts'
 import { chat } from '../support/client.ts'
 import { startGateway } from '../support/gateway.ts'
+import { closedAfterEach } from '../support/closing.ts'
 
-const closers: (() => Promise<unknown>)[] = []
-afterEach(async () => {
-  for (const close of closers.splice(0).toReversed()) await close()
-})
+const closers = closedAfterEach()
 
 const backend = async (script: Script): Promise<Backend> => {
   const made = await startBackend(script)

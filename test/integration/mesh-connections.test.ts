@@ -1,4 +1,4 @@
-// What was found wrong when life in a mesh was attacked: each stands here so that it stays mended.
+// Connections, probes and starts in a mesh that somebody attacks, or that go wrong at the worst moment.
 import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { Agent, createServer as createHttpServer } from 'node:http'
 import { connect as connectHttp2 } from 'node:http2'
 import { createServer, type AddressInfo, type Socket } from 'node:net'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { fetchSmall } from '../../src/core/http-client.ts'
 import { dropStalled } from '../../src/http/node-reply.ts'
 import { detectMesh } from '../../src/mesh/detect.ts'
@@ -14,6 +14,7 @@ import type { Sim } from '../../src/sim/index.ts'
 import { startSim } from '../../src/sim/index.ts'
 import { startGateway, type Gateway } from '../support/gateway.ts'
 import { call, until } from '../support/client.ts'
+import { closedAfterEach } from '../support/closing.ts'
 import { open as openSocket } from './abuse-kit.ts'
 import { freePort } from '../mesh/kit/health-port.ts'
 
@@ -23,10 +24,7 @@ beforeAll(async () => {
 })
 afterAll(() => sim.close())
 
-const closing: (() => unknown)[] = []
-afterEach(async () => {
-  for (const close of closing.splice(0).toReversed()) await close()
-})
+const closing = closedAfterEach()
 
 const gateway = async (server: string): Promise<Gateway> => {
   const started = await startGateway(`
