@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
-import { isLoopback } from '../config/loopback.ts'
+import { isLoopback } from '../core/loopback.ts'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 
 /** Asked by balancers and scrapers, which hold no token. They tell of models and tenants, never of single callers. */

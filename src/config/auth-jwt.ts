@@ -2,7 +2,7 @@ import type { JwtConfig } from '../contracts/config-auth.ts'
 import { checkCondition, checkWhose } from './auth-check.ts'
 import { readKeySet } from './auth-public-key.ts'
 import type { Build } from './build.ts'
-import { isLoopback } from './loopback.ts'
+import { isLoopback } from '../core/loopback.ts'
 import type { Path } from './problem.ts'
 import type { ParsedJwt, ParsedKubernetes } from './schema-auth-jwt.ts'
 

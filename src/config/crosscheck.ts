@@ -4,7 +4,7 @@ import type { ProviderConfig, ProviderPreset, RouteDefaults, ServerConfig } from
 import { didYouMean } from './nearest.ts'
 import { checkPlaintext } from './normalise-egress.ts'
 import type { PlacedModel } from './normalise.ts'
-import { isLoopback } from './loopback.ts'
+import { isLoopback } from '../core/loopback.ts'
 import { formatPath } from './problem.ts'
 import type { Path, Problem } from './problem.ts'
 import type { SourceMap } from './yaml-source.ts'

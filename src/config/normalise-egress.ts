@@ -1,6 +1,6 @@
 import type { z } from 'zod'
 import type { EgressConfig, ProviderConfig } from '../contracts/config.ts'
-import { isLoopback } from './loopback.ts'
+import { isLoopback } from '../core/loopback.ts'
 import type { Path, Problem } from './problem.ts'
 import type { providerSchema } from './schema-provider.ts'
 import type { SourceMap } from './yaml-source.ts'

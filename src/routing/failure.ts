@@ -1,4 +1,5 @@
 import { GatewayError, type ErrorCode } from '../core/errors.ts'
+import { KEY_SHAPES } from '../core/redact.ts'
 import type { UpstreamFault, UpstreamHeaders } from '../contracts/upstream.ts'
 import { errorOf } from '../protocol/openai/answer.ts'
 import { retryAfterMs } from '../protocol/retry-after.ts'
@@ -52,8 +53,7 @@ const QUOTA =
 const QUOTA_MS = 300_000
 const ERROR_TEXT_LIMIT = 2000
 // Keys and hosts that providers quote in their errors.
-const SECRETS =
-  /\b(?:sk|pk|rk|gsk|xai|AIza|hf|r8|nvapi|pplx|csk)[-_][A-Za-z0-9*_-]{6,}|\b(?:key|api)[-_](?=[A-Za-z*_-]*\d)[A-Za-z0-9*_-]{6,}|\bAIza[\w-]{10,}|\beyJ[\w-]{8,}\.[\w-]+\.?[\w-]*|(?:bearer|basic)\s+[\w.~+/=*-]{6,}/gi
+const SECRETS = new RegExp(String.raw`${KEY_SHAPES}|\b(?:key|api)[-_](?=[A-Za-z*_-]*\d)[A-Za-z0-9*_-]{6,}`, 'gi')
 const HOSTS =
   /\bhttps?:\/\/[^\s"'<>]+|\b(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?\b|\b[\w-]+(?:\.[\w-]+)*\.(?:internal|local|svc|cluster|lan|corp)\b(?::\d+)?/gi
 

@@ -2,7 +2,8 @@
 import type { HeddleConfig, ProviderConfig } from '../../contracts/config.ts'
 import type { MeshKind } from '../../contracts/config-mesh.ts'
 import type { Detected } from '../detect.ts'
-import { propagationOf } from '../rules.ts'
+import { isLoopback } from '../../core/loopback.ts'
+import { keepAliveOf, propagationOf } from '../rules.ts'
 import { fault, ok, skipped, warning, type Finding } from './finding.ts'
 
 type Env = Readonly<Record<string, string | undefined>>
@@ -72,8 +73,7 @@ function kindFinding({ config, detected }: Surroundings): Finding {
 }
 
 function keepAlive({ config, kind }: Surroundings): Finding {
-  const { keepAliveMs } = config.server
-  const ms = keepAliveMs === 'auto' ? (kind === 'none' ? 75_000 : 0) : keepAliveMs
+  const ms = keepAliveOf({ ...config, mesh: { ...config.mesh, kind } })
   if (kind === 'none') return skipped('keep-alive', 'no proxy keeps connections to this process')
   if (ms === 0 || ms > PROXY_IDLE_MS) return ok('keep-alive', 'idle connections are the proxy’s to close')
   return fault(
@@ -137,11 +137,9 @@ function retryOwner({ config, kind }: Surroundings): Finding {
   )
 }
 
-const LOCAL = /^(?:localhost|127(?:\.\d+){3}|\[::1\])$/
-
 function plaintext({ name, baseUrl, apiKey, credentials, egress, class: kind }: ProviderConfig): Finding | null {
   const url = new URL(baseUrl)
-  const bare = url.protocol === 'http:' && !LOCAL.test(url.hostname) && kind === 'vendor'
+  const bare = url.protocol === 'http:' && !isLoopback(url.hostname) && kind === 'vendor'
   if (!bare || (apiKey === null && credentials === null) || egress.mode !== 'direct-tls') return null
   return fault(
     'plaintext-key',

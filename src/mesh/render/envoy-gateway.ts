@@ -1,17 +1,10 @@
 /** Resources of an Envoy Gateway in front of Heddle: Gateway API, `gateway.envoyproxy.io/v1alpha1`. */
 import type { HeddleConfig } from '../../contracts/config.ts'
-import type { Manifest, Place, Rendered } from './parts.ts'
-import { deployment, labels, networkPolicy, service } from './parts.ts'
+import type { Place, Rendered } from './parts.ts'
+import { deployment, labels, named, networkPolicy, service } from './parts.ts'
 import { tracePorts } from './istio.ts'
 
 const API = 'gateway.envoyproxy.io/v1alpha1'
-
-const named = (place: Place, kind: string, apiVersion: string, name: string, spec: object): Manifest => ({
-  apiVersion,
-  kind,
-  metadata: { name, namespace: place.namespace },
-  spec,
-})
 
 export function renderEnvoyGateway(config: HeddleConfig, place: Place): Rendered {
   const target = { group: 'gateway.networking.k8s.io', kind: 'HTTPRoute', name: place.name }

@@ -8,6 +8,7 @@ import {
   fullName,
   insideOf,
   labels,
+  named,
   networkPolicy,
   outsideName,
   outsideOf,
@@ -16,13 +17,6 @@ import {
 } from './parts.ts'
 
 const NETWORKING = 'networking.istio.io/v1'
-
-const named = (place: Place, kind: string, api: string, name: string, spec: object): Manifest => ({
-  apiVersion: api,
-  kind,
-  metadata: { name, namespace: place.namespace },
-  spec,
-})
 
 /** One layer retries: left out, Istio would try twice more. */
 const NO_RETRIES = { attempts: 0 }

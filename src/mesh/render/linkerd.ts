@@ -2,17 +2,10 @@
 import type { HeddleConfig } from '../../contracts/config.ts'
 import type { PeerEntryConfig } from '../../contracts/config-auth.ts'
 import type { Manifest, Outside, Place, Rendered } from './parts.ts'
-import { deployment, drainTimes, labels, networkPolicy, outsideName, outsideOf, service } from './parts.ts'
+import { deployment, drainTimes, labels, named, networkPolicy, outsideName, outsideOf, service } from './parts.ts'
 import { tracePorts } from './istio.ts'
 
 const POLICY = 'policy.linkerd.io/v1alpha1'
-
-const named = (place: Place, kind: string, apiVersion: string, name: string, spec: object): Manifest => ({
-  apiVersion,
-  kind,
-  metadata: { name, namespace: place.namespace },
-  spec,
-})
 
 /** Everything outside is denied, and each provider's name allowed again. */
 function egress(place: Place, outside: readonly Outside[]): readonly Manifest[] {

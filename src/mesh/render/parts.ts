@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { HeddleConfig, ProviderConfig } from '../../contracts/config.ts'
+import { isLoopback } from '../../core/loopback.ts'
 import { propagationOf } from '../rules.ts'
 
 export type RenderTarget = 'istio' | 'linkerd' | 'envoy-gateway'
@@ -78,15 +79,13 @@ function grouped<T extends { readonly host: string; readonly port: number; reado
   return [...byPlace.values()].toSorted((a, b) => a.host.localeCompare(b.host) || a.port - b.port)
 }
 
-const isLocal = (host: string): boolean => host === 'localhost' || /^127\.|^\[::1\]$/.test(host)
-
 export function outsideOf(config: HeddleConfig): readonly Outside[] {
   const calls = config.providers.flatMap((provider): readonly Outside[] => {
     const { name, type, baseUrl, egress } = provider
     if (provider.class === 'mesh' || type === 'sim') return []
     const proxied = egress.mode === 'connect-proxy' ? (egress.proxy?.url ?? null) : null
     const url = new URL(proxied ?? baseUrl)
-    if (isLocal(url.hostname)) return []
+    if (isLoopback(url.hostname)) return []
     const originated = egress.mode === 'mesh-originate'
     const port = originated && url.protocol === 'https:' ? 80 : portOf(url)
     const tls = !originated && url.protocol === 'https:'
@@ -99,7 +98,7 @@ export function insideOf(config: HeddleConfig): readonly Inside[] {
   const calls = config.providers.flatMap((provider): readonly Inside[] => {
     if (provider.class === 'vendor' || provider.type === 'sim') return []
     const url = new URL(provider.baseUrl)
-    return isLocal(url.hostname) || isAddress(url.hostname)
+    return isLoopback(url.hostname) || isAddress(url.hostname)
       ? []
       : [{ host: url.hostname, port: portOf(url), providers: [provider.name] }]
   })
@@ -130,6 +129,14 @@ export function drainTimes(config: HeddleConfig): DrainTimes {
   const max = seconds(config.server.drain.maxMs)
   return { propagation, max, grace: propagation + max + 10 }
 }
+
+/** A resource beside Heddle's own. */
+export const named = (place: Place, kind: string, apiVersion: string, name: string, spec: object): Manifest => ({
+  apiVersion,
+  kind,
+  metadata: { name, namespace: place.namespace },
+  spec,
+})
 
 export const labels = (place: Place): Readonly<Record<string, string>> => ({ 'app.kubernetes.io/name': place.name })
 

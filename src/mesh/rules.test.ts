@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { HeddleConfig } from '../contracts/config.ts'
-import { keepAliveOf } from './keep-alive.ts'
+import { keepAliveOf } from './rules.ts'
 
 const keepAlive = (kind: HeddleConfig['mesh']['kind'], keepAliveMs: number | 'auto'): number =>
   keepAliveOf({ mesh: { kind }, server: { keepAliveMs } } as HeddleConfig)
