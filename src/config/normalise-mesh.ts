@@ -1,6 +1,7 @@
 import type { MeshConfig, MeshIdentityConfig } from '../contracts/config-mesh.ts'
 import type { Build } from './build.ts'
 import { checkMesh } from './mesh-check.ts'
+import { toSvid } from './normalise-svid.ts'
 import { checkHeader, checkRanges } from './peer-checks.ts'
 
 type ParsedIdentity = Build['parsed']['mesh']['identity']
@@ -78,6 +79,7 @@ export const toMesh = (build: Build): MeshConfig => {
     kind: mesh.kind,
     waitForProxyMs: mesh.wait_for_proxy,
     identity: toIdentity(mesh.identity),
+    svid: toSvid(build),
     retries: { owner: retries.owner, veto: retries.veto },
     providerFailure: mesh.provider_failure,
     linkerdHeaders: mesh.linkerd_headers,

@@ -9,6 +9,7 @@ import type {
   ServerConfig,
   TargetConfig,
 } from '../contracts/config.ts'
+import { toPolicyService } from './normalise-policy.ts'
 import { toPrice } from './price.ts'
 import type { PriceInput } from './price.ts'
 import type { Path } from './problem.ts'
@@ -49,8 +50,10 @@ export const toServer = (server: ParsedConfig['server']): ServerConfig => ({
           cert: server.tls.cert,
           key: server.tls.key,
           clientCa: server.tls.client_ca ?? null,
+          svid: false,
           clientCert: server.tls.client_cert,
         },
+  policy: toPolicyService(server),
   adminToken: server.admin_token ?? null,
   limits: {
     body: server.limits.body,

@@ -1,8 +1,10 @@
 import type { ProviderConfig, ProviderPreset } from '../contracts/config.ts'
 import { didYouMean } from './nearest.ts'
 import { toCapabilities } from './normalise.ts'
+import { toBalancing } from './normalise-balancing.ts'
 import { toCapacity } from './normalise-capacity.ts'
 import { toCredentials, toData } from './normalise-credentials.ts'
+import { toDiscovery } from './normalise-discovery.ts'
 import { toClass, toEgress } from './normalise-egress.ts'
 import type { Path, Problem } from './problem.ts'
 import { SIM_BASE_URL } from './sim-url.ts'
@@ -195,10 +197,14 @@ export const toProvider = (name: string, entry: Entry, context: ProviderContext)
       ca: entry.tls.ca ?? null,
       serverName: entry.tls.server_name ?? null,
       rejectUnauthorized: entry.tls.verify,
+      svid: false,
+      peers: [],
     },
     capabilities: toCapabilities(entry.capabilities),
     credentials: toCredentials(entry, context, path),
     capacity: toCapacity(entry),
+    discovery: toDiscovery(entry, path, context),
+    balancing: toBalancing(entry, path, context),
     data: toData(entry),
     class: toClass(entry, preset.name, baseUrl, apiKey !== null || entry.credentials !== undefined),
     egress: toEgress(entry, baseUrl, path, context),

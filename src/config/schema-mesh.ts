@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { svidField } from './schema-svid.ts'
 import { duration, flag, name, optional, section, withDefault } from './fields.ts'
 
 const cidr = z
@@ -77,6 +78,7 @@ export const meshSchema = section(
       'At the start hold outbound work (key sets, Redis, providers) until the proxy is ready, at most this long. 0 = do not wait.',
     ),
     identity,
+    svid: svidField,
     retries,
     provider_failure: withDefault(
       z.enum(['passthrough', 'mesh-safe', 'auto']),

@@ -1,6 +1,8 @@
 import { z } from 'zod'
+import { balancingField } from './schema-balancing.ts'
 import { capacityField } from './schema-capacity.ts'
 import { credentialsField, dataField } from './schema-credentials.ts'
+import { discoveryField } from './schema-discovery.ts'
 import { classField, egressField, propagateField } from './schema-egress.ts'
 import { flag, integer, longText, name, operation, optional, section, withDefault } from './fields.ts'
 
@@ -162,6 +164,8 @@ export const providerSchema = z
     ),
     credentials: credentialsField,
     capacity: capacityField,
+    discovery: discoveryField,
+    balancing: balancingField,
     data: dataField,
     class: classField,
     egress: egressField,

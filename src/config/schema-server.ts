@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { policyField } from './schema-policy.ts'
 import { duration, flag, integer, longText, name, optional, port, section, size, withDefault } from './fields.ts'
 
 const limits = section(
@@ -112,6 +113,7 @@ export const serverShape = {
     'Listen beyond loopback although callers are not asked who they are. Only behind a mesh, a proxy or a firewall that decides who may call.',
   ),
   tls: optional(tls, 'A second port of the API with TLS, and with client certificates where asked for.'),
+  policy: policyField,
   admin_token: optional(
     longText.regex(/^[\x21-\x7e]{16,}$/, { error: 'must be at least 16 characters without blanks' }),
     'Bearer token that the admin API wants. Without one it asks for none, and lets nobody change anything unless it listens on loopback.',

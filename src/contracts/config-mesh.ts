@@ -1,3 +1,5 @@
+import type { SvidConfig } from './config-svid.ts'
+
 export type MeshKind = 'none' | 'istio' | 'istio-ambient' | 'linkerd'
 
 /** How the process behaves among the proxies of a service mesh. */
@@ -7,6 +9,8 @@ export interface MeshConfig {
   /** Hold outbound work (not the listener) until the proxy is ready, at most so long, ms; 0 = do not wait. */
   readonly waitForProxyMs: number
   readonly identity: MeshIdentityConfig
+  /** This workload's own certificate, where no sidecar has one; null = none. */
+  readonly svid: SvidConfig | null
   readonly retries: {
     /** Who tries a failed call again: Heddle, or the mesh (then Heddle only fails over to other targets). */
     readonly owner: 'gateway' | 'mesh'

@@ -5,9 +5,11 @@
 
 import type { CapacityConfig } from './capacity.ts'
 import type { AuthConfig, TenantConfig } from './config-auth.ts'
+import type { BalancingConfig, DiscoveryConfig } from './config-cluster.ts'
 import type { CredentialsConfig } from './config-credentials.ts'
 import type { LedgerConfig, LimitConfig } from './config-limits.ts'
 import type { MeshConfig } from './config-mesh.ts'
+import type { PolicyServiceConfig } from './config-policy.ts'
 import type { TracingConfig } from './config-tracing.ts'
 import type { UsageConfig } from './config-usage.ts'
 
@@ -20,6 +22,8 @@ export interface TlsConfig {
   readonly key: string
   /** Whose client certificates are believed; null = the system's. */
   readonly clientCa: string | null
+  /** Certificate, key and whom to believe are those of `mesh.svid`: cert and key are empty here. */
+  readonly svid: boolean
   readonly clientCert: 'none' | 'optional' | 'required'
 }
 
@@ -34,6 +38,8 @@ export interface ServerConfig {
   readonly insecure: boolean
   /** A second port of the API with TLS; null = none. */
   readonly tls: TlsConfig | null
+  /** The policy service for proxies of a mesh; null = none. */
+  readonly policy: PolicyServiceConfig | null
   /** Wanted as a bearer token by the admin API; null = it asks for none, and changes nothing from afar. */
   readonly adminToken: string | null
   readonly limits: {
@@ -202,6 +208,16 @@ export interface Price extends CallRates {
 
 export type AuthScheme = 'bearer' | 'api-key' | 'x-api-key' | 'none'
 
+export interface ProviderTls {
+  readonly ca: string | null
+  readonly serverName: string | null
+  readonly rejectUnauthorized: boolean
+  /** Shows the certificate of `mesh.svid`, and believes its bundle. */
+  readonly svid: boolean
+  /** SPIFFE ids (globs) of which the other end must be one; empty = any that the bundle vouches for. Names do not count then. */
+  readonly peers: readonly string[]
+}
+
 export interface ProviderConfig {
   readonly name: string
   /** Row of the preset table (`openai`, `groq`, …), or `openai_compatible`, or `sim`. */
@@ -222,12 +238,16 @@ export interface ProviderConfig {
   /** What ends a chat stream: the `[DONE]` event, or for backends that never send one, the finish reason. */
   readonly streamEnd: 'done' | 'finish_reason'
   readonly maxConnections: number
-  readonly tls: { readonly ca: string | null; readonly serverName: string | null; readonly rejectUnauthorized: boolean }
+  readonly tls: ProviderTls
   readonly capabilities: Capabilities
   /** Null = `apiKey` alone. */
   readonly credentials: CredentialsConfig | null
   /** Null = not bounded, nothing learned. */
   readonly capacity: CapacityConfig | null
+  /** Null = what base_url names is called. */
+  readonly discovery: DiscoveryConfig | null
+  /** Null without discovery. */
+  readonly balancing: BalancingConfig | null
   /** mesh: a workload beside us, which gets traces, request id and deadlines. vendor: gets none of them. */
   readonly class: 'mesh' | 'vendor'
   readonly egress: EgressConfig

@@ -15,6 +15,18 @@ export interface UpstreamRequest {
   readonly body: Buffer | null
   /** The answer may stay open for long: the body should not be held until it ends. */
   readonly longAnswer?: boolean
+  /** Of several addresses, which; looked at only where there are several. */
+  readonly pick?: PickFacts
+}
+
+/** What tells one address of a cluster from another for a call; with its body. */
+export interface PickFacts {
+  readonly model: string
+  readonly promptTokens: number
+  /** Ties calls together; '' = nothing does. */
+  readonly session: string
+  /** < 0: may be refused when all are saturated. */
+  readonly priority: number
 }
 
 /**
@@ -35,6 +47,8 @@ export interface UpstreamSink {
   onData(chunk: Buffer): void
   onEnd(): void
   onFault(fault: UpstreamFault): void
+  /** Of several addresses this one has the call now; before onHead, again when another takes it over. Left out: not told. */
+  onEndpoint?(address: string): void
 }
 
 export interface Call {
@@ -47,6 +61,11 @@ export interface Call {
 /** One origin with its TLS settings; owns the connections. */
 export interface Upstream {
   call(request: UpstreamRequest, sink: UpstreamSink): Call
+  /**
+   * Addresses that can take a call now, where there are several; left out = there is one. With more than one, a failure is
+   * that of an address and not of the whole.
+   */
+  readonly usable?: number
   /** Waits for calls under way, then closes the connections. */
   close(): Promise<void>
 }

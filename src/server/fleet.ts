@@ -2,7 +2,7 @@ import { Worker as Thread } from 'node:worker_threads'
 import type { FamilySnapshot } from '../telemetry/metrics.ts'
 import type { TelemetryLink } from '../telemetry/otlp/link.ts'
 import { GatewayError } from '../core/errors.ts'
-import type { Change, Command, Control, Ports, Report } from './messages.ts'
+import { feedKey, type Change, type Command, type Control, type Feed, type Ports, type Report } from './messages.ts'
 import { withChange } from './changes.ts'
 import { systemClock } from '../core/clock.ts'
 import { atMost, sleep } from '../core/sleep.ts'
@@ -31,6 +31,8 @@ class LocalHandle implements Handle {
         return this.#worker.prepare(command.update)
       case 'drain':
         return this.#worker.drain(command.maxMs)
+      case 'feed':
+        return this.#worker.feed(command.feed)
       case 'control':
         return this.#worker.control(command.control)
       default:
@@ -99,7 +101,7 @@ const END_MS = 9000
 const YOUNG_MS = 1000
 
 /** What all workers begin with; which one it is, each learns from the fleet. */
-export interface FleetInit extends Omit<WorkerInit, 'place' | 'telemetry'> {
+export interface FleetInit extends Omit<WorkerInit, 'place' | 'telemetry' | 'feeds'> {
   /** A way of its own for each worker; null = nothing is exported. */
   readonly telemetry: (() => TelemetryLink) | null
 }
@@ -117,6 +119,7 @@ export class Fleet {
   /** What the workers had counted when they ended: it is exported after that. */
   #last: FamilySnapshot[][] | null = null
   #update: ConfigUpdate
+  readonly #feeds = new Map<string, Feed>()
 
   /** onLost: a worker thread died by itself; another takes its place, under the same number. */
   constructor(init: FleetInit, count: number, onLost: (error: Error, worker: number) => void) {
@@ -129,7 +132,8 @@ export class Fleet {
 
   #initOf(worker: number): WorkerInit {
     const telemetry = this.#init.telemetry?.() ?? null
-    return { ...this.#init, ...this.#update, place: { worker, workers: this.#count }, telemetry }
+    const feeds = [...this.#feeds.values()]
+    return { ...this.#init, ...this.#update, place: { worker, workers: this.#count }, telemetry, feeds }
   }
 
   get size(): number {
@@ -210,6 +214,17 @@ export class Fleet {
   /** What has been told and still holds. */
   get changes(): readonly Change[] {
     return this.#changes
+  }
+
+  /** Tells all workers, and those that follow. Workers that die meanwhile do not count. */
+  async publish(feed: Feed): Promise<void> {
+    this.#feeds.set(feedKey(feed), feed)
+    await this.#all({ name: 'feed', feed })
+  }
+
+  /** Nobody follows it any more. */
+  unpublish(key: string): void {
+    this.#feeds.delete(key)
   }
 
   /** A worker that does not answer in time is left out rather than waited for. */

@@ -1,4 +1,6 @@
 import type { LimitChange } from '../admin/accounts.ts'
+import type { EndpointSet } from '../contracts/cluster.ts'
+import type { Svid } from '../contracts/config-svid.ts'
 import type { ConfigUpdate } from './worker.ts'
 
 /** Of the API; tls 0 = any free one when there is a TLS listener, else unused. */
@@ -20,6 +22,16 @@ export type Control =
   /** What the process knows already, for a worker that begins later. */
   | { readonly kind: 'resume'; readonly changes: readonly Change[] }
 
+/**
+ * What the main thread watches for all workers. Each takes the place of the one before it of its kind (and key); workers
+ * that begin later begin with the last of each.
+ */
+export type Feed =
+  | { readonly kind: 'endpoints'; readonly set: EndpointSet }
+  | { readonly kind: 'svid'; readonly svid: Svid }
+
+export const feedKey = (feed: Feed): string => (feed.kind === 'endpoints' ? `endpoints ${feed.set.key}` : feed.kind)
+
 /** What the main thread asks a worker thread to do; the answer is a Report with the same id. */
 export type Command =
   /** hold: nothing outbound begins; requests are turned away until a configuration is committed. */
@@ -28,6 +40,7 @@ export type Command =
   | { readonly name: 'commit' | 'discard' | 'metrics' | 'beginDrain' }
   | { readonly name: 'drain'; readonly maxMs: number }
   | { readonly name: 'control'; readonly control: Control }
+  | { readonly name: 'feed'; readonly feed: Feed }
 
 export interface Report {
   readonly id: number

@@ -24,6 +24,8 @@ async function run(command: Command): Promise<unknown> {
       return worker.beginDrain()
     case 'drain':
       return worker.drain(command.maxMs)
+    case 'feed':
+      return worker.feed(command.feed)
     case 'control':
       return worker.control(command.control)
   }

@@ -22,7 +22,8 @@ import { hedgeBudget } from '../pipeline/hedge-budget.ts'
 import { RequestTelemetry } from '../pipeline/telemetry.ts'
 import { HealthTable, type WorkerPlace } from '../routing/health.ts'
 import { MetricRegistry } from '../telemetry/metrics.ts'
-import type { Control, Ports } from './messages.ts'
+import type { Control, Feed, Ports } from './messages.ts'
+import { Feeds } from './feeds.ts'
 import type { SharedMemory } from './shared.ts'
 import { PolicyKit } from './policies.ts'
 import { compileSnapshot } from './compile.ts'
@@ -40,6 +41,8 @@ export interface WorkerInit extends ConfigUpdate {
   readonly flags: SharedArrayBuffer
   /** How spans reach the thread that exports them; null = they are not exported. */
   readonly telemetry: TelemetryLink | null
+  /** What the main thread has found out so far. */
+  readonly feeds: readonly Feed[]
 }
 
 export interface ConfigUpdate {
@@ -77,6 +80,7 @@ export class Worker implements Gate {
   #inflight = 0
   #loopDelayMs = 0
   readonly #flags: Flags
+  readonly #feeds = new Feeds()
   #refusing = false
   #onIdle: (() => void) | null = null
   /** Called when this thread serves nobody any more: what telemetry still holds leaves. */
@@ -85,6 +89,7 @@ export class Worker implements Gate {
   constructor(init: WorkerInit) {
     this.#init = init
     this.#slots = init.slots
+    for (const feed of init.feeds) this.#feeds.take(feed)
     this.#flags = new Flags(init.flags)
     const { server } = init.config
     this.#log = logWriter(init.reusePort)
@@ -276,6 +281,11 @@ export class Worker implements Gate {
   discard(): void {
     this.#prepared?.release()
     this.#prepared = null
+  }
+
+  /** What the main thread watches has changed. */
+  feed(feed: Feed): void {
+    this.#feeds.take(feed)
   }
 
   /** What operators ask of limits and keys. */

@@ -9,7 +9,7 @@ const ROWS: readonly (readonly string[])[] = [
   ['auth', 'ratelimit', 'guardrails', 'cache', 'providers', 'upstream', 'usage'],
   ['routing'],
   ['pipeline'],
-  ['http', 'admin'],
+  ['http', 'admin', 'policy'],
   ['server'],
   ['cli'],
 ]
@@ -25,8 +25,9 @@ export const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
   '@opentelemetry/otlp-exporter-base': ['telemetry'],
   '@opentelemetry/otlp-grpc-exporter-base': ['telemetry'],
   '@opentelemetry/otlp-transformer': ['telemetry'],
-  zod: FOLDERS.filter((folder) => !['http', 'upstream', 'pipeline'].includes(folder)),
-  yaml: FOLDERS.filter((folder) => !['http', 'upstream', 'pipeline'].includes(folder)),
+  '@kubernetes/client-node': ['mesh'],
+  zod: FOLDERS.filter((folder) => !['http', 'policy', 'upstream', 'pipeline'].includes(folder)),
+  yaml: FOLDERS.filter((folder) => !['http', 'policy', 'upstream', 'pipeline'].includes(folder)),
 }
 
 const rowOf = (folder: string): number => ROWS.findIndex((row) => row.includes(folder))
