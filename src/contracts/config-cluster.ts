@@ -1,6 +1,6 @@
 /** Where the addresses behind a provider come from, and how calls are spread over them. Durations ms. */
 
-interface HttpSource {
+export interface HttpSource {
   /** Of the registry's API, without a slash at its end. */
   readonly url: string
   /** Null = none. Secret. */
@@ -9,7 +9,13 @@ interface HttpSource {
   readonly ca: string | null
 }
 
-export type DiscoveryConfig =
+/** Where one cluster's endpoints come from. */
+export type DiscoveryConfig = DiscoverySource & {
+  /** When the registry says that there is none: `keep` the last ones that there were, or `drop` them. */
+  readonly onEmpty: 'keep' | 'drop'
+}
+
+export type DiscoverySource =
   /** `host:port`, with a weight and a zone. */
   | {
       readonly type: 'static'
