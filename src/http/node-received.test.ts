@@ -2,7 +2,8 @@ import type { IncomingMessage } from 'node:http'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { VisibleHeaders } from '../mesh/identity/visible.ts'
-import { duplicateHeader, NodeReceived } from './node-received.ts'
+import { duplicateHeader } from '../pipeline/raw-received.ts'
+import { NodeReceived } from './node-received.ts'
 
 const received = (url: string, rawHeaders: string[] = []): NodeReceived =>
   new NodeReceived({ url, method: 'GET', rawHeaders, headers: {}, socket: {} } as unknown as IncomingMessage, 0)

@@ -124,6 +124,7 @@ export const harness = (rules: Partial<RouteDefaults> = {}, name = 'p/m'): Harne
   } as unknown as Services
   const owner = {
     services,
+    door: null,
     attempts: [],
     inMesh: false,
     get heartbeatMs() {

@@ -54,6 +54,7 @@ const start = (answers: readonly Answer[], targets: number, hedge: HedgeConfig |
   const route = routeOf(list, { ...RULES, retries, hedge })
   const x = {
     ...factsOf(),
+    door: null,
     services: {
       clock: { now: () => clock.ms, monotonic: () => clock.ms },
       random: { next: () => 0.5 },

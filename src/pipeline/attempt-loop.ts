@@ -8,11 +8,11 @@ import { GatewayError } from '../core/errors.ts'
 import { kindOfRefusal, NOT_CALLED, streamInterrupted } from '../routing/failure.ts'
 import { CallbackTimer, WheelTimer } from '../core/wheel.ts'
 import { planTargets } from '../routing/plan.ts'
-import { isContinuable } from './continuation.ts'
+import { continuationNotice, isContinuable } from './continuation.ts'
 import { askPermit, outOfTime, tooLate } from './permit.ts'
 import { upstreamModel } from '../routing/table.ts'
 import { explainHeader } from './explain-header.ts'
-import { jitter, mayPause } from './backoff.ts'
+import { jitter, leastResting, mayPause } from './backoff.ts'
 import { Hedge } from './hedge.ts'
 import { startAttempt, startShadows } from './start-attempt.ts'
 
@@ -88,9 +88,9 @@ export class AttemptLoop extends WheelTimer {
       return
     }
     this.#earnRetries(now)
-    if (this.#route.shadows.length > 0) startShadows(this.#x, this.#match)
+    if (this.#route.shadows.length > 0 && !this.#x.door?.decide) startShadows(this.#x, this.#match)
     this.#passSlow(now)
-    if (this.#route.hedge !== null)
+    if (this.#route.hedge !== null && this.#x.door === null)
       this.#hedge = Hedge.for(
         this.#x,
         this.#match,
@@ -152,7 +152,8 @@ export class AttemptLoop extends WheelTimer {
       mayWait: true,
       start: (permit, later) => {
         if (later) this.#x.queueMs += this.#now() - this.#queuedSince
-        this.#live = startAttempt(this.#x, target, this.#match, later ? { permit } : { permit, now })
+        if (this.#x.door?.decide) this.#x.decided(target, upstreamModel(target, this.#match), permit)
+        else this.#live = startAttempt(this.#x, target, this.#match, later ? { permit } : { permit, now })
       },
       refused: (error) => this.#passOver(target, error),
     })
@@ -223,11 +224,16 @@ export class AttemptLoop extends WheelTimer {
     }
   }
 
+  /** A proxy has made the call: nobody can make another. */
+  get #handedOver(): boolean {
+    const { door } = this.#x
+    return door !== null && door.decide === null && door.used
+  }
+
   #afterFailure(failure: AttemptFailure): void {
     const { retries } = this.#route
     const again = failure.retryable && this.#made < retries.maxAttempts && !this.#x.services.loop.draining
-    if (again && this.#retry(failure)) return
-    if (this.#fallBack(failure)) return
+    if (!this.#handedOver && ((again && this.#retry(failure)) || this.#fallBack(failure))) return
     this.#x.fail(failure.error)
   }
 
@@ -237,9 +243,15 @@ export class AttemptLoop extends WheelTimer {
     const { order } = this.#plan
     const again = failure.kind === 'failure' || failure.kind === 'busy'
     // Who retries elsewhere, or has sent this twice already, does not need it done here as well: others are tried only.
-    const worthAgain = again && failure.sameAgain && this.#x.mayRepeat
+    // An address has failed, not the target: another of its addresses is as good as another target.
+    const others = again && (order[this.#index]!.provider.upstream.usable ?? 1) > 1
+    const worthAgain = others || (again && failure.sameAgain && this.#x.mayRepeat)
     // As the backend said, else random.
     const pause = failure.retryAfterMs ?? jitter(this.#x, this.#route.retries, this.#made)
+    if (others && this.#tries === 1) {
+      this.#attempt()
+      return true
+    }
     if (
       worthAgain &&
       this.#tries < retries.perTarget &&
@@ -260,10 +272,7 @@ export class AttemptLoop extends WheelTimer {
     }
     // All were tried once: again, beginning with the one that rests least, while attempts and budget last.
     if (!worthAgain || this.#tries >= retries.maxAttempts) return false
-    const now = this.#now()
-    const rest = (t: Target): number => (t.health.deadUntil > now ? Infinity : Math.max(0, t.health.busyUntil - now))
-    const least = Math.min(...order.map(rest))
-    const next = order.findIndex((t) => rest(t) === least)
+    const { next, least } = leastResting(order, this.#now())
     const wait =
       next === this.#index ? Math.max(least, pause) : Math.max(least, jitter(this.#x, this.#route.retries, this.#made))
     if (!mayPause(this.#x, this.#route, wait) || !order[next]!.health.spendRetry()) return false
@@ -325,7 +334,8 @@ export class AttemptLoop extends WheelTimer {
     const x = this.#x
     const { target, text } = broken
     // Only chat streams keep their text; what is passed on as it comes has none.
-    if (typeof text !== 'string' || text === '' || x.continued > 0 || !isContinuable(x.json())) return false
+    if (typeof text !== 'string' || text === '' || x.continued > 0 || this.#handedOver || !isContinuable(x.json()))
+      return false
     this.#continuing = {
       text,
       from: target,
@@ -342,15 +352,7 @@ export class AttemptLoop extends WheelTimer {
     const { text, from, left } = this.#continuing!
     const next = left.shift()
     if (next === undefined) return false
-    const notice = {
-      id: x.id,
-      object: 'chat.completion.chunk',
-      created: Math.floor(x.services.clock.now() / 1000),
-      model: x.model,
-      choices: [],
-      heddle: { continuation: { from: from.name, to: next.name } },
-    }
-    x.onStreamData(Buffer.from(`data: ${JSON.stringify(notice)}\n\n`))
+    x.onStreamData(continuationNotice(x, from, next))
     if (x.over) return true // a limit has ended the stream with it
     this.#winner = null
     const asking = askPermit(x, next, {

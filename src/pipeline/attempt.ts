@@ -6,6 +6,7 @@ import type { GatewayError } from '../core/errors.ts'
 import type { AttemptOutcome, Target } from '../contracts/routing.ts'
 import type { AttemptFailure } from '../routing/failure.ts'
 import type { AttemptRecord } from './attempt-record.ts'
+import type { Door } from './door.ts'
 import type { Permit } from './permit.ts'
 import type { Services } from './services.ts'
 import type { Usage } from '../contracts/usage.ts'
@@ -18,6 +19,8 @@ import { credentialScope, secretsOf } from './attempt-secrets.ts'
 /** What an attempt tells the exchange that owns it. */
 export interface AttemptOwner {
   readonly services: Services
+  /** Who makes the call, if not Heddle. */
+  readonly door: Door | null
   /** Proxies of a mesh stand between Heddle and backends that it calls without TLS. */
   readonly inMesh: boolean
   /** All attempts of the request so far. */
@@ -103,7 +106,11 @@ export abstract class Attempt extends WheelTimer implements UpstreamSink {
     this.target.health.begin()
     const ms = this.nextCheck()
     if (ms > 0) this.owner.services.wheel.arm(this, ms)
-    const call = this.target.provider.upstream.call(request, this)
+    const { door } = this.owner
+    const call =
+      door === null || door.decide !== null
+        ? this.target.provider.upstream.call(request, this)
+        : door.call(this.target, request, this)
     // The call may have failed before it returned.
     if (!this.over) this.call = call
   }

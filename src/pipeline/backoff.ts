@@ -1,5 +1,5 @@
 import type { RetryConfig } from '../contracts/config.ts'
-import type { Route } from '../contracts/routing.ts'
+import type { Route, Target } from '../contracts/routing.ts'
 import type { Exchange } from './exchange.ts'
 
 /** Ms before the attempt that follows `made` others: full jitter (Brooker, AWS Architecture Blog 2015). */
@@ -9,3 +9,10 @@ export const jitter = (x: Exchange, { backoff }: RetryConfig, made: number): num
 /** Nobody waits longer than configured, or past the deadline. */
 export const mayPause = (x: Exchange, { retries }: Route, ms: number): boolean =>
   ms <= retries.maxRetryAfterMs && x.services.clock.monotonic() + ms < x.deadlineAt
+
+/** Which of the order can be asked again soonest, and in how many ms; Infinity = none, their credentials are refused. */
+export function leastResting(order: readonly Target[], now: number): { readonly next: number; readonly least: number } {
+  const rest = ({ health }: Target): number => (health.deadUntil > now ? Infinity : Math.max(0, health.busyUntil - now))
+  const least = Math.min(...order.map(rest))
+  return { next: order.findIndex((target) => rest(target) === least), least }
+}

@@ -1,5 +1,21 @@
+import type { Target } from '../contracts/routing.ts'
+import type { Exchange } from './exchange.ts'
+
 const INSTRUCTION =
   'Your last message was cut off. Continue it from exactly where it stopped, without repeating any of it and without comment.'
+
+/** Event that tells the client who goes on with its answer. */
+export function continuationNotice({ id, model, services }: Exchange, from: Target, to: Target): Buffer {
+  const notice = {
+    id,
+    object: 'chat.completion.chunk',
+    created: Math.floor(services.clock.now() / 1000),
+    model,
+    choices: [],
+    heddle: { continuation: { from: from.name, to: to.name } },
+  }
+  return Buffer.from(`data: ${JSON.stringify(notice)}\n\n`)
+}
 
 /** Several choices cannot be continued one by one. */
 export function isContinuable(body: Readonly<Record<string, unknown>>): boolean {

@@ -1,36 +1,31 @@
-import type { Operation } from '../contracts/config.ts'
 import type { Principal } from '../contracts/identity.ts'
 import type { ClientSide, HeaderList, Received, ReplyWriter } from '../contracts/http.ts'
-import type { RequestFacts, RequestNeeds, RouteMatch, Target } from '../contracts/routing.ts'
-import type { RequestTrace } from '../contracts/trace.ts'
+import type { RouteMatch, Target } from '../contracts/routing.ts'
 import type { Usage } from '../contracts/usage.ts'
-import { NO_NEEDS } from '../protocol/facts.ts'
 import { addUsages } from '../protocol/usage.ts'
-import type { RequestFields } from '../protocol/openai/request.ts'
 import type { AttemptFailure } from '../routing/failure.ts'
 import type { Attempt } from './attempt.ts'
 import type { AttemptRecord } from './attempt-record.ts'
+import type { Door } from './door.ts'
 import type { JsonAttempt, JsonOwner } from './json-attempt.ts'
 import type { RawAttempt, RawOwner } from './raw-attempt.ts'
 import type { Services } from './services.ts'
-import type { Snapshot } from './snapshot.ts'
 import type { StreamAttempt, StreamOwner } from './stream-attempt.ts'
 import { ANONYMOUS } from '../auth/anonymous.ts'
 import { GatewayError } from '../core/errors.ts'
-import { OpenMember } from '../core/open-list.ts'
-import { fitRequestId, requestId } from '../core/ids.ts'
 import { errorJson } from '../protocol/openai/errors.ts'
-import { callerBudgetMs, isRepeated } from '../protocol/budget.ts'
 import { streamInterrupted } from '../routing/failure.ts'
 import { Account } from './account.ts'
+import { ExchangeFacts } from './exchange-facts.ts'
 import { AttemptLoop } from './attempt-loop.ts'
 import { errorHead, errorTail, logFault } from './error-answer.ts'
 import { addCost, addMeshHeaders, answerHeaders, rawAnswerHeaders } from './headers.ts'
 import { joinEarlier, takeOutcome, type Clients } from './join.ts'
+import type { Permit } from './permit.ts'
 import { modelsAnswer } from './models.ts'
 import { endpointOf, methodsOf } from './operation.ts'
 import { usageRecord } from './record.ts'
-import { findRoute, prepare, singleHeaders } from './prepare.ts'
+import { findRoute, prepare } from './prepare.ts'
 
 const JSON_TYPE = 'application/json'
 
@@ -38,41 +33,23 @@ const JSON_TYPE = 'application/json'
  * One request from its receipt to its end: match, plan, attempts, answer. It alone writes to the client, and it ends
  * exactly once, whatever happens.
  */
-export class Exchange extends OpenMember implements ClientSide, RequestFacts, JsonOwner, StreamOwner, RawOwner {
-  readonly services: Services
-  readonly received: Received
+export class Exchange extends ExchangeFacts implements ClientSide, JsonOwner, StreamOwner, RawOwner {
   writer: ReplyWriter
   readonly ownWriter: ReplyWriter
-  readonly snapshot: Snapshot
-  readonly id: string
-  /** null = no traces are configured. */
-  readonly trace: RequestTrace | null
   readonly attempts: AttemptRecord[] = []
   readonly account = new Account(this)
-  /** What the caller gives it, ms from its receipt; Infinity = nothing is said. More with a later try that joins it. */
-  budgetMs: number
   /** Monotonic ms; Infinity = none. By then a stream must have begun, anything else be complete. */
   deadlineAt = Infinity
-  /** An earlier try of it may still be under way. */
-  readonly repeated: boolean
   /** Of upstreamMs, what was spent waiting for places. */
   queueMs = 0
   /** Targets that limits, a full queue or the deadline kept it from. */
   passedOver: { readonly target: string; readonly reason: string }[] | null = null
-  principal: Principal = ANONYMOUS
-  operation: Operation = 'passthrough'
-  upstreamPath = ''
-  fields: RequestFields | null = null
   match: RouteMatch | null = null
-  /** Model name of a request that is not JSON (multipart); '' = none. */
-  formModel = ''
-  stream = false
   usage: Usage | null = null
   answeredBy: Target | null = null
   answeredModel = ''
   error: GatewayError | null = null
   status = 0
-  readonly bytesIn: number
   bytesOut = 0
   /** Ms after startedAt; -1 = not reached. */
   firstByteMs = -1
@@ -89,49 +66,10 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
   #writing: Attempt | null = null
   #explain = false
 
-  constructor(services: Services, received: Received, writer: ReplyWriter) {
-    super()
-    this.services = services
-    this.received = received
+  /** door: left out, Heddle makes the calls. */
+  constructor(services: Services, received: Received, writer: ReplyWriter, door: Door | null = null) {
+    super(services, received, door)
     this.writer = this.ownWriter = writer
-    this.snapshot = services.current()
-    this.snapshot.retain()
-    const { tracing } = this.snapshot.policies
-    const id = fitRequestId(received.header('x-request-id'))
-    this.trace = tracing?.begin(received.signals, id) ?? null
-    this.id = id ?? (this.trace === null ? requestId(undefined) : tracing!.mintId(this.trace))
-    this.bytesIn = received.body.length
-    this.budgetMs = callerBudgetMs(received.signals)
-    this.repeated = isRepeated(received.signals)
-  }
-
-  // ── what planning may know ────────────────────────────────────────────────
-  get model(): string {
-    return this.fields?.model ?? this.formModel
-  }
-  get inMesh(): boolean {
-    return this.snapshot.policies.mesh.kind !== 'none'
-  }
-  get heartbeatMs(): number {
-    return this.snapshot.config.server.heartbeatMs
-  }
-  get mayRepeat(): boolean {
-    return !this.repeated && this.snapshot.policies.mesh.ownsRetries
-  }
-  get mayCost(): boolean {
-    return this.received.method === 'POST'
-  }
-  get needs(): RequestNeeds {
-    return this.fields ?? NO_NEEDS
-  }
-  header(name: string): string | undefined {
-    return this.received.header(name)
-  }
-  headers(): Readonly<Record<string, string>> {
-    return singleHeaders(this.received)
-  }
-  json(): Readonly<Record<string, unknown>> {
-    return this.fields?.json ?? {}
   }
 
   // ── life ──────────────────────────────────────────────────────────────────
@@ -181,7 +119,7 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
       throw new GatewayError('permission_denied', 'This caller may not send this request.', {
         detail: `${denial.rule}: ${denial.reason}`,
       })
-    if (this.repeated && joinEarlier(this)) return
+    if (this.repeated && this.door === null && joinEarlier(this)) return
     this.match = findRoute(this)
     this.#explain = this.received.header('x-heddle-explain') !== undefined
     const waiting = this.account.admit()
@@ -282,6 +220,16 @@ export class Exchange extends OpenMember implements ClientSide, RequestFacts, Js
   endAs(leader: Exchange): void {
     if (this.over) return
     takeOutcome(this, leader)
+    this.#finish()
+  }
+
+  /** The target is chosen, and a proxy makes the call. permit: what it holds of the target's limits. */
+  decided(target: Target, model: string, permit: Permit | null): void {
+    this.answeredBy = target
+    this.answeredModel = model
+    this.status = 200
+    permit?.count(this.account.expectedAt(target, model))
+    this.door?.decide?.(this, target, model)
     this.#finish()
   }
 

@@ -41,6 +41,12 @@ export class Permit {
     this.#lease?.settle(NOTHING_USED)
   }
 
+  /** Somebody else makes the call, and does not say what it used. */
+  count(amounts: Amounts): void {
+    this.#grant?.end(amounts.inputTokens + amounts.outputTokens)
+    this.#lease?.settle(amounts)
+  }
+
   /** The call is over and charged. */
   end({ record }: Attempt): void {
     const { inputTokens, outputTokens } = record.usage ?? NO_USAGE
