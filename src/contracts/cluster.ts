@@ -43,6 +43,10 @@ export interface Discovery {
     endpoints(list: readonly Endpoint[]): void
     /** reason: a word for the metric, such as `unreachable`, `denied`, `invalid`, `not_found`. detail: for the log, without secrets. */
     error(reason: string, detail: string): void
+    /** It has answered and nothing is new. */
+    alive(): void
+    /** It answers, but a part of what it says is of no use. Words as of error(). */
+    skipped(reason: string, detail: string): void
   }): void
   close(): void
 }
@@ -79,6 +83,8 @@ export interface PickOptions {
   readonly tried?: readonly number[]
   /** Ms, Clock.monotonic. */
   readonly now: number
+  /** Picked.note is wanted. */
+  readonly explain?: boolean
 }
 
 /** Best first; those after it are for the case that it cannot be reached. */
@@ -101,8 +107,13 @@ export interface Picker {
 export interface PickedCall {
   /** The head of the answer: load reports in it (ORCA) are read. */
   answered(headers: Readonly<Record<string, string | string[] | undefined>>, now: number): void
-  /** Once. failed: it was the member's fault. */
-  end(outcome: 'ok' | 'failed' | 'neutral', now: number): void
+  /** The first bytes of its body: tells how fast the member is. Left out: nothing is learned of that. */
+  began(now: number): void
+  /**
+   * Once; later calls do nothing. failed: it was the member's fault. unreachable: nobody listens there, so that it rests at
+   * once. neutral: says nothing about it.
+   */
+  end(outcome: 'ok' | 'failed' | 'unreachable' | 'neutral', now: number): void
 }
 
 /** A picker somewhere else (EPP): asked for each call. Throws, or rejects with, GatewayError. */
