@@ -34,6 +34,7 @@ import type { ConfigUpdate } from './server/worker.ts'
 import { expectFree, hostInUrl, portTaken } from './server/addresses.ts'
 import { fixedPart } from './server/fixed-part.ts'
 import { SharedState } from './server/shared.ts'
+import { SvidPlace } from './server/svid-place.ts'
 import { obeySignals } from './server/signals.ts'
 import { describeState } from './server/state.ts'
 import { loadFor } from './server/load-config.ts'
@@ -89,6 +90,7 @@ class Server implements RunningServer, AdminState {
   #fleet!: Fleet
   #admin!: AdminListener
   readonly #shared: SharedState
+  readonly #svid: SvidPlace
   #sim: Sim | null = null
   #watcher: ConfigWatcher | null = null
   #ports: Ports = { plain: 0, tls: 0 }
@@ -114,6 +116,13 @@ class Server implements RunningServer, AdminState {
       log: (level, fields, message) => this.#log(level, fields, message),
     })
     this.#health = new HealthView(this.#workers)
+    this.#svid = new SvidPlace({
+      flags: this.#flags,
+      metrics: this.#metrics,
+      log: (...line) => this.#log(...line),
+      // Before there are workers they begin with it. One that is stuck is not waited for.
+      publish: (svid) => void this.#fleet?.publish({ kind: 'svid', svid }).catch(() => {}),
+    })
   }
 
   get #config(): HeddleConfig {
@@ -131,6 +140,7 @@ class Server implements RunningServer, AdminState {
       await this.#start()
       return this
     } catch (error) {
+      this.#svid.stop()
       await Promise.allSettled([this.#fleet?.drain(0), this.#admin?.close(), this.#sim?.close()])
       await Promise.allSettled(this.flushes.map((flush) => flush()))
       throw portTaken(error)
@@ -145,6 +155,7 @@ class Server implements RunningServer, AdminState {
       const { startSim } = await import('./sim/index.ts')
       this.#sim = await startSim()
     }
+    await this.#svid.use(this.#config)
     this.#health.assign(this.#config)
     const workers = this.#workers
     if (workers > 1) {
@@ -166,6 +177,7 @@ class Server implements RunningServer, AdminState {
         version,
         reusePort: workers > 1,
         telemetry: telemetry === null ? null : () => telemetry.link(),
+        feeds: this.#svid.svid === null ? [] : [{ kind: 'svid', svid: this.#svid.svid }],
       },
       workers,
       (error, worker) => {
@@ -175,7 +187,7 @@ class Server implements RunningServer, AdminState {
       },
     )
     await restoreChanges(this.#fleet, this.#config.ledger.file)
-    const hold = this.#mesh.mustWait(this.#config)
+    const hold = this.#mesh.mustWait(this.#config) || this.#svid.mustWait
     this.#flags.set(Flag.held, hold)
     this.#ports = await this.#fleet.listen({ plain: server.port, tls: server.tls?.port ?? 0 }, hold)
     // Before any reload, which would begin what is held back.
@@ -186,12 +198,8 @@ class Server implements RunningServer, AdminState {
     this.#admin = new Admin(this)
     this.#adminPort = await this.#admin.listen(server.adminPort, server.adminHost)
     await this.#watch()
-    const { kind, version: meshVersion, ready } = this.#mesh.found
-    const mesh = {
-      mesh: kind,
-      ...(hold || meshVersion !== '' ? { mesh_version: meshVersion, proxy_ready: ready } : {}),
-    }
-    this.#log('info', { version, config: this.#config.hash, ...mesh, workers: this.#fleet.size }, 'listening')
+    const facts = { version, config: this.#config.hash, ...this.#mesh.facts(hold), workers: this.#fleet.size }
+    this.#log('info', facts, 'listening')
   }
 
   /** What was found stands in the configuration from now on. Throws when a port is one of the mesh's. */
@@ -212,7 +220,7 @@ class Server implements RunningServer, AdminState {
 
   /** The listener is there and turns requests away; all that goes out waits for the proxy of the mesh. */
   async #begin(): Promise<boolean> {
-    const { ready, tookMs } = await this.#mesh.wait(this.#config)
+    const [{ ready, tookMs }] = await Promise.all([this.#mesh.wait(this.#config), this.#svid.wait()])
     if (this.#stopping !== null) return false
     try {
       await this.#fleet.apply(await this.#update(this.#config))
@@ -223,9 +231,13 @@ class Server implements RunningServer, AdminState {
       return false
     }
     this.#flags.set(Flag.held, false)
+    if (this.#mesh.found.proxy === null) return true
     const facts = { mesh: this.#mesh.found.kind, waited_ms: tookMs }
-    if (ready) this.#log('info', facts, 'the proxy of the mesh is ready')
-    else this.#log('warn', facts, 'the proxy of the mesh is still not ready: no longer waited for')
+    this.#log(
+      ready ? 'info' : 'warn',
+      facts,
+      `the proxy of the mesh is ${ready ? 'ready' : 'still not ready: no longer waited for'}`,
+    )
     return true
   }
 
@@ -269,10 +281,12 @@ class Server implements RunningServer, AdminState {
       loaded = await loadFor(this.#options, this.#mesh.found.kind)
       this.#warnOfMesh(loaded.config)
       loaded = { ...loaded, config: this.#mesh.settle(loaded.config) }
+      await this.#svid.use(loaded.config)
       this.#health.assign(loaded.config)
       await this.#fleet.apply(await this.#update(loaded.config))
     } catch (error) {
       read?.(error instanceof ConfigError)
+      await this.#svid.use(this.#config)
       this.#lastError = error instanceof ConfigError ? error.problems.map(formatProblem).join('\n') : String(error)
       this.#log(
         'error',
@@ -375,6 +389,7 @@ class Server implements RunningServer, AdminState {
     this.#log('info', { propagation_ms: propagationMs, max_ms: drain.maxMs }, 'draining')
     this.#watcher?.close()
     this.#mesh.stop()
+    this.#svid.stop()
     await this.#fleet.beginDrain()
     if (propagationMs > 0) await sleep(propagationMs)
     const cut = await this.#fleet.drain(drain.maxMs)

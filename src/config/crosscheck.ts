@@ -13,6 +13,9 @@ const stars = (text: string): number => text.split('*').length - 1
 
 const checkTls = ({ tls }: ServerConfig, map: SourceMap): readonly Problem[] => {
   if (tls === null) return []
+  if (tls.svid) return []
+  if (tls.cert === '' || tls.key === '')
+    return [map.problem(['server', 'tls'], '`cert` and `key` are needed, or `svid: true`', 'key')]
   const problems: Problem[] = []
   if (tls.clientCert !== 'none' && tls.clientCa === null)
     problems.push(map.problem(['server', 'tls'], '`client_cert` needs `client_ca`: whose certificates are believed'))
@@ -25,13 +28,27 @@ const checkTls = ({ tls }: ServerConfig, map: SourceMap): readonly Problem[] => 
   return problems
 }
 
+/** What it answers holds the keys of providers, for whoever has a key of ours. */
+const exposedPolicy = (
+  { policy, tls }: ServerConfig,
+  exposed: (path: Path, host: string, what: string) => readonly Problem[],
+): readonly Problem[] =>
+  policy === null || (policy.tls && tls?.clientCert === 'required')
+    ? []
+    : exposed(
+        ['policy', 'host'],
+        policy.host,
+        'the policy service believes what it is told of callers, and hands out credentials of providers. Set `tls: true` ' +
+          'with `server.tls.client_cert: required`, use 127.0.0.1, or set `server.insecure: true` when the mesh decides who may connect',
+      )
+
 export const checkServer = (server: ServerConfig, authenticated: boolean, map: SourceMap): readonly Problem[] => {
   const problems = checkTls(server, map)
   if (server.insecure) return problems
-  const exposed = (key: string, host: string, what: string): readonly Problem[] => {
+  const exposed = (key: string | Path, host: string, what: string): readonly Problem[] => {
     if (isLoopback(host)) return []
-    const message = `${map.show(['server', key], host)} is reachable from other machines and ${what}`
-    return [map.problem(['server', key], message)]
+    const path = ['server', ...(typeof key === 'string' ? [key] : key)]
+    return [map.problem(path, `${map.show(path, host)} is reachable from other machines and ${what}`)]
   }
   const open =
     'clients are not authenticated: everyone there could spend your keys. Say who may call under `auth`, use ' +
@@ -42,6 +59,7 @@ export const checkServer = (server: ServerConfig, authenticated: boolean, map: S
   return [
     ...problems,
     ...(authenticated ? [] : exposed('host', server.host, open)),
+    ...exposedPolicy(server, exposed),
     ...(server.adminToken === null ? exposed('admin_host', server.adminHost, admin) : []),
   ]
 }

@@ -47,10 +47,10 @@ export const toServer = (server: ParsedConfig['server']): ServerConfig => ({
       ? null
       : {
           port: server.tls.port,
-          cert: server.tls.cert,
-          key: server.tls.key,
+          cert: server.tls.cert ?? '',
+          key: server.tls.key ?? '',
           clientCa: server.tls.client_ca ?? null,
-          svid: false,
+          svid: server.tls.svid,
           clientCert: server.tls.client_cert,
         },
   policy: toPolicyService(server),

@@ -110,6 +110,13 @@ const baseUrl = z.string().superRefine((text, context) => {
   else if (url.search !== '' || url.hash !== '') bad('must not hold a query or fragment; use `query`')
 })
 
+const spiffeId = z
+  .string()
+  .max(2048)
+  .regex(/^spiffe:\/\/\S+$/, {
+    error: 'must be a SPIFFE id such as `spiffe://cluster.local/ns/models/sa/vllm`, in which `*` stands for any text',
+  })
+
 const tls = section(
   {
     ca: optional(
@@ -118,6 +125,15 @@ const tls = section(
     ),
     server_name: optional(name, 'Name expected in the certificate when it is not the host of `base_url`.'),
     verify: withDefault(flag, true, 'Check the certificate. Off only for tests.'),
+    svid: withDefault(
+      flag,
+      false,
+      'Show the certificate of `mesh.svid`, and believe the bundle of the other end’s trust domain. Host names do not count then.',
+    ),
+    spiffe_ids: optional(
+      z.array(spiffeId).min(1).max(100),
+      'With `svid`: SPIFFE ids, with `*`, of which the other end must be one. Left out: any that the bundles vouch for.',
+    ),
   },
   'TLS towards the provider.',
 )

@@ -70,8 +70,13 @@ const pem = longText.regex(/-----BEGIN [A-Z0-9 ]+-----/, {
 const tls = z
   .strictObject({
     port: withDefault(port, 8443, 'Port of the API with TLS. 0 = any free one.'),
-    cert: pem.describe('Certificate chain, PEM. A new one is used without a restart.'),
-    key: pem.describe('Private key, PEM.'),
+    cert: optional(pem, 'Certificate chain, PEM. A new one is used without a restart. Needed unless `svid`.'),
+    key: optional(pem, 'Private key, PEM. Needed unless `svid`.'),
+    svid: withDefault(
+      flag,
+      false,
+      'Certificate, key and whom to believe are those of `mesh.svid`; peers are who their one SPIFFE id says.',
+    ),
     client_ca: optional(pem, 'Certificates that client certificates must lead to, PEM.'),
     client_cert: withDefault(
       z.enum(['none', 'optional', 'required']),

@@ -2,6 +2,10 @@ import type { Socket } from 'node:net'
 import { createServer, type Server, type TLSSocket } from 'node:tls'
 import type { PeerIdentity } from '../contracts/identity.ts'
 import type { TlsConfig } from '../contracts/config.ts'
+import type { Svid, SvidSource } from '../contracts/config-svid.ts'
+import { systemClock } from '../core/clock.ts'
+import { PeerCheck } from '../mesh/svid/peers.ts'
+import { secureOptions, SERVER_ALPN } from '../mesh/svid/secure.ts'
 import { ASK_PEER } from './data-listener.ts'
 
 /** Whom a verified client certificate names; null = nobody. */
@@ -20,44 +24,70 @@ export interface TlsListenerParts {
   readonly config: TlsConfig
   readonly handshakeMs: number
   readonly peer: PeerReader
+  /** With `config.svid`: where certificate, key and bundles come from. */
+  readonly identity: SvidSource | null
   /** Takes a connection whose handshake is done. */
   readonly accept: (socket: Socket) => void
 }
 
-const optionsOf = ({
-  cert,
-  key,
-  clientCa,
-  clientCert,
-}: TlsConfig): Parameters<Server['setSecureContext']>[0] & object => ({
-  cert,
-  key,
-  minVersion: 'TLSv1.2',
+const optionsOf = (
+  { cert, key, clientCa, clientCert, svid }: TlsConfig,
+  own: Svid | null,
+): Parameters<Server['setSecureContext']>[0] & object => ({
+  // Without one no handshake succeeds.
+  ...(svid
+    ? own === null
+      ? {}
+      : secureOptions(own)
+    : { cert, key, minVersion: 'TLSv1.2', ...(clientCa === null ? {} : { ca: clientCa }) }),
   ...(clientCert === 'none' ? {} : { requestCert: true, rejectUnauthorized: clientCert === 'required' }),
-  ...(clientCa === null ? {} : { ca: clientCa }),
 })
 
 /** TLS with client certificates in front of the data listener. What it accepts is handled like any connection. */
 export class TlsListener {
   readonly #server: Server
+  readonly #parts: TlsListenerParts
+  #config: TlsConfig
+  /** Who peers are by our SVID; null = there is none, or it is not used. */
+  #check: PeerCheck | null = null
+  #stopWatching: () => void = () => {}
 
   /** Throws when certificate and key cannot be used. */
   constructor(parts: TlsListenerParts) {
+    const { config, identity } = parts
+    this.#parts = parts
+    this.#config = config
     this.#server = createServer({
-      ...optionsOf(parts.config),
+      ...optionsOf(config, identity?.svid ?? null),
       ...ASK_PEER,
-      ALPNProtocols: ['h2', 'http/1.1'],
+      ALPNProtocols: config.svid ? [...SERVER_ALPN] : ['h2', 'http/1.1'],
       handshakeTimeout: parts.handshakeMs,
     })
-    this.#server.on('secureConnection', (socket: TLSSocket & WithPeer) => {
-      // With `optional` a certificate that does not verify is none at all.
-      const certificate = socket.authorized ? socket.getPeerX509Certificate() : undefined
-      // Once a connection: a certificate does not change while it lasts.
-      socket[PEER] = certificate === undefined ? null : parts.peer(certificate)
-      parts.accept(socket)
-    })
+    this.#server.on('secureConnection', (socket: TLSSocket & WithPeer) => this.#take(socket))
     // Scanners and clients without a certificate: nothing of ours has failed.
     this.#server.on('tlsClientError', () => {})
+    if (!config.svid || identity === null) return
+    if (identity.svid !== null) this.#check = new PeerCheck(identity.svid, identity.read)
+    this.#stopWatching = identity.watchSvid((svid) => {
+      this.#check = new PeerCheck(svid, identity.read)
+      this.#server.setSecureContext(optionsOf(this.#config, svid))
+    })
+  }
+
+  #take(socket: TLSSocket & WithPeer): void {
+    // With `optional` a certificate that does not verify is none at all.
+    const certificate = socket.authorized ? socket.getPeerX509Certificate() : undefined
+    // Once a connection: a certificate does not change while it lasts.
+    if (certificate === undefined) socket[PEER] = null
+    else if (!this.#config.svid) socket[PEER] = this.#parts.peer(certificate)
+    else socket[PEER] = this.#check?.identify(certificate, systemClock.now()) ?? null
+    // Verified, and yet nobody for certain: with two SPIFFE ids, or of a trust domain whose bundle does not vouch for it.
+    if (this.#config.svid && this.#config.clientCert === 'required' && socket[PEER] === null) {
+      socket.on('error', () => {})
+      socket.destroy()
+      return
+    }
+    this.#parts.accept(socket)
   }
 
   /** Resolves with the port. */
@@ -74,10 +104,14 @@ export class TlsListener {
 
   /** New certificates for handshakes from now on; connections that are open keep theirs. Throws when unusable. */
   update(config: TlsConfig): void {
-    this.#server.setSecureContext(optionsOf(config))
+    // That one comes from elsewhere, and what else of it changes needs a restart.
+    if (this.#config.svid || config.svid) return
+    this.#server.setSecureContext(optionsOf(config, null))
+    this.#config = config
   }
 
   close(): void {
+    this.#stopWatching()
     this.#server.close()
   }
 }

@@ -102,6 +102,8 @@ const YOUNG_MS = 1000
 
 /** What all workers begin with; which one it is, each learns from the fleet. */
 export interface FleetInit extends Omit<WorkerInit, 'place' | 'telemetry' | 'feeds'> {
+  /** What is known already. */
+  readonly feeds?: readonly Feed[]
   /** A way of its own for each worker; null = nothing is exported. */
   readonly telemetry: (() => TelemetryLink) | null
 }
@@ -127,6 +129,7 @@ export class Fleet {
     this.#update = init
     this.#count = count
     this.#onLost = onLost
+    for (const feed of init.feeds ?? []) this.#feeds.set(feedKey(feed), feed)
     for (let i = 0; i < count; i++) this.#handles.push(count === 1 ? new LocalHandle(this.#initOf(0)) : this.#spawn(i))
   }
 

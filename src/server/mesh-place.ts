@@ -34,6 +34,12 @@ export class MeshPlace {
     return this.#found
   }
 
+  /** For the log. waited: its proxy is, or was, not ready. */
+  facts(waited: boolean): object {
+    const { kind, version, ready } = this.#found
+    return { mesh: kind, ...(waited || version !== '' ? { mesh_version: version, proxy_ready: ready } : {}) }
+  }
+
   /** What was found stands for what the file says; the hash stays that of the file. */
   settle(config: HeddleConfig): HeddleConfig {
     const { kind } = this.#found

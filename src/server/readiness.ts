@@ -11,6 +11,8 @@ export const Flag = {
   draining: 4,
   /** A newer configuration could not be used. */
   stale: 8,
+  /** There is no certificate of this workload, and it is needed. */
+  uncertified: 16,
 } as const
 
 export class Flags {
@@ -65,8 +67,9 @@ export function whyUnready(
 ): readonly string[] {
   const reasons: string[] = []
   if (flags.has(Flag.draining)) reasons.push('shutting down')
-  if (flags.has(Flag.held)) reasons.push('waiting for the proxy of the mesh')
+  if (flags.has(Flag.held) && !flags.has(Flag.uncertified)) reasons.push('waiting for the proxy of the mesh')
   else if (flags.has(Flag.proxyUnready)) reasons.push('the proxy of the mesh is not ready')
+  if (flags.has(Flag.uncertified)) reasons.push('no valid certificate of this workload')
   for (const model of modelsWithoutTarget(config, targets, now))
     reasons.push(names ? `no target of \`${model}\` can be used` : 'no target of a required model can be used')
   return [...new Set(reasons)]

@@ -1,3 +1,4 @@
+import type { SvidSource } from '../contracts/config-svid.ts'
 import type { Upstream } from '../contracts/upstream.ts'
 import { HeldPool, type Held } from '../core/held-pool.ts'
 import { UndiciUpstream, type UndiciUpstreamOptions } from '../upstream/index.ts'
@@ -8,8 +9,17 @@ export class UpstreamPool {
     // Calls under way end by themselves; nobody waits for it.
     upstream.close().catch(() => {})
   })
+  readonly #identity: SvidSource | null
+
+  /** identity: of this workload, for connections that show it. */
+  constructor(identity: SvidSource | null = null) {
+    this.#identity = identity
+  }
 
   acquire(options: UndiciUpstreamOptions): Held<Upstream> {
-    return this.#pool.acquire(JSON.stringify(options), () => new UndiciUpstream(options))
+    return this.#pool.acquire(
+      JSON.stringify(options),
+      () => new UndiciUpstream({ ...options, identity: this.#identity }),
+    )
   }
 }

@@ -29,6 +29,7 @@ import { PolicyKit } from './policies.ts'
 import { compileSnapshot } from './compile.ts'
 import { logLine } from './log.ts'
 import { Flag, Flags, whyUnready } from './readiness.ts'
+import { svidSource } from './svid-source.ts'
 import { UpstreamPool } from './upstream-pool.ts'
 
 export interface WorkerInit extends ConfigUpdate {
@@ -64,7 +65,6 @@ const TELEMETRY_MS = 4000
 export class Worker implements Gate {
   readonly #init: WorkerInit
   readonly #health: HealthTable
-  readonly #pool = new UpstreamPool()
   readonly #metrics = new MetricRegistry()
   readonly #log: LineWriter
   readonly #listener: DataListener
@@ -81,6 +81,8 @@ export class Worker implements Gate {
   #loopDelayMs = 0
   readonly #flags: Flags
   readonly #feeds = new Feeds()
+  readonly #identity = svidSource(this.#feeds)
+  readonly #pool = new UpstreamPool(this.#identity)
   #refusing = false
   #onIdle: (() => void) | null = null
   /** Called when this thread serves nobody any more: what telemetry still holds leaves. */
@@ -141,6 +143,7 @@ export class Worker implements Gate {
             config: server.tls,
             handshakeMs: server.limits.headerTimeoutMs,
             peer: peerFromCertificate,
+            identity: this.#identity,
             accept: (socket) => this.#listener.accept(socket),
           })
     this.#watchLoop()

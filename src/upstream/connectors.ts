@@ -3,13 +3,18 @@ import { atMost } from '../core/sleep.ts'
 // The connector alone, as the pool alone: see undici-upstream.ts.
 import buildConnector from 'undici/lib/core/connect.js'
 import type { Origination, proveOrigination } from './origination.ts'
-import { refusedEgress } from './refused.ts'
+import type { SvidSource } from '../contracts/config-svid.ts'
+import { refusedEgress, refusedPeer } from './refused.ts'
 import type { dialThrough } from './tunnel.ts'
 
 export interface TlsOptions {
   readonly ca: string | null
   readonly serverName: string | null
   readonly rejectUnauthorized: boolean
+  /** Mutual TLS with the SVID of this process; left out = none. */
+  readonly svid?: boolean
+  /** SPIFFE ids (globs) of which the other end must be one; empty = any that the bundles vouch for. */
+  readonly peers?: readonly string[]
 }
 
 export interface ProxyOptions {
@@ -27,6 +32,8 @@ export interface ConnectOptions {
   readonly proxy: ProxyOptions | null
   /** What each connection must prove before anything is sent on it; null = nothing. */
   readonly origination: Origination | null
+  /** Where the SVID comes from; left out = there is none. */
+  readonly identity?: SvidSource | null
 }
 
 /** What undici hands its connectors, and wants back (undici `buildConnector`). */
@@ -39,7 +46,7 @@ export interface Wanted {
   readonly localAddress?: string | null
   readonly httpSocket?: Socket
 }
-type Hand = (error: Error | null, socket: Socket | null) => void
+export type Hand = (error: Error | null, socket: Socket | null) => void
 export type Connector = (wanted: Wanted, hand: Hand) => void
 
 /** Where the configuration says that the system's own time limit rules. */
@@ -48,6 +55,7 @@ const PATIENCE_MS = 30_000
 /** How connections to one origin are made. Addresses of both families are tried (RFC 8305), and looked up each time. */
 export function connectorFor(options: ConnectOptions): Connector {
   const { proxy, origination, tls, timeoutMs } = options
+  if (tls.svid === true) return meshConnector(options)
   const direct = buildConnector({
     timeout: timeoutMs,
     noDelay: true,
@@ -76,6 +84,29 @@ export function connectorFor(options: ConnectOptions): Connector {
 /** Loaded when a configuration needs them. */
 const prove = async (...given: Parameters<typeof proveOrigination>): Promise<void> =>
   (await import('./origination.ts')).proveOrigination(...given)
+/** Who asks for a connection while this is loaded gets it a moment later. */
+function meshConnector({ tls, timeoutMs, identity }: ConnectOptions): Connector {
+  let connect: Connector | null = null
+  const load = async (): Promise<Connector> => {
+    if (identity === undefined || identity === null) throw refusedPeer('no SVID is configured')
+    const { mutualConnector } = await import('./mutual-tls.ts')
+    connect ??= mutualConnector({
+      identity,
+      peers: tls.peers ?? [],
+      timeoutMs: timeoutMs === 0 ? PATIENCE_MS : timeoutMs,
+    })
+    return connect
+  }
+  return (wanted, hand) => {
+    if (connect !== null) connect(wanted, hand)
+    else
+      load().then(
+        (loaded) => loaded(wanted, hand),
+        (error: Error) => hand(error, null),
+      )
+  }
+}
+
 const dial = async (...given: Parameters<typeof dialThrough>): Promise<Socket> =>
   (await import('./tunnel.ts')).dialThrough(...given)
 

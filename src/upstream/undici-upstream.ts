@@ -6,7 +6,8 @@ import { systemClock } from '../core/clock.ts'
 import { everyUnref } from '../core/every.ts'
 import { connectorFor, type ProxyOptions, type TlsOptions } from './connectors.ts'
 import type { Origination } from './origination.ts'
-import { EGRESS_REFUSED } from './refused.ts'
+import { EGRESS_REFUSED, PEER_REFUSED } from './refused.ts'
+import type { SvidSource } from '../contracts/config-svid.ts'
 import type {
   Call,
   FaultKind,
@@ -32,6 +33,8 @@ export interface UndiciUpstreamOptions {
   readonly clear?: boolean
   /** Ms; left out = five minutes. */
   readonly maxAgeMs?: number
+  /** Of `tls.svid`; left out = there is none. */
+  readonly identity?: SvidSource | null
 }
 
 /**
@@ -86,8 +89,8 @@ function faultOf(error: CodedError): UpstreamFault {
   let kind: FaultKind = 'reset'
   if (CONNECT_CODES.has(code)) kind = 'connect'
   else if (PROTOCOL.test(code) || first.name === 'HTTPParserError') kind = 'protocol'
-  else if (TLS.test(code)) kind = 'tls'
-  const told = code === '' || code === EGRESS_REFUSED
+  else if (TLS.test(code) || code === PEER_REFUSED) kind = 'tls'
+  const told = code === '' || code === EGRESS_REFUSED || code === PEER_REFUSED
   return { kind, detail: told ? (first.message ?? 'unknown error') : code }
 }
 
@@ -204,6 +207,9 @@ interface Aged {
   heddleBornAt?: number
 }
 
+const clientsOf = (pool: Pool): readonly Aged[] =>
+  (pool as unknown as { readonly [kClients]: readonly Aged[] })[kClients]
+
 /**
  * Lets connections grow old. undici itself would ask the clock for each connection that it passes by while it looks for a
  * free one: with many at work that is a fortieth of a request. So it is told of none before its time has come. Returns what
@@ -217,23 +223,29 @@ function letAge(pool: Pool, maxAgeMs: number): () => void {
   return everyUnref(
     () => {
       const born = systemClock.monotonic() - maxAgeMs
-      for (const client of (pool as unknown as { readonly [kClients]: readonly Aged[] })[kClients])
-        if ((client.heddleBornAt ?? Infinity) < born) client.ttl = 1
+      for (const client of clientsOf(pool)) if ((client.heddleBornAt ?? Infinity) < born) client.ttl = 1
     },
     Math.max(20, maxAgeMs / 10),
   )
 }
 
+/** A new SVID makes all connections old that showed the one before. Returns what ends it. */
+const ageWith = (pool: Pool, identity: SvidSource): (() => void) =>
+  identity.watchSvid(() => {
+    for (const client of clientsOf(pool)) client.ttl = 1
+  })
+
 export class UndiciUpstream implements Upstream {
   readonly #pool: Pool
   readonly #stopAging: () => void
+  readonly #stopRotating: (() => void) | null
   /** Header lists that have been looked at: a provider's is the same for all its requests. */
   readonly #sendable = new WeakSet<readonly string[]>()
 
   readonly #clear: boolean
 
   constructor(options: UndiciUpstreamOptions) {
-    const { proxy = null, origination = null, clear = false, maxAgeMs = MAX_AGE_MS } = options
+    const { proxy = null, origination = null, clear = false, maxAgeMs = MAX_AGE_MS, identity = null } = options
     this.#clear = clear
     this.#pool = new Pool(options.origin, {
       connections: options.connections,
@@ -246,9 +258,16 @@ export class UndiciUpstream implements Upstream {
       keepAliveMaxTimeout: 600_000,
       maxHeaderSize: 32 * 1024,
       clientTtl: maxAgeMs,
-      connect: connectorFor({ tls: options.tls, timeoutMs: options.connectTimeoutMs, proxy, origination }) as never,
+      connect: connectorFor({
+        tls: options.tls,
+        timeoutMs: options.connectTimeoutMs,
+        proxy,
+        origination,
+        identity,
+      }) as never,
     })
     this.#stopAging = letAge(this.#pool, maxAgeMs)
+    this.#stopRotating = options.tls.svid === true && identity !== null ? ageWith(this.#pool, identity) : null
   }
 
   call(request: UpstreamRequest, sink: UpstreamSink): Call {
@@ -289,6 +308,7 @@ export class UndiciUpstream implements Upstream {
 
   async close(): Promise<void> {
     this.#stopAging()
+    this.#stopRotating?.()
     await this.#pool.close()
   }
 }
