@@ -279,7 +279,8 @@ class Server implements RunningServer, AdminState {
     let loaded: LoadedConfig
     try {
       loaded = await loadFor(this.#options, this.#mesh.found.kind)
-      this.#warnOfMesh(loaded.config)
+      const other = this.#mesh.other(loaded.config)
+      if (other !== null) this.#log('warn', other, 'another mesh needs a restart')
       loaded = { ...loaded, config: this.#mesh.settle(loaded.config) }
       await this.#svid.use(loaded.config)
       this.#health.assign(loaded.config)
@@ -310,11 +311,6 @@ class Server implements RunningServer, AdminState {
     this.#log('info', { config: loaded.config.hash, before }, 'configuration loaded')
     outcome('loaded')
     return true
-  }
-
-  #warnOfMesh({ mesh }: HeddleConfig): void {
-    if (mesh.kind !== 'auto' && mesh.kind !== this.#mesh.found.kind)
-      this.#log('warn', { mesh: this.#mesh.found.kind, configured: mesh.kind }, 'another mesh needs a restart')
   }
 
   // ── what the admin listener shows ─────────────────────────────────────────

@@ -40,6 +40,12 @@ export class MeshPlace {
     return { mesh: kind, ...(waited || version !== '' ? { mesh_version: version, proxy_ready: ready } : {}) }
   }
 
+  /** For the log: a mesh is configured that is another one than found at the start; null = none is. */
+  other({ mesh }: HeddleConfig): object | null {
+    if (mesh.kind === 'auto' || mesh.kind === this.#found.kind) return null
+    return { mesh: this.#found.kind, configured: mesh.kind }
+  }
+
   /** What was found stands for what the file says; the hash stays that of the file. */
   settle(config: HeddleConfig): HeddleConfig {
     const { kind } = this.#found
