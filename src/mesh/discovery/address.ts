@@ -1,0 +1,62 @@
+import { isIP } from 'node:net'
+import type { Endpoint } from '../../contracts/cluster.ts'
+
+// RFC 1123 with the underscore that registries allow. What else stands in a host could end up in a header or a URL.
+const HOST_NAME = /^[a-z0-9_](?:[a-z0-9_-]{0,62}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,62}[a-z0-9_])?)*\.?$/i
+
+/** An IP address (no zone index: it means nothing on another machine) or a host name of at most 253 characters. */
+export const isHost = (text: string): boolean =>
+  text.length <= 253 && (isIP(text) !== 0 ? !text.includes('%') : HOST_NAME.test(text) && !/^[\d.]+$/.test(text))
+
+export const isPort = (port: unknown): port is number =>
+  typeof port === 'number' && Number.isInteger(port) && port >= 1 && port <= 65_535
+
+/** `host:port`, IPv6 in brackets; null = it is not that. */
+export function parseAddress(text: string): { readonly host: string; readonly port: number } | null {
+  const match = /^(?:\[([^\]]{2,64})\]|([^:[\]]{1,253})):(\d{1,5})$/.exec(text)
+  if (match === null) return null
+  const host = (match[1] ?? match[2] ?? '').toLowerCase()
+  const port = Number(match[3])
+  const fits = match[1] === undefined ? isHost(host) : isIP(host) === 6 && !host.includes('%')
+  return fits && isPort(port) ? { host, port } : null
+}
+
+export const formatAddress = (host: string, port: number): string =>
+  host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+
+/** Weights beyond this would leave others nothing. */
+const MAX_WEIGHT = 1_000_000
+
+/** A weight that can be used; what is none counts as 1. */
+export const weightOf = (value: unknown): number =>
+  typeof value === 'number' && value > 0 && Number.isFinite(value) ? Math.min(value, MAX_WEIGHT) : 1
+
+/** Names from registries go into logs and metrics: bounded, and nothing that a terminal obeys. */
+export const wordOf = (value: unknown): string =>
+  typeof value === 'string' ? value.slice(0, 253).replace(/[\x00-\x1f\x7f]/g, '') : ''
+
+export const endpointOf = (
+  at: { readonly host: string; readonly port: number },
+  more: Partial<Omit<Endpoint, 'host' | 'port'>> = {},
+): Endpoint => ({
+  host: at.host,
+  port: at.port,
+  weight: more.weight ?? 1,
+  priority: more.priority ?? 0,
+  zone: more.zone ?? '',
+  forZones: more.forZones ?? [],
+  state: more.state ?? 'ready',
+  name: more.name ?? '',
+})
+
+/** One of each `host:port`: a ready one rather than a draining one, else the first. */
+export function deduped(list: readonly Endpoint[]): readonly Endpoint[] {
+  const byAddress = new Map<string, Endpoint>()
+  for (const endpoint of list) {
+    const address = formatAddress(endpoint.host, endpoint.port)
+    const known = byAddress.get(address)
+    if (known === undefined || (known.state === 'draining' && endpoint.state === 'ready'))
+      byAddress.set(address, endpoint)
+  }
+  return [...byAddress.values()]
+}
