@@ -1,3 +1,5 @@
+import type { BalancingConfig } from './config-cluster.ts'
+
 /** One address of a cluster, as a registry tells it. */
 export interface Endpoint {
   /** IP address or host name, without a port. */
@@ -102,6 +104,8 @@ export interface Picker {
   pick(hints: PickHints, options: PickOptions): Picked
   /** A call of the member begins: counted, and its prompt is taken to be in the member's cache from now on. */
   begin(member: Member, picked: Picked, now: number): PickedCall
+  /** Members that do not rest after failures. */
+  usable(now: number): number
 }
 
 export interface PickedCall {
@@ -131,4 +135,24 @@ export interface RemotePicked {
   readonly body: Buffer | null
   /** Who has answered, and how it ended. */
   served(address: string, status: number): void
+}
+
+/** Reads the metrics of a cluster's members for all workers, in the main thread. */
+export interface Scraper {
+  /** The members are others now. */
+  update(set: EndpointSet): void
+  close(): void
+}
+
+/** What `createScraper` of routing/balance/scraper.ts is given. */
+export interface ScraperParts {
+  readonly set: EndpointSet
+  readonly config: NonNullable<BalancingConfig['metrics']>
+  /** Shared by all threads. */
+  readonly memory: SharedArrayBuffer
+  /** Threads that serve. */
+  readonly workers: number
+  /** Of the first provider that asks for it, for logs and metrics. */
+  readonly cluster: string
+  readonly log: (level: 'info' | 'warn' | 'error', fields: object, message: string) => void
 }

@@ -129,6 +129,8 @@ export interface EppConfig {
   readonly address: string
   readonly tls: boolean
   readonly ca: string | null
+  /** In its certificate; null = the host of `address`. */
+  readonly serverName: string | null
   /** What happens when it cannot be asked: Heddle picks itself, or the call fails with 503. */
   readonly failureMode: 'open' | 'close'
   readonly timeoutMs: number

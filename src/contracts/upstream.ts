@@ -1,6 +1,10 @@
+import type { GatewayError } from '../core/errors.ts'
+
 /**
  * What the pipeline sees of a backend. src/upstream implements it; nothing else knows the HTTP client.
  */
+
+import type { Picker } from './cluster.ts'
 
 export type UpstreamHeaders = Readonly<Record<string, string | string[] | undefined>>
 
@@ -27,6 +31,8 @@ export interface PickFacts {
   readonly session: string
   /** < 0: may be refused when all are saturated. */
   readonly priority: number
+  /** Why an address was chosen is wanted: see onEndpoint. */
+  readonly explain?: boolean
 }
 
 /**
@@ -39,6 +45,8 @@ export interface UpstreamFault {
   readonly kind: FaultKind
   /** For logs: no secrets, no content. */
   readonly detail: string
+  /** Nothing was called: why the choice of an address refused the call. It says nothing of the backend's health. */
+  readonly refusal?: GatewayError
 }
 
 /** Callbacks come in this order: onHead once, onData any number, then one of onEnd and onFault. */
@@ -47,13 +55,13 @@ export interface UpstreamSink {
   onData(chunk: Buffer): void
   onEnd(): void
   onFault(fault: UpstreamFault): void
-  /** Of several addresses this one has the call now; before onHead, again when another takes it over. Left out: not told. */
-  onEndpoint?(address: string): void
+  /** Of several addresses this one has the call now; before onHead, again when another takes it over. note: why it was chosen, '' unless asked for. Left out: not told. */
+  onEndpoint?(address: string, note: string): void
 }
 
 export interface Call {
-  /** Closes the backend's socket at once; onFault is not called for it. */
-  abort(): void
+  /** Closes the backend's socket at once; onFault is not called for it. blame: because the backend failed, such as in time. */
+  abort(blame?: boolean): void
   pause(): void
   resume(): void
 }
@@ -66,6 +74,8 @@ export interface Upstream {
    * that of an address and not of the whole.
    */
   readonly usable?: number
+  /** Who chooses among several addresses; left out = there is one. */
+  readonly picker?: Picker
   /** Waits for calls under way, then closes the connections. */
   close(): Promise<void>
 }

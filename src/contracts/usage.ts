@@ -47,6 +47,8 @@ export interface Charge {
 export interface AttemptCharge {
   /** `provider/model`. */
   readonly target: string
+  /** Of several addresses the one that was called, `host:port`; left out or '' = there is one. */
+  readonly endpoint?: string
   /** `ok`, `cancelled`, or the failure's reason. */
   readonly result: string
   readonly usage: Usage | null

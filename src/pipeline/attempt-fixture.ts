@@ -96,6 +96,8 @@ const openRecord = (target: string): AttemptRecord => ({
   origin: '',
   errorType: '',
   proxyMs: -1,
+  endpoint: '',
+  endpointNote: '',
 })
 
 export const harness = (rules: Partial<RouteDefaults> = {}, name = 'p/m'): Harness => {

@@ -5,6 +5,10 @@ import type { FailureOrigin } from '../routing/failure.ts'
 export interface AttemptRecord {
   readonly target: string
   readonly model: string
+  /** Of several addresses behind the target the one that had it last, `host:port`; '' = there is one. */
+  endpoint: string
+  /** Why that one was chosen, when the caller asked for it; else ''. */
+  endpointNote: string
   readonly hedge: boolean
   /** Ms after the request's start. */
   readonly startMs: number

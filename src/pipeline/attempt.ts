@@ -15,6 +15,7 @@ import { classifyAnswer, classifyFault, NOT_CALLED, timeoutFailure } from '../ro
 import { WheelTimer } from '../core/wheel.ts'
 import { proxyTime } from '../mesh/origin.ts'
 import { credentialScope, secretsOf } from './attempt-secrets.ts'
+import { notPicked } from './not-picked.ts'
 
 /** What an attempt tells the exchange that owns it. */
 export interface AttemptOwner {
@@ -143,6 +144,11 @@ export abstract class Attempt extends WheelTimer implements UpstreamSink {
     if (ms > 0) this.owner.services.wheel.arm(this, ms)
   }
 
+  onEndpoint(address: string, note: string): void {
+    this.record.endpoint = address
+    this.record.endpointNote = note
+  }
+
   onHead(status: number, headers: UpstreamHeaders): void {
     if (this.over) return
     this.status = status
@@ -178,6 +184,7 @@ export abstract class Attempt extends WheelTimer implements UpstreamSink {
 
   onFault(fault: UpstreamFault): void {
     if (this.over) this.owner.services.wheel.disarm(this)
+    else if (fault.refusal !== undefined) this.fail(notPicked(fault.refusal))
     // An error status says more than the broken connection that followed it.
     else if (this.#errorChunks !== null) this.#failByStatus()
     else this.fail(classifyFault(fault, this.target.name))
@@ -227,11 +234,17 @@ export abstract class Attempt extends WheelTimer implements UpstreamSink {
     if (this.over) return
     this.record.origin = failure.origin
     this.record.errorType = failure.errorType
-    this.#close(failure.kind === 'failure' ? 'failure' : 'neutral', failure.reason)
-    this.call?.abort()
+    const blame = failure.kind === 'failure'
+    this.#close(blame ? this.#blamed() : 'neutral', failure.reason)
+    this.call?.abort(blame)
     const judged = this.#rest(failure)
     if (this.committed) this.owner.onStreamBroken(this, judged)
     else this.owner.onAttemptFailed(this, judged)
+  }
+
+  /** Where others can take its place, one address that fails says nothing of the target: it is judged for itself. */
+  #blamed(): AttemptOutcome {
+    return (this.target.provider.upstream.usable ?? 1) > 1 ? 'neutral' : 'failure'
   }
 
   /** The call is not made: no credential can be used for it now. Told later, as the owner must have the attempt first. */

@@ -24,6 +24,8 @@ export function explainHeader(x: Exchange, match: RouteMatch, plan: Plan): strin
     attempts: x.attempts.map((a) => ({
       target: a.target,
       model: a.model,
+      ...(a.endpoint === '' ? {} : { endpoint: a.endpoint }),
+      ...(a.endpointNote === '' ? {} : { why: a.endpointNote }),
       result: a.result,
       status: a.status,
       ms: Math.round(a.ms * 10) / 10,

@@ -11,6 +11,7 @@ const traceIdOf = ({ trace, received }: Exchange): string =>
 
 const chargeOf = (record: AttemptRecord): AttemptCharge => ({
   target: record.target,
+  endpoint: record.endpoint,
   result: record.result,
   usage: record.usage,
   charge: { nanoUsd: Math.max(0, record.nanoUsd), estimated: record.estimated, priced: !record.unpriced },

@@ -1,7 +1,7 @@
 import type { Operation } from '../contracts/config.ts'
 import type { Credential } from '../contracts/credentials.ts'
 import type { RouteMatch, Target } from '../contracts/routing.ts'
-import type { UpstreamRequest } from '../contracts/upstream.ts'
+import type { PickFacts, UpstreamRequest } from '../contracts/upstream.ts'
 import type { Attempt } from './attempt.ts'
 import type { AttemptRecord } from './attempt-record.ts'
 import type { Exchange } from './exchange.ts'
@@ -57,6 +57,8 @@ export function startAttempt(x: Exchange, target: Target, match: RouteMatch, opt
     origin: '',
     errorType: '',
     proxyMs: -1,
+    endpoint: '',
+    endpointNote: '',
   }
   x.attempts.push(record)
   const chosen = chooseCredential(x, target, model, now)
@@ -87,12 +89,22 @@ export function startAttempt(x: Exchange, target: Target, match: RouteMatch, opt
     continueFrom === undefined
       ? bodyFor(x, model, includeUsage)
       : continuationBody(x.json(), continueFrom, model, includeUsage)
-  const request = upstreamRequest(x, target, body, credential)
+  let request = upstreamRequest(x, target, body, credential)
+  if (target.provider.config.balancing !== null) request = { ...request, pick: pickFacts(x, model) }
   const more = [...(request.more ?? NO_HEADERS)]
   addContext(more, { x, target, spanId: record.spanId, now })
   attempt.start(more.length === 0 ? request : { ...request, more })
   return attempt
 }
+
+/** What tells one address of a cluster from another for this call. */
+const pickFacts = (x: Exchange, model: string): PickFacts => ({
+  model,
+  promptTokens: x.fields?.promptTokens ?? 0,
+  session: x.received.header('x-session-id') ?? '',
+  priority: 0,
+  explain: x.received.header('x-heddle-explain') !== undefined,
+})
 
 /** null = the provider wants none; the error says why none can be used. */
 function chooseCredential(x: Exchange, target: Target, model: string, now: number): Credential | GatewayError | null {

@@ -1,6 +1,8 @@
+import { isIP } from 'node:net'
 import type { BreakerConfig, HeddleConfig, ProviderConfig } from '../contracts/config.ts'
 import type { Provider } from '../contracts/routing.ts'
 import type { HealthTable } from '../routing/health.ts'
+import type { ClusterKit } from './clusters.ts'
 import type { UpstreamPool } from './upstream-pool.ts'
 import { createCredentials, CredentialShare } from '../providers/credentials/index.ts'
 import { isLoopback } from '../core/loopback.ts'
@@ -22,6 +24,8 @@ export interface CompileParts {
   readonly policies: Policies
   /** Of the worker: what is renewed lives over reloads. Left out: a new one. */
   readonly credentials?: CredentialShare
+  /** For providers with several addresses; null = there is none. */
+  readonly clusters?: ClusterKit | null
 }
 
 /** Health belongs to what is called: another address or key name is another target, a new weight is not. */
@@ -47,7 +51,7 @@ export function compileSnapshot(config: HeddleConfig, parts: CompileParts): Snap
     const configs = new Map(config.providers.map((p) => [p.name, p] as const))
     const table = new RouteTable(config, {
       provider(provider) {
-        const lease = parts.pool.acquire(upstreamKey(provider, config, parts.simUrl))
+        const lease = acquire(provider, config, parts)
         held.push(() => lease.release())
         const { host } = baseUrlOf(provider, parts.simUrl)
         const credentials = createCredentials(provider, config.tenants, share, host)
@@ -65,6 +69,35 @@ export function compileSnapshot(config: HeddleConfig, parts: CompileParts): Snap
     throw error
   }
 }
+
+function acquire(
+  provider: ProviderConfig,
+  config: HeddleConfig,
+  parts: CompileParts,
+): ReturnType<UpstreamPool['acquire']> {
+  const options = upstreamKey(provider, config, parts.simUrl)
+  const source = parts.clusters?.source(provider) ?? null
+  if (source === null) return parts.pool.acquire(options)
+  const url = baseUrlOf(provider, parts.simUrl)
+  // Whichever address is called, it must show the service's certificate.
+  const tls = {
+    ...options.tls,
+    serverName: options.tls.serverName ?? (isIP(bare(url.hostname)) === 0 ? url.hostname : null),
+  }
+  return parts.pool.acquireCluster(
+    { ...options, tls },
+    {
+      key: parts.clusters!.keyOf(source, provider),
+      make: (connect) =>
+        parts.clusters!.upstream(provider, source, {
+          host: url.host,
+          connect: (address) => connect(`${url.protocol}//${address}`),
+        }),
+    },
+  )
+}
+
+const bare = (hostname: string): string => hostname.replace(/^\[|\]$/g, '')
 
 /** Where calls go. In clear to the proxy of the mesh, which knows the provider by its name on port 80. */
 function baseUrlOf(provider: ProviderConfig, simUrl: string | null): URL {

@@ -22,4 +22,14 @@ export class UpstreamPool {
       () => new UndiciUpstream({ ...options, identity: this.#identity }),
     )
   }
+
+  /** Of many addresses. make: gets what connects to one origin, with everything else as in `options`. */
+  acquireCluster(
+    options: UndiciUpstreamOptions,
+    { key, make }: { readonly key: string; readonly make: (connect: (origin: string) => Upstream) => Upstream },
+  ): Held<Upstream> {
+    return this.#pool.acquire(`${JSON.stringify(options)} ${key}`, () =>
+      make((origin) => new UndiciUpstream({ ...options, origin, identity: this.#identity })),
+    )
+  }
 }

@@ -151,11 +151,15 @@ export class Worker implements Gate {
 
   /** late: requests are turned away until it is done. */
   async #compile(update: ConfigUpdate, late = false): Promise<Snapshot> {
-    const { simUrl, version } = this.#init
+    const { simUrl, version, place } = this.#init
+    const { clusters } = update.shared
+    // Loaded by those who have several addresses behind a provider.
+    const kit = Object.keys(clusters).length === 0 ? null : (await import('./clusters.ts')).ClusterKit
     const snapshot = compileSnapshot(update.config, {
       credentials: this.#credentials,
       policies: await this.#policies.compile(update, late),
       pool: this.#pool,
+      clusters: kit === null ? null : new kit({ feeds: this.#feeds, memory: clusters, place }),
       health: this.#health,
       slots: update.slots,
       simUrl,

@@ -37,6 +37,8 @@ export interface AccessEntry {
   readonly upstreamMs: number
   readonly attempts: readonly {
     readonly target: string
+    /** Left out or '' = the target has one address. */
+    readonly endpoint?: string
     readonly result: string
     readonly status: number
     readonly ms: number
@@ -147,14 +149,19 @@ function peerFields({ id, namespace, serviceAccount, trustDomain }: PeerIdentity
   return text
 }
 
+/** Of several addresses behind a target, which. */
+const endpointField = (endpoint: string | undefined): string =>
+  endpoint === undefined || endpoint === '' ? '' : `,"endpoint":${quoteName(endpoint)}`
+
 function attemptsField(attempts: AccessEntry['attempts']): string {
   let line = ''
-  if (attempts.length === 1 && attempts[0]!.result === 'ok') line += `,"attempts":1`
+  if (attempts.length === 1 && attempts[0]!.result === 'ok')
+    line += `,"attempts":1${endpointField(attempts[0]!.endpoint)}`
   else if (attempts.length > 0) {
     line += ',"attempts":['
     for (let i = 0; i < attempts.length; i++) {
       const a = attempts[i]!
-      line += `${i === 0 ? '' : ','}{"target":${quoteName(a.target)},"result":${quoteName(a.result)},"status":${a.status},"ms":${ms(a.ms)}${a.firstTokenMs >= 0 ? `,"first_token_ms":${ms(a.firstTokenMs)}` : ''}${a.hedge ? ',"hedge":true' : ''}}`
+      line += `${i === 0 ? '' : ','}{"target":${quoteName(a.target)}${endpointField(a.endpoint)},"result":${quoteName(a.result)},"status":${a.status},"ms":${ms(a.ms)}${a.firstTokenMs >= 0 ? `,"first_token_ms":${ms(a.firstTokenMs)}` : ''}${a.hedge ? ',"hedge":true' : ''}}`
     }
     line += ']'
   }

@@ -33,6 +33,7 @@ const chargeFields = (c: Charge) => ({
 
 const attemptFields = (a: AttemptCharge) => ({
   target: a.target,
+  endpoint: a.endpoint === '' ? undefined : a.endpoint,
   result: a.result,
   ...(a.usage === null ? null : usageFields(a.usage)),
   ...chargeFields(a.charge),
@@ -40,7 +41,8 @@ const attemptFields = (a: AttemptCharge) => ({
 
 /** One attempt that was answered says nothing that the record does not. */
 const speaks = (attempts: readonly AttemptCharge[]): boolean =>
-  attempts.length > 1 || (attempts.length === 1 && attempts[0]!.result !== 'ok')
+  attempts.length > 1 ||
+  (attempts.length === 1 && (attempts[0]!.result !== 'ok' || (attempts[0]!.endpoint ?? '') !== ''))
 
 function hasAny(labels: Readonly<Record<string, string>>): boolean {
   for (const _ in labels) return true

@@ -85,7 +85,6 @@ export class ScoredPicker implements Picker {
     return new CountedCall(this.#memory, member, tokens, now, this.#config.orca)
   }
 
-  /** Of those that may have the next call, how many there are at most: not gone, not resting. */
   usable(now: number): number {
     let usable = 0
     for (const { slot } of this.#source.set.members) if (!this.#memory.resting(slot, now)) usable++
