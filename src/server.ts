@@ -15,26 +15,27 @@ import { isLoopback } from './core/loopback.ts'
 import { maskedConfig } from './config/dump.ts'
 import { ConfigError, formatProblem } from './config/problem.ts'
 import { SIM_BASE_URL } from './config/sim-url.ts'
-import { frozenFiles, readMounts } from './config/mounts.ts'
 import { watchConfig } from './config/watch.ts'
-import { systemClock } from './core/clock.ts'
+import { systemClock, systemRandom } from './core/clock.ts'
 import { logWriter } from './core/log-output.ts'
 import { atMost, sleep } from './core/sleep.ts'
-import { inKubernetes } from './mesh/detect.ts'
 import { propagationOf } from './mesh/rules.ts'
 import { PRESETS } from './providers/presets.ts'
 import { accountControl, restoreChanges } from './server/account-control.ts'
 import { Fleet } from './server/fleet.ts'
+import { warnOfFrozen } from './server/frozen.ts'
+import { ClusterPlace } from './server/cluster-place.ts'
 import { HealthView } from './server/health-view.ts'
 import { MeshPlace } from './server/mesh-place.ts'
 import { processMetrics } from './server/process-metrics.ts'
 import { Flag, Flags, whyUnready } from './server/readiness.ts'
-import type { Ports } from './server/messages.ts'
+import { feedKey, type Ports } from './server/messages.ts'
 import type { ConfigUpdate } from './server/worker.ts'
 import { expectFree, hostInUrl, portTaken } from './server/addresses.ts'
 import { fixedPart } from './server/fixed-part.ts'
 import { SharedState } from './server/shared.ts'
 import { SvidPlace } from './server/svid-place.ts'
+import type { RunningServer, ServeHooks } from './server/running.ts'
 import { obeySignals } from './server/signals.ts'
 import { describeState } from './server/state.ts'
 import { loadFor } from './server/load-config.ts'
@@ -46,25 +47,6 @@ import { MetricRegistry, mergeSnapshots } from './telemetry/metrics.ts'
 const FLUSH_MS = 1000
 /** Spans and the like get this long. */
 const TELEMETRY_MS = 4000
-
-export interface RunningServer {
-  readonly url: string
-  readonly tlsUrl: string | null
-  readonly adminUrl: string
-  /** Reads the configuration again now. Resolves with whether it was taken. */
-  reload(): Promise<boolean>
-  /** Drains and ends everything. Resolves with the number of requests that were cut. */
-  stop(): Promise<number>
-}
-
-export interface ServeHooks {
-  /** Obey SIGTERM, SIGINT and SIGHUP; default true. */
-  readonly signals?: boolean
-  /** No banner. */
-  readonly quiet?: boolean
-  /** The configuration, if it is being read already. */
-  readonly loading?: Promise<LoadedConfig>
-}
 
 /** Starts everything; resolves when it listens. Throws ConfigError, or the system's error when a port is taken. */
 export async function serve(options: ServeOptions = {}, hooks: ServeHooks = {}): Promise<RunningServer> {
@@ -90,6 +72,7 @@ class Server implements RunningServer, AdminState {
   #fleet!: Fleet
   #admin!: AdminListener
   readonly #shared: SharedState
+  readonly #clusters: ClusterPlace
   readonly #svid: SvidPlace
   #sim: Sim | null = null
   #watcher: ConfigWatcher | null = null
@@ -116,6 +99,15 @@ class Server implements RunningServer, AdminState {
       log: (level, fields, message) => this.#log(level, fields, message),
     })
     this.#health = new HealthView(this.#workers)
+    this.#clusters = new ClusterPlace({
+      discovery: { clock: systemClock, random: systemRandom, version },
+      workers: this.#workers,
+      metrics: this.#metrics,
+      log: (...line) => this.#log(...line),
+      // Before there are workers they begin with what is known.
+      publish: (feed) => void this.#fleet?.publish(feed).catch(() => {}),
+      unpublish: (feed) => this.#fleet?.unpublish(feedKey(feed)),
+    })
     this.#svid = new SvidPlace({
       flags: this.#flags,
       metrics: this.#metrics,
@@ -141,6 +133,7 @@ class Server implements RunningServer, AdminState {
       return this
     } catch (error) {
       this.#svid.stop()
+      this.#clusters.close()
       await Promise.allSettled([this.#fleet?.drain(0), this.#admin?.close(), this.#sim?.close()])
       await Promise.allSettled(this.flushes.map((flush) => flush()))
       throw portTaken(error)
@@ -168,31 +161,36 @@ class Server implements RunningServer, AdminState {
       telemetry.exportMetrics(() => this.metrics())
       this.flushes.push(() => telemetry.close(TELEMETRY_MS))
     }
+    const hold = this.#mesh.mustWait(this.#config) || this.#svid.mustWait
     this.#fleet = new Fleet(
       {
-        ...(await this.#update(this.#config)),
+        ...(await this.#update(this.#config, !hold)),
         health: this.#health.health.buffer,
         flags: this.#flags.buffer,
         simUrl: this.#sim?.url ?? null,
         version,
         reusePort: workers > 1,
         telemetry: telemetry === null ? null : () => telemetry.link(),
-        feeds: this.#svid.svid === null ? [] : [{ kind: 'svid', svid: this.#svid.svid }],
+        feeds: [
+          ...(this.#svid.svid === null ? [] : [{ kind: 'svid', svid: this.#svid.svid } as const]),
+          ...this.#clusters.feeds,
+        ],
       },
       workers,
       (error, worker) => {
         this.#health.health.forget(worker)
         this.#shared.forget(worker)
+        this.#clusters.forget(worker)
         this.#log('error', { error: error.message }, 'worker lost, another takes its place')
       },
     )
     await restoreChanges(this.#fleet, this.#config.ledger.file)
-    const hold = this.#mesh.mustWait(this.#config) || this.#svid.mustWait
     this.#flags.set(Flag.held, hold)
     this.#ports = await this.#fleet.listen({ plain: server.port, tls: server.tls?.port ?? 0 }, hold)
     // Before any reload, which would begin what is held back.
     if (hold) this.#reloading = this.#begin()
     this.#registerMetrics()
+    await this.#clusters.settle(this.#config)
     // Traffic is served already: what only operators need is loaded afterwards.
     const { AdminListener: Admin } = await import('./admin/listener.ts')
     this.#admin = new Admin(this)
@@ -241,8 +239,10 @@ class Server implements RunningServer, AdminState {
     return true
   }
 
-  async #update(config: HeddleConfig): Promise<ConfigUpdate> {
-    return { config, slots: this.#health.slots, shared: await this.#shared.prepare(config) }
+  /** wait: for the members of new clusters, for a bounded time. */
+  async #update(config: HeddleConfig, wait = true): Promise<ConfigUpdate> {
+    const clusters = await this.#clusters.use(config, wait)
+    return { config, slots: this.#health.slots, shared: { ...(await this.#shared.prepare(config)), clusters } }
   }
 
   // ── configuration ─────────────────────────────────────────────────────────
@@ -255,13 +255,7 @@ class Server implements RunningServer, AdminState {
       onChange: async () => void (await this.reload()),
       onError: (error) => this.#log('error', { error: String(error) }, 'watching the configuration failed'),
     })
-    const frozen = inKubernetes(process.env) ? frozenFiles(this.#loaded.files, readMounts()) : []
-    if (frozen.length > 0)
-      this.#log(
-        'warn',
-        { files: frozen },
-        'mounted with subPath: changes of these files never arrive, mount the volume',
-      )
+    warnOfFrozen(this.#loaded.files, (...line) => this.#log(...line))
   }
 
   reload(): Promise<boolean> {
@@ -288,6 +282,7 @@ class Server implements RunningServer, AdminState {
     } catch (error) {
       read?.(error instanceof ConfigError)
       await this.#svid.use(this.#config)
+      await this.#clusters.settle(this.#config)
       this.#lastError = error instanceof ConfigError ? error.problems.map(formatProblem).join('\n') : String(error)
       this.#log(
         'error',
@@ -299,6 +294,7 @@ class Server implements RunningServer, AdminState {
       return false
     }
     this.#health.revive(this.#config, loaded.config)
+    await this.#clusters.settle(loaded.config)
     if (fixedPart(loaded.config) !== fixedPart(this.#config))
       this.#log('warn', {}, 'changes below `server:` need a restart')
     const before = this.#config.hash
@@ -323,7 +319,8 @@ class Server implements RunningServer, AdminState {
     const draining = this.#stopping !== null
     const facts = { version, unready: this.unready(), draining, workers: this.#fleet.size, mesh: this.#mesh.found }
     const loaded = { source: this.#options.config ?? null, loadedAt: this.#loadedAt, lastError: this.#lastError }
-    return describeState({ ...facts, ...loaded, config: this.#config, health: this.#health })
+    const clusters = this.#clusters.state()
+    return describeState({ ...facts, ...loaded, config: this.#config, health: this.#health, clusters })
   }
 
   config(): object {
@@ -391,6 +388,7 @@ class Server implements RunningServer, AdminState {
     const cut = await this.#fleet.drain(drain.maxMs)
     await atMost(TELEMETRY_MS, Promise.allSettled(this.flushes.map((flush) => flush())))
     this.#shared.close()
+    this.#clusters.close()
     await this.#admin.close()
     await this.#sim?.close()
     this.#log(cut === 0 ? 'info' : 'warn', { cut }, 'stopped')

@@ -3,6 +3,7 @@ import type { HeddleConfig, ProviderConfig, ServerConfig } from '../contracts/co
 import { maskLedger, maskUsage } from './mask-accounts.ts'
 import { maskAuth, maskTenants } from './mask-auth.ts'
 import { maskCredentials } from './mask-credentials.ts'
+import { maskDiscovery } from './mask-discovery.ts'
 import { maskEgress } from './mask-egress.ts'
 import { maskTracing } from './mask-tracing.ts'
 
@@ -21,6 +22,7 @@ const maskProvider = (provider: ProviderConfig): ProviderConfig => ({
   query: maskValues(provider.query),
   credentials: maskCredentials(provider.credentials),
   egress: maskEgress(provider.egress),
+  discovery: maskDiscovery(provider.discovery),
 })
 
 const maskServer = (server: ServerConfig): ServerConfig => ({

@@ -4,15 +4,13 @@ import type { CapacityTable } from '../ratelimit/fair-queue-table.ts'
 import type { LedgerFile } from '../ratelimit/ledger-file.ts'
 import type { LedgerMemory } from '../ratelimit/ledger-memory.ts'
 import { systemClock } from '../core/clock.ts'
-import { clusterKey, ownDiscovery } from '../mesh/discovery/key.ts'
-import { clusterBytes } from '../routing/balance/cluster-memory.ts'
 
 /** Memory that all workers of the process share, by what is in it; null = nothing configured needs it yet. */
 export interface SharedMemory {
   readonly ledger: SharedArrayBuffer | null
   /** Places in use at bounded backends. */
   readonly capacity: SharedArrayBuffer | null
-  /** Of the members of each cluster, by clusterKey(). See routing/balance/cluster-memory.ts. */
+  /** Of the members of each cluster, by clusterKey(). See cluster-place.ts. */
   readonly clusters: Readonly<Record<string, SharedArrayBuffer>>
 }
 
@@ -33,12 +31,6 @@ function needsLedger({ limits, auth, tenants }: HeddleConfig): boolean {
 
 const needsCapacity = ({ providers }: HeddleConfig): boolean => providers.some(({ capacity }) => capacity !== null)
 
-const clusterKeys = ({ providers }: HeddleConfig): string[] =>
-  providers.flatMap((provider) => {
-    const discovery = ownDiscovery(provider)
-    return discovery === null ? [] : [clusterKey(discovery)]
-  })
-
 export interface SharedParts {
   readonly workers: number
   /** Targets that the process can know in its life. */
@@ -55,13 +47,12 @@ export class SharedState {
   #ledger: LedgerMemory | null = null
   #file: LedgerFile | null = null
   #capacity: CapacityTable | null = null
-  #clusters: Readonly<Record<string, SharedArrayBuffer>> = {}
 
   constructor(parts: SharedParts) {
     this.#parts = parts
   }
 
-  /** Makes what the configuration needs and is not there yet. */
+  /** Makes what the configuration needs and is not there yet. Without clusters: see cluster-place.ts. */
   async prepare(config: HeddleConfig): Promise<SharedMemory> {
     if (this.#ledger === null && needsLedger(config)) await this.#openLedger(config)
     if (this.#capacity === null && needsCapacity(config)) {
@@ -69,20 +60,7 @@ export class SharedState {
       const { targets, workers } = this.#parts
       this.#capacity = new CapacityTable(targets, { worker: 0, workers })
     }
-    this.#clusters = { ...this.#clusters, ...this.#missing(clusterKeys(config)) }
-    return { ledger: this.#ledger?.buffer ?? null, capacity: this.#capacity?.buffer ?? null, clusters: this.#clusters }
-  }
-
-  #missing(keys: readonly string[]): Record<string, SharedArrayBuffer> {
-    const bytes = clusterBytes(this.#parts.workers)
-    const missing = keys.filter((key) => !Object.hasOwn(this.#clusters, key))
-    return Object.fromEntries(missing.map((key) => [key, new SharedArrayBuffer(bytes)]))
-  }
-
-  /** This configuration serves now: the memory of clusters that it has not is no longer handed on. */
-  settle(config: HeddleConfig): void {
-    const kept = new Set(clusterKeys(config))
-    this.#clusters = Object.fromEntries(Object.entries(this.#clusters).filter(([key]) => kept.has(key)))
+    return { ledger: this.#ledger?.buffer ?? null, capacity: this.#capacity?.buffer ?? null, clusters: {} }
   }
 
   async #openLedger({ ledger }: HeddleConfig): Promise<void> {

@@ -15,11 +15,13 @@ export interface StateFacts {
   readonly loadedAt: number
   readonly lastError: string | null
   readonly health: HealthView
+  /** Of providers with `discovery`. */
+  readonly clusters: readonly object[]
 }
 
 /** What `/admin/state` shows: for operators, without secrets. */
 export function describeState(facts: StateFacts): object {
-  const { version, unready, draining, workers, mesh, config, source, loadedAt, lastError, health } = facts
+  const { version, unready, draining, workers, mesh, config, source, loadedAt, lastError, health, clusters } = facts
   return {
     version,
     ready: unready.length === 0,
@@ -29,5 +31,6 @@ export function describeState(facts: StateFacts): object {
     mesh: { kind: mesh.kind, version: mesh.version },
     config: { hash: config.hash, source, loaded_at: new Date(loadedAt).toISOString(), last_error: lastError },
     targets: health.list(config),
+    ...(clusters.length === 0 ? {} : { clusters }),
   }
 }

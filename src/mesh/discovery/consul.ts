@@ -1,6 +1,7 @@
 import type { Discovery, Endpoint } from '../../contracts/cluster.ts'
 import type { DiscoveryConfig } from '../../contracts/config-cluster.ts'
-import { deduped, endpointOf, isHost, isPort, weightOf, wordOf } from './address.ts'
+import { isHost, isPort } from '../../core/host-port.ts'
+import { deduped, endpointOf, weightOf, wordOf } from './address.ts'
 import { askOnce, refused, type HttpBase } from './http.ts'
 import { listOf, mapOf, parseJson, textOf } from './json.ts'
 import { DiscoveryFault, Loop, type DiscoveryParts, type Told } from './parts.ts'

@@ -1,6 +1,7 @@
 import type { Discovery, Endpoint } from '../../contracts/cluster.ts'
 import type { DiscoveryConfig } from '../../contracts/config-cluster.ts'
-import { deduped, endpointOf, isHost, isPort, wordOf } from './address.ts'
+import { isHost, isPort } from '../../core/host-port.ts'
+import { deduped, endpointOf, wordOf } from './address.ts'
 import { listOf, mapOf, textOf, type Json } from './json.ts'
 import { kubeAccess } from './kube-client.ts'
 import { KubeWatch } from './kube-watch.ts'

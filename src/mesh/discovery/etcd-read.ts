@@ -1,5 +1,6 @@
 import type { Endpoint } from '../../contracts/cluster.ts'
-import { endpointOf, parseAddress, weightOf, wordOf } from './address.ts'
+import { parseAddress } from '../../core/host-port.ts'
+import { endpointOf, weightOf, wordOf } from './address.ts'
 import { listOf, mapOf, parseJson, textOf, type Json } from './json.ts'
 import { DiscoveryFault } from './parts.ts'
 

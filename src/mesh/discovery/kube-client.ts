@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises'
+import type { KubeConfig } from '@kubernetes/client-node'
 import type { DiscoveryConfig } from '../../contracts/config-cluster.ts'
 import type { HttpBase } from './http.ts'
 import { DiscoveryFault } from './parts.ts'
@@ -33,7 +34,7 @@ const textIn = (value: unknown): string | undefined =>
 
 /** Clusters, users, client certificates, exec and OIDC plugins as kubectl reads them: that is the library's part. */
 function byKubeconfig(path: string, agent: string): KubeAccess {
-  let loading: Promise<InstanceType<(typeof import('@kubernetes/client-node'))['KubeConfig']>> | null = null
+  let loading: Promise<KubeConfig> | null = null
   const load = async () => {
     const { KubeConfig } = await import('@kubernetes/client-node').catch(() => {
       throw new DiscoveryFault(

@@ -1,6 +1,7 @@
 import type { Discovery, Endpoint } from '../../contracts/cluster.ts'
 import type { DiscoveryConfig } from '../../contracts/config-cluster.ts'
-import { deduped, endpointOf, parseAddress } from './address.ts'
+import { parseAddress } from '../../core/host-port.ts'
+import { deduped, endpointOf } from './address.ts'
 import type { Told } from './parts.ts'
 
 type StaticConfig = Extract<DiscoveryConfig, { type: 'static' }>

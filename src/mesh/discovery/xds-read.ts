@@ -10,7 +10,8 @@ import {
   type ClusterLoadAssignment,
   type LbEndpoint,
 } from '../../protocol/grpc/gen/xds_pb.ts'
-import { deduped, endpointOf, isHost, isPort, weightOf, wordOf } from './address.ts'
+import { isHost, isPort } from '../../core/host-port.ts'
+import { deduped, endpointOf, weightOf, wordOf } from './address.ts'
 import { DiscoveryFault } from './parts.ts'
 
 /** What is not read is not kept. */
