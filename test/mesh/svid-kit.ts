@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { create, toBinary } from '@bufbuild/protobuf'
 import { Server, ServerCredentials } from '@grpc/grpc-js'
-import type { ServerDuplexStream, ServerWritableStream, UntypedHandleCall } from '@grpc/grpc-js'
+import type { ServerDuplexStream, ServerWritableStream } from '@grpc/grpc-js'
 import { SpiffeWorkloadAPI, X509SVIDResponseSchema } from '../../src/protocol/grpc/gen/workload_pb.ts'
 import type { X509SVIDRequest, X509SVIDResponse } from '../../src/protocol/grpc/gen/workload_pb.ts'
 import { DiscoveryResponseSchema, SecretDiscoveryService, SecretSchema } from '../../src/protocol/grpc/gen/xds_pb.ts'
@@ -144,7 +144,7 @@ export const sdsStub = (path: string): SdsStub => {
     },
     async start() {
       server = new Server()
-      server.addService(SDS, { streamSecrets } as Record<string, UntypedHandleCall>)
+      server.addService(SDS, { streamSecrets })
       await listen(server, path)
     },
     stop() {
@@ -211,7 +211,7 @@ export const workloadStub = (path: string): WorkloadStub => {
     },
     async start() {
       server = new Server()
-      server.addService(WORKLOAD, { fetchX509SVID } as Record<string, UntypedHandleCall>)
+      server.addService(WORKLOAD, { fetchX509SVID })
       await listen(server, path)
     },
     stop() {
