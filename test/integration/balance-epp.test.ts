@@ -1,0 +1,255 @@
+// AC-LB-2: Heddle as the client of an endpoint picker. The picker is a stub that says what the test wants, over real gRPC.
+import { create } from '@bufbuild/protobuf'
+import * as grpc from '@grpc/grpc-js'
+import { describe, expect, test } from 'vitest'
+import { ALONE, balancing, member, TestCluster } from '../../src/routing/balance/balance-fixture.ts'
+import { createPicker } from '../../src/routing/balance/index.ts'
+import type { UpstreamFault } from '../../src/contracts/upstream.ts'
+import {
+  ExternalProcessor,
+  ProcessingResponseSchema,
+  type ProcessingRequest,
+} from '../../src/protocol/grpc/gen/ext_proc_pb.ts'
+import { grpcService } from '../../src/protocol/grpc/service.ts'
+import { ClusterUpstream } from '../../src/upstream/cluster-upstream.ts'
+import { createEppClient } from '../../src/upstream/epp-client.ts'
+import { UndiciUpstream } from '../../src/upstream/index.ts'
+import { CHAT_ANSWER, sendJson, startBackend } from '../support/backend.ts'
+import { closedAfterEach } from '../support/closing.ts'
+
+const open = closedAfterEach()
+type Answer = Parameters<typeof create<typeof ProcessingResponseSchema>>[1]
+type Stream = grpc.ServerDuplexStream<ProcessingRequest, unknown>
+
+interface Stub {
+  readonly address: string
+  /** All that came, stream by stream. */
+  readonly streams: ProcessingRequest[][]
+}
+
+/** answer: called with the whole body; what it gives is sent. */
+async function startStub(answer: (body: Buffer, stream: Stream) => Answer[]): Promise<Stub> {
+  const server = new grpc.Server()
+  const streams: ProcessingRequest[][] = []
+  server.addService(grpcService('envoy.service.ext_proc.v3.ExternalProcessor', ExternalProcessor), {
+    process(stream: Stream) {
+      const got: ProcessingRequest[] = []
+      streams.push(got)
+      const chunks: Uint8Array[] = []
+      stream.on('data', (message: ProcessingRequest) => {
+        got.push(message)
+        if (message.request.case !== 'requestBody') return
+        chunks.push(message.request.value.body)
+        if (!message.request.value.endOfStream) return
+        for (const init of answer(Buffer.concat(chunks), stream)) stream.write(create(ProcessingResponseSchema, init))
+      })
+      stream.on('end', () => stream.end())
+      stream.on('error', () => {})
+    },
+  })
+  const port = await new Promise<number>((resolve, reject) => {
+    server.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (error, bound) =>
+      error === null ? resolve(bound) : reject(error),
+    )
+  })
+  open.push(() => server.forceShutdown())
+  return { address: `127.0.0.1:${port}`, streams }
+}
+
+const named = (list: string, place: 'header' | 'metadata' | 'both', body?: Buffer): Answer[] => {
+  const header = { header: { key: 'x-gateway-destination-endpoint', rawValue: Buffer.from(list) } }
+  const extra = { header: { key: 'x-extra', rawValue: Buffer.from('yes') } }
+  const key = { header: { key: 'authorization', rawValue: Buffer.from('Bearer stolen') } }
+  const setHeaders = place === 'metadata' ? [extra, key] : [header, extra, key]
+  return [
+    {
+      response: { case: 'requestHeaders', value: { response: { headerMutation: { setHeaders } } } },
+      ...(place === 'header' ? {} : { dynamicMetadata: { 'envoy.lb': { 'x-gateway-destination-endpoint': list } } }),
+    },
+    {
+      response: {
+        case: 'requestBody',
+        value: {
+          response: {
+            bodyMutation: {
+              mutation: { case: 'streamedResponse', value: { body: body ?? SENT, endOfStream: true } },
+            },
+          },
+        },
+      },
+    },
+  ]
+}
+
+const SENT = Buffer.from(JSON.stringify({ model: 'm', messages: [{ role: 'user', content: 'x'.repeat(200_000) }] }))
+
+interface Outcome {
+  readonly status: number
+  readonly fault: UpstreamFault | null
+  readonly endpoints: readonly string[]
+}
+
+async function cluster(epp: string, ports: readonly number[], failureMode: 'open' | 'close' = 'close') {
+  const source = new TestCluster(
+    ports.map((port, slot) => member(slot, { host: '127.0.0.1', port, address: `127.0.0.1:${port}` })),
+  )
+  const config = { address: epp, tls: false, ca: null, serverName: null, failureMode, timeoutMs: 2000 }
+  const upstream = new ClusterUpstream({
+    source,
+    picker: createPicker(source, balancing(), ALONE),
+    remote: await createEppClient(config),
+    host: 'models.internal',
+    orca: false,
+    connect: (address) =>
+      new UndiciUpstream({
+        origin: `http://${address}`,
+        connections: 4,
+        connectTimeoutMs: 1000,
+        tls: { ca: null, serverName: null, rejectUnauthorized: true },
+      }),
+  })
+  open.push(() => upstream.close())
+  const call = (): Promise<Outcome> =>
+    new Promise((resolve) => {
+      const endpoints: string[] = []
+      let status = 0
+      upstream.call(
+        {
+          method: 'POST',
+          path: '/v1/chat/completions',
+          headers: ['content-type', 'application/json', 'authorization', 'Bearer secret', 'x-slo-ttft-ms', '200'],
+          body: SENT,
+          pick: { model: 'm', promptTokens: 50_000, session: 's1', priority: 0 },
+        },
+        {
+          onEndpoint: (address) => void endpoints.push(address),
+          onHead: (code) => void (status = code),
+          onData: () => {},
+          onEnd: () => resolve({ status, fault: null, endpoints }),
+          onFault: (fault) => resolve({ status, fault, endpoints }),
+        },
+      )
+    })
+  return { call, source, upstream }
+}
+
+const backend = async () => {
+  const hosts: (string | undefined)[] = []
+  const headers: Record<string, unknown>[] = []
+  const started = await startBackend((res, _n, req) => {
+    hosts.push(req.headers.host)
+    headers.push(req.headers)
+    sendJson(res, 200, CHAT_ANSWER)
+  })
+  open.push(() => started.close())
+  return { port: Number(new URL(started.url).port), hosts, headers, bodies: started.bodies }
+}
+
+/** A port that nobody listens on. */
+const nowhere = async (): Promise<number> => {
+  const gone = await startBackend(() => {})
+  await gone.close()
+  return Number(new URL(gone.url).port)
+}
+
+const headersOf = (message: ProcessingRequest | undefined): Record<string, string> => {
+  if (message?.request.case !== 'requestHeaders' && message?.request.case !== 'responseHeaders') return {}
+  const { headers } = message.request.value.headers!
+  return Object.fromEntries(headers.map(({ key, rawValue }) => [key, Buffer.from(rawValue).toString()]))
+}
+
+describe('AC-LB-2 client of an endpoint picker', () => {
+  test.each(['header', 'metadata', 'both'] as const)(
+    'the endpoint stands in the %s; served comes back',
+    async (place) => {
+      const [a, b] = [await backend(), await backend()]
+      const stub = await startStub(() => named(`127.0.0.1:${b.port}`, place))
+      const { call } = await cluster(stub.address, [a.port, b.port])
+      expect(await call()).toEqual({ status: 200, fault: null, endpoints: [`127.0.0.1:${b.port}`] })
+      expect(b.hosts).toEqual(['models.internal'])
+      expect(b.bodies[0]!.equals(SENT)).toBe(true)
+      expect(b.headers[0]).toMatchObject({ 'x-extra': 'yes', authorization: 'Bearer secret' })
+      const [first] = stub.streams[0]!
+      expect(headersOf(first)).toMatchObject({
+        'x-session-id': 's1',
+        'x-llm-d-slo-ttft-ms': '200',
+        'x-slo-ttft-ms': '200',
+      })
+      expect(headersOf(first)).not.toHaveProperty('authorization')
+      expect(first!.metadataContext!.filterMetadata['envoy.lb.subset_hint']).toEqual({
+        'x-gateway-destination-endpoint-subset': [`127.0.0.1:${a.port}`, `127.0.0.1:${b.port}`],
+      })
+      await expect.poll(() => stub.streams[0]!.at(-1)!.request.case).toBe('responseHeaders')
+      const last = stub.streams[0]!.at(-1)!
+      expect(headersOf(last)).toEqual({ ':status': '200' })
+      expect(last.metadataContext!.filterMetadata['envoy.lb']).toMatchObject({
+        'x-gateway-destination-endpoint-served': `127.0.0.1:${b.port}`,
+      })
+    },
+  )
+
+  test('who is not there is passed by, in the order that was named', async () => {
+    const [dead, alsoDead, a, b] = [await nowhere(), await nowhere(), await backend(), await backend()]
+    const list = [dead, alsoDead, b.port, a.port].map((port) => `127.0.0.1:${port}`)
+    const stub = await startStub(() => named(list.join(', '), 'both'))
+    const { call, source } = await cluster(stub.address, [a.port, b.port, dead])
+    expect(await call()).toEqual({ status: 200, fault: null, endpoints: list.slice(0, 3) })
+    expect(source.state.ejectedUntil(2)).toBeGreaterThan(0)
+    expect(source.state.calls(1)).toBe(0)
+  })
+
+  test('another body takes the place of what was sent', async () => {
+    const a = await backend()
+    const other = Buffer.from('{"model":"rewritten"}')
+    const stub = await startStub(() => named(`127.0.0.1:${a.port}`, 'both', other))
+    const { call } = await cluster(stub.address, [a.port])
+    expect((await call()).status).toBe(200)
+    expect(a.bodies[0]!.toString()).toBe(other.toString())
+  })
+
+  test.each([
+    [429, 'upstream_rate_limited'],
+    [503, 'upstream_unavailable'],
+    [400, 'invalid_request'],
+  ])('%i in the place of an answer goes to the caller with what it says', async (code, error) => {
+    const a = await backend()
+    const stub = await startStub(() => [
+      {
+        response: {
+          case: 'immediateResponse',
+          value: {
+            status: { code },
+            body: Buffer.from('no capacity\nleft'),
+            headers: {
+              setHeaders: [
+                { header: { key: 'x-llm-d-request-dropped-reason', rawValue: Buffer.from('sheddable') } },
+                { header: { key: 'retry-after', rawValue: Buffer.from('7') } },
+              ],
+            },
+          },
+        },
+      },
+    ])
+    const { call } = await cluster(stub.address, [a.port])
+    const { fault } = await call()
+    expect(fault?.refusal).toMatchObject({ code: error, retryAfterMs: 7000 })
+    expect(fault?.refusal?.message).toContain('no capacity left - sheddable')
+    expect(a.bodies).toHaveLength(0)
+  })
+
+  test('cannot be asked: open = Heddle picks itself, close = 503', async () => {
+    const a = await backend()
+    const epp = `127.0.0.1:${await nowhere()}`
+    const opened = await cluster(epp, [a.port], 'open')
+    expect(await opened.call()).toEqual({ status: 200, fault: null, endpoints: [`127.0.0.1:${a.port}`] })
+    const closed = await cluster(epp, [a.port], 'close')
+    expect((await closed.call()).fault?.refusal).toMatchObject({ code: 'upstream_unavailable', status: 503 })
+  })
+
+  test('silence is not waited for longer than the timeout', async () => {
+    const a = await backend()
+    const stub = await startStub(() => [])
+    const { call } = await cluster(stub.address, [a.port])
+    expect((await call()).fault?.refusal?.detail).toContain('no answer within 2000 ms')
+  })
+})
