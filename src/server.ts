@@ -1,7 +1,6 @@
 // `heddle serve`: configuration, workers, admin listener, signals. Knows no request.
 // What serves is in server/worker.ts; what stays when the configuration changes is here.
 // Contract: ServeOptions in cli/serve.ts
-import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import type { GuardOptions } from './admin/guard.ts'
 import type { AdminListener, AdminState } from './admin/listener.ts'
@@ -29,9 +28,9 @@ import { HealthView } from './server/health-view.ts'
 import { MeshPlace } from './server/mesh-place.ts'
 import { processMetrics } from './server/process-metrics.ts'
 import { Flag, Flags, whyUnready } from './server/readiness.ts'
-import { feedKey, type Ports } from './server/messages.ts'
+import { feedKey, NO_PORTS, type Ports } from './server/messages.ts'
 import type { ConfigUpdate } from './server/worker.ts'
-import { expectFree, hostInUrl, portTaken } from './server/addresses.ts'
+import { expectFree, hostInUrl, portTaken, wantedPorts } from './server/addresses.ts'
 import { fixedPart } from './server/fixed-part.ts'
 import { SharedState } from './server/shared.ts'
 import { SvidPlace } from './server/svid-place.ts'
@@ -41,6 +40,7 @@ import { describeState } from './server/state.ts'
 import { loadFor } from './server/load-config.ts'
 import { logLine } from './server/log.ts'
 import { startTelemetry } from './server/start-telemetry.ts'
+import { version } from './server/version.ts'
 import { MetricRegistry, mergeSnapshots } from './telemetry/metrics.ts'
 
 /** The last log lines get this long to leave; a reader that has stopped does not hold up the end. */
@@ -58,9 +58,6 @@ export async function serve(options: ServeOptions = {}, hooks: ServeHooks = {}):
   return server
 }
 
-const version = (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string })
-  .version
-
 class Server implements RunningServer, AdminState {
   readonly #options: ServeOptions
   #loaded: LoadedConfig
@@ -76,7 +73,7 @@ class Server implements RunningServer, AdminState {
   readonly #svid: SvidPlace
   #sim: Sim | null = null
   #watcher: ConfigWatcher | null = null
-  #ports: Ports = { plain: 0, tls: 0 }
+  #ports: Ports = NO_PORTS
   #adminPort = 0
   /** From the start of start() on. */
   #mesh!: MeshPlace
@@ -186,7 +183,7 @@ class Server implements RunningServer, AdminState {
     )
     await restoreChanges(this.#fleet, this.#config.ledger.file)
     this.#flags.set(Flag.held, hold)
-    this.#ports = await this.#fleet.listen({ plain: server.port, tls: server.tls?.port ?? 0 }, hold)
+    this.#ports = await this.#fleet.listen(wantedPorts(server), hold)
     // Before any reload, which would begin what is held back.
     if (hold) this.#reloading = this.#begin()
     this.#registerMetrics()
@@ -350,6 +347,10 @@ class Server implements RunningServer, AdminState {
   get tlsUrl(): string | null {
     const { host, tls } = this.#config.server
     return tls === null ? null : `https://${hostInUrl(host)}:${this.#ports.tls}`
+  }
+
+  get ports(): Ports {
+    return this.#ports
   }
 
   get adminUrl(): string {

@@ -17,4 +17,5 @@ export const toPolicyService = ({ policy }: ParsedConfig['server']): PolicyServi
           maxStreams: policy.ext_proc.max_streams,
         },
         settleMs: policy.settle_within,
+        pickers: policy.pickers,
       }

@@ -4,9 +4,9 @@ import { duration, flag, integer, longText, name, optional, port, withDefault } 
 const authz = z.prefault(
   z.strictObject({
     limits: withDefault(
-      flag,
-      true,
-      'Limits count with the check, as estimated. Switch it off where the rate limit service is asked as well: each would count.',
+      z.enum(['off', 'estimate', 'settle']),
+      'estimate',
+      'What a check takes of limits: nothing; what its call is expected to use, for good; or the same until the rate limit service is told what was really used.',
     ),
   }),
   {},
@@ -45,12 +45,31 @@ export const policyField = optional(
       socket: optional(longText, 'Path of a Unix socket that is listened on as well.'),
       tls: withDefault(flag, false, 'The port speaks TLS, with the certificates of `server.tls`.'),
       services: withDefault(
-        z.array(z.enum(['authz', 'ext_proc', 'ratelimit', 'epp'])).min(1),
-        ['authz', 'ext_proc', 'ratelimit', 'epp'],
-        'What is served: external authorization, external processing, the rate limit service, and picking endpoints for an inference gateway.',
+        z.array(z.enum(['authz', 'ext_proc', 'ratelimit'])).min(1),
+        ['authz', 'ext_proc', 'ratelimit'],
+        'What is served: external authorization, external processing, the rate limit service.',
       ),
       authz: authz.describe('External authorization.'),
       ext_proc: extProc.describe('External processing.'),
+      pickers: withDefault(
+        z
+          .array(
+            z.strictObject({
+              port: port.describe(
+                'gRPC port of the picker (an InferencePool’s `endpointPickerRef`). 0 = any free one.',
+              ),
+              provider: name.describe('Provider with `discovery`, whose endpoints are picked.'),
+              objectives: withDefault(
+                z.record(name, integer(-1000, 1000)),
+                {},
+                'Priority of each inference objective that requests may name. Below 0: refused (429) while all endpoints are saturated. Not listed: 0.',
+              ),
+            }),
+          )
+          .max(32),
+        [],
+        'Ports on which inference gateways ask which endpoint a request should go to (Gateway API Inference Extension).',
+      ),
       settle_within: withDefault(
         duration,
         '15m',

@@ -1,6 +1,6 @@
-export type PolicyServiceName = 'authz' | 'ext_proc' | 'ratelimit' | 'epp'
+export type PolicyServiceName = 'authz' | 'ext_proc' | 'ratelimit'
 
-/** The policy service: one gRPC port, on which proxies of a mesh ask for the decisions of this configuration. */
+/** The policy service: a gRPC port on which proxies of a mesh ask for the decisions of this configuration. */
 export interface PolicyServiceConfig {
   readonly host: string
   /** 0 = any free one. */
@@ -11,8 +11,11 @@ export interface PolicyServiceConfig {
   readonly tls: boolean
   readonly services: readonly PolicyServiceName[]
   readonly authz: {
-    /** A check takes from limits what its call is expected to use. */
-    readonly limits: boolean
+    /**
+     * What a check takes of limits. off: nothing. estimate: what its call is expected to use, for good. settle: the same,
+     * until the rate limit service is told what was used.
+     */
+    readonly limits: 'off' | 'estimate' | 'settle'
   }
   readonly extProc: {
     /** Calls get the provider's credentials. */
@@ -22,6 +25,13 @@ export interface PolicyServiceConfig {
     /** Open streams per worker. */
     readonly maxStreams: number
   }
-  /** What the rate limit service has taken waits so long for the end of its call, ms. */
+  /** What a check has taken waits so long for the end of its call, ms. */
   readonly settleMs: number
+  /** Ports on which inference gateways ask for an endpoint of one provider. */
+  readonly pickers: readonly {
+    readonly port: number
+    readonly provider: string
+    /** Priority of each objective; below 0 a request may be refused when all endpoints are saturated. */
+    readonly objectives: Readonly<Record<string, number>>
+  }[]
 }

@@ -1,10 +1,9 @@
 import type { GatewayError } from '../core/errors.ts'
+import type { Picker } from './cluster.ts'
 
 /**
  * What the pipeline sees of a backend. src/upstream implements it; nothing else knows the HTTP client.
  */
-
-import type { Picker } from './cluster.ts'
 
 export type UpstreamHeaders = Readonly<Record<string, string | string[] | undefined>>
 

@@ -185,6 +185,13 @@ export const ERROR_CODES = {
     'info',
     'This instance is shutting down; retry, a new connection reaches another one.',
   ),
+  proxy_misconfigured: row(
+    500,
+    'internal_error',
+    false,
+    'error',
+    'The operator must set up the proxy in front as the guide of the policy service says.',
+  ),
   config_invalid: row(
     500,
     'internal_error',

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Authenticator, HeaderGate, PeerIdentity } from '../contracts/identity.ts'
 import { RawReceived } from '../pipeline/raw-received.ts'
+import { askedUrl } from './ext-authz.ts'
 import { peerOf } from './tls-listener.ts'
 import type { Exchange } from '../pipeline/exchange.ts'
 
@@ -12,13 +13,16 @@ export class NodeReceived extends RawReceived {
   exchange: Exchange | null = null
   /** Nobody waits for the answer any more. Of HTTP/2 neither message nor answer would tell. */
   gone = false
+  readonly asks: boolean
   readonly #req: IncomingMessage
 
-  constructor(req: IncomingMessage, startedAt: number, gate?: HeaderGate) {
+  /** asks: a proxy asks whether the request may go on that it tells of. */
+  constructor(req: IncomingMessage, startedAt: number, gate?: HeaderGate, asks = false) {
     const { rawHeaders: raw, socket } = req
-    const url = originForm(req.url ?? '/')
+    const url = asks ? askedUrl(req.url!) : originForm(req.url ?? '/')
     super({ method: req.method ?? 'GET', url, raw, peer: socket.remoteAddress ?? '', startedAt }, gate)
     this.#req = req
+    this.asks = asks
   }
 
   get peerIdentity(): PeerIdentity | null {

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import type { ServerConfig } from '../contracts/config.ts'
+import type { Leases } from '../pipeline/leases.ts'
 import type { Services } from '../pipeline/services.ts'
 import { GatewayError } from '../core/errors.ts'
 import { requestId } from '../core/ids.ts'
@@ -10,6 +11,7 @@ import { OpenList } from '../core/open-list.ts'
 import { Exchange } from '../pipeline/exchange.ts'
 import { errorHeaders, errorJson } from '../protocol/openai/errors.ts'
 import { endHeaders } from './drain-headers.ts'
+import { AuthzReply, cutBody, isAuthzQuestion } from './ext-authz.ts'
 import { linger } from './linger.ts'
 import { duplicateHeader } from '../pipeline/raw-received.ts'
 import { NodeReceived } from './node-received.ts'
@@ -32,6 +34,8 @@ export interface HandlerParts {
   readonly services: Services
   readonly limits: ServerConfig['limits']
   readonly gate: Gate
+  /** Where proxies may ask what to do: what their calls hold of limits. Left out, or null = they may not. */
+  readonly leases?: () => Leases | null
   /** Requests that never became an exchange, by error code. */
   refused(error: GatewayError): void
   /** +1 and -1 around each request that was not refused, its body's arrival included. */
@@ -57,7 +61,8 @@ export class RequestHandler {
     }
     // Nothing serves yet: there are no rules, and the request is turned away.
     const headers = gate.starting ? undefined : services.current().policies.headers
-    const received = new NodeReceived(req, services.clock.monotonic(), headers)
+    const asks = isAuthzQuestion(req.url) && this.#parts.leases?.() != null
+    const received = new NodeReceived(req, services.clock.monotonic(), headers, asks)
     const refusal = this.#refusal(req, received)
     if (refusal !== null) {
       this.#refuse(req, res, received, refusal)
@@ -229,17 +234,30 @@ export class RequestHandler {
     const { auth, headers } = this.#parts.services.current().policies
     if (received.identifiedBy !== auth) received.identity = null
     received.gate = headers
-    this.#exchange(received, res, false).begin()
+    const exchange = this.#exchange(received, res, false)
+    if (received.asks && received.identityHeader('x-envoy-auth-partial-body') === 'true') exchange.fail(cutBody())
+    else exchange.begin()
   }
 
   /** last: the connection ends with the answer. */
   #exchange(received: NodeReceived, res: ServerResponse, last: boolean): Exchange {
-    const reply = new NodeReply(res, this.#parts.gate, last, this.#parts.limits.clientStallMs)
-    const exchange = new Exchange(this.#parts.services, received, reply)
+    const { services, gate, limits } = this.#parts
+    const question = received.asks ? this.#question(res, last) : null
+    const reply = question ?? new NodeReply(res, gate, last, limits.clientStallMs)
+    const exchange = new Exchange(services, received, reply, question)
     reply.client = exchange
     received.exchange = exchange
     this.#open.add(exchange)
     return exchange
+  }
+
+  #question(res: ServerResponse, last: boolean): AuthzReply | null {
+    const { services, gate, limits, leases } = this.#parts
+    const { policy } = services.current().config.server
+    const kept = leases?.() ?? null
+    return policy === null || kept === null
+      ? null
+      : new AuthzReply([res, gate, last, limits.clientStallMs], policy, kept)
   }
 
   /** (More of) the body will not be read: what is still on its way would be taken for the next request. */

@@ -1,3 +1,5 @@
+import type { ServerConfig } from '../contracts/config.ts'
+import type { Ports } from './messages.ts'
 import { createServer } from 'node:net'
 
 /** Workers share their port, and would share it with a stranger that does the same: an exclusive look comes first. */
@@ -25,3 +27,11 @@ export function portTaken(error: unknown): unknown {
 /** An address to connect to: the any-address is no place to go. */
 export const hostInUrl = (host: string): string =>
   host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host.includes(':') ? `[${host}]` : host
+
+/** As configured; 0 = any free one. */
+export const wantedPorts = ({ port, tls, policy }: ServerConfig): Ports => ({
+  plain: port,
+  tls: tls?.port ?? 0,
+  policy: policy?.port ?? 0,
+  pickers: policy?.pickers.map((picker) => picker.port) ?? [],
+})

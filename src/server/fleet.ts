@@ -2,7 +2,16 @@ import { Worker as Thread } from 'node:worker_threads'
 import type { FamilySnapshot } from '../telemetry/metrics.ts'
 import type { TelemetryLink } from '../telemetry/otlp/link.ts'
 import { GatewayError } from '../core/errors.ts'
-import { feedKey, type Change, type Command, type Control, type Feed, type Ports, type Report } from './messages.ts'
+import {
+  feedKey,
+  NO_PORTS,
+  type Change,
+  type Command,
+  type Control,
+  type Feed,
+  type Ports,
+  type Report,
+} from './messages.ts'
 import { withChange } from './changes.ts'
 import { systemClock } from '../core/clock.ts'
 import { atMost, sleep } from '../core/sleep.ts'
@@ -117,7 +126,7 @@ export class Fleet {
   #changes: readonly Change[] = []
   #stopping = false
   #held = false
-  #ports: Ports = { plain: 0, tls: 0 }
+  #ports: Ports = NO_PORTS
   /** What the workers had counted when they ended: it is exported after that. */
   #last: FamilySnapshot[][] | null = null
   #update: ConfigUpdate

@@ -7,7 +7,12 @@ import type { ConfigUpdate } from './worker.ts'
 export interface Ports {
   readonly plain: number
   readonly tls: number
+  /** Of the policy service; 0 = there is none. */
+  readonly policy: number
+  readonly pickers: readonly number[]
 }
+
+export const NO_PORTS: Ports = { plain: 0, tls: 0, policy: 0, pickers: [] }
 
 /** What operators change about limits and keys while the process runs. */
 export type Change =

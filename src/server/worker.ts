@@ -1,5 +1,6 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { HeddleConfig } from '../contracts/config.ts'
+import type { PolicyServiceConfig } from '../contracts/config-policy.ts'
 import type { Gate } from '../http/request-handler.ts'
 import type { Services } from '../pipeline/services.ts'
 import type { Snapshot } from '../pipeline/snapshot.ts'
@@ -28,6 +29,7 @@ import type { SharedMemory } from './shared.ts'
 import { PolicyKit } from './policies.ts'
 import { compileSnapshot } from './compile.ts'
 import { logLine } from './log.ts'
+import type { PolicyService } from './policy-service.ts'
 import { Flag, Flags, whyUnready } from './readiness.ts'
 import { svidSource } from './svid-source.ts'
 import { UpstreamPool } from './upstream-pool.ts'
@@ -73,6 +75,9 @@ export class Worker implements Gate {
   readonly #credentials: CredentialShare
   readonly #handler: RequestHandler
   readonly #telemetry: RequestTelemetry
+  readonly #services: Services
+  /** From listen() on. null = not configured. */
+  #policy: PolicyService | null = null
   /** From listen() on, or when that was told to hold, from the first commit() on. */
   #snapshot: Snapshot | null = null
   #slots: ConfigUpdate['slots']
@@ -112,7 +117,7 @@ export class Worker implements Gate {
       telemetry: init.telemetry,
     })
     const current = (): Snapshot => this.#snapshot!
-    const services: Services = {
+    this.#services = {
       clock: systemClock,
       random: systemRandom,
       wheel,
@@ -123,16 +128,17 @@ export class Worker implements Gate {
       log,
     }
     this.#handler = new RequestHandler({
-      services,
+      services: this.#services,
       limits: server.limits,
       gate: this,
+      leases: () => this.#policy?.leases ?? null,
       refused: (error) => this.#countRefused(error),
       inflight: (change) => this.#countInflight(change),
     })
     this.#listener = new DataListener({
       limits: server.limits,
       keepAliveMs: keepAliveOf(init.config),
-      wheel: services.wheel,
+      wheel,
       handle: this.#handler.handle,
       onClientError: (error) => this.#countRefused(error),
     })
@@ -254,14 +260,34 @@ export class Worker implements Gate {
 
   // ── life ──────────────────────────────────────────────────────────────────
   /** Resolves with the ports. hold: see Fleet.listen. */
-  async listen({ plain, tls }: Ports, hold = false): Promise<Ports> {
+  async listen(ports: Ports, hold = false): Promise<Ports> {
     if (!hold) this.#snapshot = await this.#compile(this.#init)
-    const { host } = this.#init.config.server
+    const { host, policy } = this.#init.config.server
     const { reusePort } = this.#init
+    const { plain, tls } = ports
+    if (policy !== null) await this.#openPolicy(policy)
     return {
       plain: await this.#listener.listen(plain, host, reusePort),
       tls: this.#tls === null ? 0 : await this.#tls.listen(tls, host, reusePort),
+      ...((await this.#policy?.listen(ports)) ?? { policy: 0, pickers: [] }),
     }
+  }
+
+  async #openPolicy(config: PolicyServiceConfig): Promise<void> {
+    const { PolicyService: Service } = await import('./policy-service.ts')
+    const { reusePort, place } = this.#init
+    this.#policy = new Service({
+      config,
+      tls: this.#init.config.server.tls,
+      identity: this.#identity,
+      services: this.#services,
+      gate: this,
+      metrics: this.#metrics,
+      place,
+      reusePort,
+      inflight: (change) => this.#countInflight(change),
+    })
+    await this.#policy.open()
   }
 
   /** Compiles a new configuration without using it. Throws when it cannot be used; the old one serves on. */
@@ -283,6 +309,7 @@ export class Worker implements Gate {
     const { tls } = this.#snapshot.config.server
     // Its address needs a restart, its certificates do not.
     if (this.#tls !== null && tls !== null) this.#tls.update(tls)
+    if (tls !== null) this.#policy?.update(tls)
   }
 
   discard(): void {
@@ -317,6 +344,7 @@ export class Worker implements Gate {
   async drain(maxMs: number): Promise<number> {
     this.beginDrain()
     this.#refusing = true
+    this.#policy?.drain(maxMs)
     await this.#idle(maxMs)
     const cut = this.#inflight
     if (cut > 0) {
@@ -326,6 +354,7 @@ export class Worker implements Gate {
       await this.#idle(FLUSH_MS)
     }
     this.#tls?.close()
+    this.#policy?.close()
     const closed = this.#listener.close()
     if (this.#inflight > 0) this.#listener.destroy()
     // The last answers are on their way: their sockets get a moment, then nothing more is waited for.

@@ -6,6 +6,7 @@ import type { ServeOptions } from '../../src/cli/serve.ts'
 import { loadConfig } from '../../src/config/index.ts'
 import { modelFacts, modelPrices, PRESETS } from '../../src/providers/index.ts'
 import { serve } from '../../src/server.ts'
+import type { Ports } from '../../src/server/messages.ts'
 
 /** One target's health, as `/admin/state` shows it. */
 export interface TargetState {
@@ -25,6 +26,8 @@ export interface Gateway {
   readonly tlsUrl: string | null
   readonly adminUrl: string
   readonly port: number
+  /** All that is listened on. */
+  readonly ports: Ports
   /** The configuration file; '' with zero configuration. */
   readonly file: string
   /** Replaces the file; the watcher or reload() notices. */
@@ -65,6 +68,7 @@ export async function startGateway(yaml: string | null, options: ServeOptions = 
     adminUrl: server.adminUrl,
     tlsUrl: server.tlsUrl,
     port: Number(new URL(server.url).port),
+    ports: server.ports,
     file: yaml === null ? '' : file,
     write: put,
     reload: (text) => {

@@ -28,6 +28,9 @@ export interface EnvoyOptions {
   readonly zipkinPort?: number
   /** `service.name` of its spans. */
   readonly service?: string
+  /** Beside those of the proxies. */
+  readonly clusters?: readonly object[]
+  readonly concurrency?: number
   /** Added to the bootstrap as it is. */
   readonly bootstrap?: object
 }
@@ -41,6 +44,7 @@ const bootstrapOf = (proxies: readonly Proxy[], options: EnvoyOptions): object =
     listeners: proxies.map((proxy) => listener(proxy, options.service ?? 'envoy')),
     clusters: [
       ...proxies.map(cluster),
+      ...(options.clusters ?? []),
       ...(options.otlpPort === undefined ? [] : [sinkCluster('otlp', options.otlpPort)]),
       ...(options.zipkinPort === undefined ? [] : [sinkCluster('zipkin', options.zipkinPort)]),
     ],
@@ -73,7 +77,7 @@ export async function startEnvoy(proxies: readonly Proxy[], options: EnvoyOption
   const config = join(folder, 'envoy.json')
   const address = join(folder, 'admin')
   writeFileSync(config, JSON.stringify(bootstrapOf(proxies, options)))
-  const flags = ['--concurrency', '1', '--use-dynamic-base-id', '--disable-hot-restart', '--log-level', 'warning']
+  const flags = ['--concurrency', String(options.concurrency ?? 1), '--use-dynamic-base-id', '--disable-hot-restart', '--log-level', 'warning']
   const child = spawn(envoy!, ['-c', config, '--admin-address-path', address, ...flags], {
     stdio: ['ignore', 'ignore', 'pipe'],
   })

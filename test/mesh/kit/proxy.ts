@@ -53,6 +53,10 @@ export interface Proxy {
   readonly manager?: object
   readonly action?: object
   readonly cluster?: object
+  /** Added to the route itself. */
+  readonly route?: object
+  /** Before the router. */
+  readonly filters?: readonly object[]
 }
 
 const TYPE = 'type.googleapis.com/envoy'
@@ -133,6 +137,7 @@ const routeOf = (proxy: Proxy): object =>
           ...proxy.action,
         },
         ...(proxy.tracer === undefined ? {} : { decorator: { operation: `${proxy.name}/*` } }),
+        ...proxy.route,
       }
     : { match: { prefix: '/' }, direct_response: { status: proxy.answer.status, body: inline(proxy.answer.body) } }
 
@@ -174,6 +179,7 @@ export const listener = (proxy: Proxy, service: string): object => ({
               ],
             },
             http_filters: [
+              ...(proxy.filters ?? []),
               {
                 name: 'envoy.filters.http.router',
                 typed_config: { '@type': `${TYPE}.extensions.filters.http.router.v3.Router` },

@@ -1,0 +1,89 @@
+import type { HeaderList } from '../contracts/http.ts'
+import type { Target } from '../contracts/routing.ts'
+import type { PolicyServiceConfig } from '../contracts/config-policy.ts'
+import type { Exchange } from './exchange.ts'
+import type { Leases } from './leases.ts'
+
+/** What a proxy is told of a request that may go on. */
+export interface Decision {
+  /** For the backend's side, flat; they take the place of the client's own of those names. */
+  readonly request: HeaderList
+  /** Taken off the request. */
+  readonly remove: readonly string[]
+  /** Added to the answer, flat. */
+  readonly response: HeaderList
+  /** For other filters and the log of the proxy. */
+  readonly metadata: Readonly<Record<string, string | number>>
+}
+
+/** Headers in which clients show who they are to Heddle: nobody behind it may see them. */
+export const CLIENT_KEYS: readonly string[] = ['authorization', 'x-api-key', 'api-key', 'cookie', 'proxy-authorization']
+
+const headerText = (text: string): string => text.replaceAll(/[^\x20-\x7e]/g, '?')
+
+/** What is known of a request for whose call somebody else is responsible. */
+export function routeHeaders(x: Exchange, target: Target, model: string): HeaderList {
+  const headers: HeaderList = [
+    'x-heddle-provider',
+    headerText(target.provider.name),
+    'x-heddle-target',
+    target.headerName,
+  ]
+  headers.push('x-heddle-model', headerText(model), 'x-request-id', x.id)
+  const { tenant, keyId } = x.principal
+  if (tenant !== '') headers.push('x-heddle-tenant', headerText(tenant))
+  if (keyId !== '') headers.push('x-heddle-key', headerText(keyId))
+  return headers
+}
+
+/** Names that only Heddle may set. */
+export const OWN_ROUTE_HEADERS: readonly string[] = [
+  'x-heddle-provider',
+  'x-heddle-target',
+  'x-heddle-model',
+  'x-heddle-tenant',
+  'x-heddle-key',
+]
+
+/** Settles the limits as configured, and says what the proxy should know. */
+export function decisionOf(
+  x: Exchange,
+  target: Target,
+  model: string,
+  limits: PolicyServiceConfig['authz']['limits'],
+  leases: Leases,
+): Decision {
+  const { principal, account } = x
+  const response: HeaderList = ['x-request-id', x.id]
+  account.lease?.addHeaders(response)
+  const expected = account.expectedAt(target, model)
+  const metadata: Record<string, string | number> = {
+    request_id: x.id,
+    model: x.match?.route.name ?? '',
+    target: target.name,
+    provider: target.provider.name,
+    upstream_model: model,
+    tenant: principal.tenant,
+    team: principal.team,
+    user: principal.user,
+    key: principal.keyId,
+    input_tokens: expected.inputTokens,
+  }
+  const { lease } = account
+  account.lease = null
+  if (lease !== null) {
+    if (limits === 'settle') metadata['ticket'] = leases.keep({ lease, expected, target, model, snapshot: x.snapshot })
+    else lease.settle(expected)
+  }
+  const keyed = principal.kind !== 'anonymous'
+  const own = OWN_ROUTE_HEADERS.filter((name) => x.received.identityHeader(name) !== undefined)
+  const request = routeHeaders(x, target, model)
+  return {
+    request,
+    remove: keyed
+      ? [...CLIENT_KEYS, ...own.filter((name) => !request.includes(name))]
+      : own.filter((name) => !request.includes(name)),
+    response,
+    metadata,
+  }
+}

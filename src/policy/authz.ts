@@ -1,0 +1,202 @@
+import type { handleUnaryCall, sendUnaryData, ServerUnaryCall } from '@grpc/grpc-js'
+import { create, type MessageInitShape } from '@bufbuild/protobuf'
+import type { PolicyServiceConfig } from '../contracts/config-policy.ts'
+import type { ClientSide, HeaderList, ReplyWriter } from '../contracts/http.ts'
+import type { Target } from '../contracts/routing.ts'
+import type { Decision } from '../pipeline/decision.ts'
+import type { DecisionDoor } from '../pipeline/door.ts'
+import type { Leases } from '../pipeline/leases.ts'
+import type { Head } from '../pipeline/raw-received.ts'
+import type { PolicyParts } from './parts.ts'
+import { GatewayError } from '../core/errors.ts'
+import { decisionOf } from '../pipeline/decision.ts'
+import { Exchange } from '../pipeline/exchange.ts'
+import {
+  CheckResponseSchema,
+  type AttributeContext,
+  type AttributeContext_HttpRequest,
+  type CheckRequest,
+  type CheckResponse,
+} from '../protocol/grpc/gen/authz_pb.ts'
+import { headerOptions, listOf } from './headers.ts'
+import { addressOf, PolicyReceived, tooLarge, unfitHead, unpack, withoutPseudo } from './received.ts'
+import { grpcError, GRPC } from './grpc-error.ts'
+
+/** google.rpc.Code of a refusal; which one does not matter to proxies, as the HTTP answer is with it. */
+const PERMISSION_DENIED = 7
+
+export interface AuthzParts extends PolicyParts {
+  readonly leases: Leases
+  limits(): PolicyServiceConfig['authz']['limits']
+}
+
+/** External authorization (envoy.service.auth.v3): may this request go on, and where should it go? */
+export function checkHandler(parts: AuthzParts): handleUnaryCall<CheckRequest, CheckResponse> {
+  return (call: ServerUnaryCall<CheckRequest, CheckResponse>, answer: sendUnaryData<CheckResponse>) => {
+    const { services, gate } = parts
+    const startedAt = services.clock.monotonic()
+    const closed = gate.refusal()
+    const overload = closed === null ? gate.overload() : null
+    if (closed !== null || overload !== null) {
+      parts.decided('authz', 'unavailable', 0)
+      answer(grpcError(GRPC.UNAVAILABLE, closed?.message ?? `overloaded: ${overload}`))
+      return
+    }
+    parts.inflight(1)
+    let over = false
+    const done = (response: MessageInitShape<typeof CheckResponseSchema>, decision: string): void => {
+      if (over) return
+      over = true
+      parts.inflight(-1)
+      parts.decided('authz', decision, services.clock.monotonic() - startedAt)
+      answer(null, create(CheckResponseSchema, response))
+    }
+    const check = new Check(parts, done, call.request, startedAt)
+    call.on('cancelled', () => {
+      if (over) return
+      over = true
+      parts.inflight(-1)
+      check.client?.onClientGone()
+    })
+    check.begin()
+  }
+}
+
+type Done = (response: MessageInitShape<typeof CheckResponseSchema>, decision: string) => void
+
+/** One check: the answer's side of its exchange. */
+class Check implements ReplyWriter, DecisionDoor {
+  readonly name = 'authz'
+  readonly #parts: AuthzParts
+  readonly #done: Done
+  readonly #head: Head
+  readonly #received: PolicyReceived
+  readonly #partial: boolean
+  readonly #missing: boolean
+  open = true
+  client: ClientSide | null = null
+
+  constructor(parts: AuthzParts, done: Done, request: CheckRequest, startedAt: number) {
+    this.#parts = parts
+    this.#done = done
+    const { attributes } = request
+    const http = attributes?.request?.http
+    const raw = rawOf(http)
+    const { headers } = parts.services.current().policies
+    this.#head = { method: http?.method ?? '', url: http?.path ?? '/', raw, peer: peerAddress(attributes), startedAt }
+    this.#received = new PolicyReceived(this.#head, attributes?.source?.principal ?? '', headers)
+    if (http !== undefined)
+      this.#received.body =
+        http.rawBody.length > 0
+          ? Buffer.from(http.rawBody.buffer, http.rawBody.byteOffset, http.rawBody.byteLength)
+          : Buffer.from(http.body)
+    this.#partial = this.#received.identityHeader('x-envoy-auth-partial-body') === 'true'
+    this.#missing = this.#received.body.length === 0 && bodyExpected(this.#received)
+  }
+
+  begin(): void {
+    const { services } = this.#parts
+    const received = this.#received
+    const exchange = new Exchange(services, received, this, this)
+    this.client = exchange
+    const refusal = unfitHead(this.#head, services.limits) ?? this.#unfitBody()
+    if (refusal !== null) {
+      exchange.fail(refusal)
+      return
+    }
+    unpack(received, services.limits, (error) => {
+      if (error === null) exchange.begin()
+      else exchange.fail(error)
+    })
+  }
+
+  #unfitBody(): GatewayError | null {
+    const { body } = this.#parts.services.limits
+    if (this.#received.body.length > body) return tooLarge(body)
+    if (this.#partial)
+      return new GatewayError(
+        'payload_too_large',
+        'The body is larger than the proxy in front shows when it asks whether the request may go on.',
+        {
+          detail: 'x-envoy-auth-partial-body: raise max_request_bytes of with_request_body, or use ext_proc',
+        },
+      )
+    if (this.#missing)
+      return new GatewayError(
+        'proxy_misconfigured',
+        'The proxy in front does not show the body, by which is decided.',
+        {
+          detail: 'set with_request_body (Istio: includeRequestBodyInCheck) for external authorization',
+        },
+      )
+    return null
+  }
+
+  // ── the decision ──────────────────────────────────────────────────────────
+  readonly decide = (x: Exchange, target: Target, model: string): void => {
+    this.open = false
+    const decision: Decision = decisionOf(x, target, model, this.#parts.limits(), this.#parts.leases)
+    this.#done(
+      {
+        status: { code: 0 },
+        httpResponse: {
+          case: 'okResponse',
+          value: {
+            headers: headerOptions(decision.request, 'text'),
+            headersToRemove: [...decision.remove],
+            responseHeadersToAdd: headerOptions(decision.response, 'text'),
+          },
+        },
+        dynamicMetadata: { ...decision.metadata },
+      },
+      'allowed',
+    )
+  }
+
+  /** Also what Heddle answers itself, such as the list of models. */
+  send(status: number, headers: HeaderList, body: Buffer | string): void {
+    if (!this.open) return
+    this.open = false
+    const text = typeof body === 'string' ? body : body.toString()
+    this.#done(
+      {
+        status: { code: PERMISSION_DENIED },
+        httpResponse: {
+          case: 'deniedResponse',
+          value: { status: { code: status }, headers: headerOptions(headers, 'text'), body: text },
+        },
+      },
+      status < 400 ? 'answered' : 'denied',
+    )
+  }
+
+  // Nothing that comes in pieces can be answered here, and nothing is: no backend is called.
+  head(): void {}
+  flush(): void {}
+  write(): boolean {
+    return true
+  }
+  end(): void {}
+  destroy(): void {
+    this.open = false
+  }
+}
+
+function rawOf(http: AttributeContext_HttpRequest | undefined): string[] {
+  const raw: string[] = []
+  if (http === undefined) return raw
+  const { headerMap, headers } = http
+  if (headerMap !== undefined) return withoutPseudo(listOf(headerMap))
+  for (const name in headers) if (!name.startsWith(':')) raw.push(name, headers[name]!)
+  return raw
+}
+
+function peerAddress(attributes: AttributeContext | undefined): string {
+  const address = attributes?.source?.address?.address
+  return address?.case === 'socketAddress' ? addressOf(`${address.value.address}:0`) : ''
+}
+
+function bodyExpected(received: PolicyReceived): boolean {
+  const length = received.header('content-length')
+  return (length !== undefined && length !== '0') || received.header('transfer-encoding') !== undefined
+}

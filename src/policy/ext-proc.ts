@@ -1,0 +1,438 @@
+import type { handleBidiStreamingCall } from '@grpc/grpc-js'
+import { create, type JsonObject } from '@bufbuild/protobuf'
+import type { PolicyServiceConfig } from '../contracts/config-policy.ts'
+import type { ClientSide, HeaderList, ReplyWriter } from '../contracts/http.ts'
+import type { Target } from '../contracts/routing.ts'
+import type { Call, UpstreamRequest, UpstreamSink } from '../contracts/upstream.ts'
+import type { CallDoor } from '../pipeline/door.ts'
+import type { PolicyParts } from './parts.ts'
+import { GatewayError } from '../core/errors.ts'
+import { CLIENT_KEYS, OWN_ROUTE_HEADERS, routeHeaders } from '../pipeline/decision.ts'
+import { Exchange } from '../pipeline/exchange.ts'
+import {
+  BodySendMode,
+  ProcessingResponseSchema,
+  type HttpBody,
+  type HttpHeaders,
+  type ProcessingRequest,
+  type ProcessingResponse,
+} from '../protocol/grpc/gen/ext_proc_pb.ts'
+import { partsOf, ProcReply, type ProcStream } from './ext-proc-reply.ts'
+import { EndpointChoice, subsetOf } from './endpoint.ts'
+import { grpcError, GRPC } from './grpc-error.ts'
+import { findHeader, headerObject, headerOptions, listOf, namesOf } from './headers.ts'
+import { Meter } from './meter.ts'
+import { addressOf, PolicyReceived, tooLarge, unfitHead, unpack, withoutPseudo } from './received.ts'
+
+export const METADATA_NAMESPACE = 'heddle'
+/** Under which Envoy tells attributes that the filter is configured to send. */
+const ATTRIBUTES = 'envoy.filters.http.ext_proc'
+
+export interface ProcParts extends PolicyParts {
+  config(): PolicyServiceConfig['extProc']
+  /** Streams that are open now. */
+  readonly streams: { open: number }
+  /** Makes what decides; left out, the pipeline. */
+  readonly begin?: (received: PolicyReceived, reply: ReplyWriter, door: CallDoor) => Begun
+}
+
+/** What a stream tells whoever decides about it. */
+export interface Begun extends ClientSide {
+  begin(): void
+  fail(error: GatewayError): void
+}
+
+/** External processing (envoy.service.ext_proc.v3): a request and its answer pass through the pipeline. */
+export function processHandler(parts: ProcParts): handleBidiStreamingCall<ProcessingRequest, ProcessingResponse> {
+  return (stream) => {
+    const closed = parts.gate.refusal()
+    const overload = closed === null ? parts.gate.overload() : null
+    const full = parts.streams.open >= parts.config().maxStreams
+    if (closed !== null || overload !== null || full) {
+      parts.decided('ext_proc', 'unavailable', 0)
+      const why = closed?.message ?? (full ? 'too many open streams' : `overloaded: ${overload}`)
+      stream.emit('error', grpcError(full ? GRPC.RESOURCE_EXHAUSTED : GRPC.UNAVAILABLE, why))
+      return
+    }
+    parts.streams.open++
+    parts.inflight(1)
+    const process = new Process(parts, stream)
+    let over = false
+    const gone = (): void => {
+      if (over) return
+      over = true
+      parts.streams.open--
+      parts.inflight(-1)
+      process.gone()
+    }
+    stream.on('data', (message: ProcessingRequest) => process.take(message))
+    stream.on('end', () => process.finish())
+    stream.on('error', gone)
+    stream.on('cancelled', gone)
+    stream.on('close', gone)
+  }
+}
+
+class Process implements CallDoor {
+  readonly name = 'ext_proc'
+  readonly decide = null
+  readonly #parts: ProcParts
+  readonly #stream: ProcStream
+  readonly #reply: ProcReply
+  readonly #startedAt: number
+  #received: PolicyReceived | null = null
+  #clientHeaders: HeaderList = []
+  #body: Buffer[] | null = []
+  #bodyBytes = 0
+  #requestTrailers = false
+  #begun: Begun | null = null
+  #exchange: Exchange | null = null
+  #sink: UpstreamSink | null = null
+  #answerEnded = false
+  /** The stream began with an answer: its request passed us by. */
+  #meter: Meter | null = null
+  #first = true
+  /** Nothing that still comes is of interest. */
+  #over = false
+  #subset: ReadonlySet<string> | null = null
+  #choice: EndpointChoice | null = null
+  #status = 0
+  used = false
+
+  constructor(parts: ProcParts, stream: ProcStream) {
+    this.#parts = parts
+    this.#stream = stream
+    this.#startedAt = parts.services.clock.monotonic()
+    this.#reply = new ProcReply(stream, () => this.#metadata())
+  }
+
+  take(message: ProcessingRequest): void {
+    if (this.#over) return
+    try {
+      this.#take(message)
+    } catch (error) {
+      this.#over = true
+      const fault = GatewayError.from(error)
+      if (this.#begun === null) this.#stream.emit('error', grpcError(GRPC.INTERNAL, 'the message could not be handled'))
+      else this.#begun.fail(fault)
+    }
+  }
+
+  #take(message: ProcessingRequest): void {
+    if (message.observabilityMode) {
+      this.#over = true
+      return
+    }
+    const { request } = message
+    if (this.#first) {
+      this.#first = false
+      if (!this.#modesFit(message)) return
+    }
+    switch (request.case) {
+      case 'requestHeaders':
+        this.#takeHead(message, request.value)
+        return
+      case 'requestBody':
+        this.#takeBody(request.value)
+        return
+      case 'requestTrailers':
+        this.#requestTrailers = true
+        this.#begin()
+        return
+      case 'responseHeaders':
+        this.#takeAnswerHead(message, request.value)
+        return
+      case 'responseBody':
+        this.#takeAnswerBody(request.value)
+        return
+      case 'responseTrailers':
+        if (this.#meter !== null) this.#meter.trailers()
+        else {
+          this.#reply.trailersOwed = true
+          this.#endAnswer()
+        }
+        return
+      case undefined:
+        this.#protocolError('a message without a part of a request')
+    }
+  }
+
+  /** Only full duplex lets an answer to a head wait for the body. */
+  #modesFit({ request, protocolConfig }: ProcessingRequest): boolean {
+    const { FULL_DUPLEX_STREAMED, NONE } = BodySendMode
+    if (protocolConfig === undefined) return true
+    const { requestBodyMode: asked, responseBodyMode: answered } = protocolConfig
+    const whole = request.case === 'requestHeaders' && request.value.endOfStream
+    const asksWell = asked === FULL_DUPLEX_STREAMED || whole || request.case !== 'requestHeaders'
+    const answersWell = answered === FULL_DUPLEX_STREAMED || request.case !== 'requestHeaders' || answered === NONE
+    if (asksWell && answersWell) return true
+    this.#parts.services.log(
+      'error',
+      { request_body_mode: asked, response_body_mode: answered },
+      'ext_proc: the filter’s processing_mode must be FULL_DUPLEX_STREAMED for bodies',
+    )
+    this.#over = true
+    this.#reply.send(500, ['content-type', 'text/plain'], 'The processing mode of the proxy does not fit.')
+    return false
+  }
+
+  #protocolError(what: string): void {
+    this.#over = true
+    this.#stream.emit('error', grpcError(GRPC.INVALID_ARGUMENT, what))
+  }
+
+  // ── the request ───────────────────────────────────────────────────────────
+  #takeHead(message: ProcessingRequest, { headers, endOfStream }: HttpHeaders): void {
+    if (this.#received !== null) {
+      this.#protocolError('a second head')
+      return
+    }
+    const { services } = this.#parts
+    const list = listOf(headers)
+    const attributes = (message.attributes[ATTRIBUTES] ?? {}) as Readonly<Record<string, unknown>>
+    const text = (name: string): string => (typeof attributes[name] === 'string' ? attributes[name] : '')
+    this.#clientHeaders = list
+    const raw = withoutPseudo(list)
+    const authority = findHeader(list, ':authority')
+    if (authority !== undefined && findHeader(raw, 'host') === undefined) raw.push('host', authority)
+    const head = {
+      method: findHeader(list, ':method') ?? '',
+      url: findHeader(list, ':path') ?? '/',
+      raw,
+      peer: addressOf(text('source.address')),
+      startedAt: this.#startedAt,
+    }
+    const principal = text('connection.uri_san_peer_certificate')
+    this.#subset = subsetOf(message.metadataContext)
+    const received = new PolicyReceived(head, principal, services.current().policies.headers)
+    this.#received = received
+    const refusal = unfitHead(head, services.limits) ?? this.#unfitLength(received)
+    if (refusal !== null) this.#make(received).fail(refusal)
+    else if (endOfStream) this.#begin()
+  }
+
+  #unfitLength(received: PolicyReceived): GatewayError | null {
+    const { body } = this.#parts.services.limits
+    return Number(received.header('content-length') ?? 0) > body ? tooLarge(body) : null
+  }
+
+  #make(received: PolicyReceived): Begun {
+    const { begin, services } = this.#parts
+    const made =
+      begin?.(received, this.#reply, this) ?? (this.#exchange = new Exchange(services, received, this.#reply, this))
+    this.#begun = made
+    this.#reply.client = made
+    return made
+  }
+
+  #takeBody({ body, endOfStream, endOfStreamWithoutMessage }: HttpBody): void {
+    const received = this.#received
+    if (received === null || this.#body === null) {
+      // After the decision: an answer of ours is on its way, and nobody wants the rest.
+      if (received === null) this.#protocolError('a body before its head')
+      return
+    }
+    if (body.length > 0) this.#body.push(Buffer.from(body.buffer, body.byteOffset, body.byteLength))
+    this.#bodyBytes += body.length
+    const { limits } = this.#parts.services
+    if (this.#bodyBytes > limits.body) {
+      this.#body = null
+      this.#make(received).fail(tooLarge(limits.body))
+    } else if (endOfStream || endOfStreamWithoutMessage) this.#begin()
+  }
+
+  #begin(): void {
+    const received = this.#received
+    if (received === null) {
+      this.#protocolError('trailers before a head')
+      return
+    }
+    if (this.#body === null) return
+    const { services } = this.#parts
+    received.body = this.#body.length === 1 ? this.#body[0]! : Buffer.concat(this.#body)
+    this.#body = null
+    const exchange = this.#make(received)
+    unpack(received, services.limits, (error) => {
+      if (this.#over) return
+      if (error === null) exchange.begin()
+      else exchange.fail(error)
+    })
+  }
+
+  // ── the call ──────────────────────────────────────────────────────────────
+  call(target: Target, request: UpstreamRequest, sink: UpstreamSink): Call {
+    this.used = true
+    this.#sink = sink
+    const { headers, body } = request
+    const choice = this.#choose(target, request, sink)
+    if (choice === undefined) return NO_CALL
+    this.#sendHead(target, request, [...headers, ...(request.more ?? []), ...(choice?.header ?? [])])
+    if (body !== null || this.#bodyBytes > 0 || this.#requestTrailers) this.#sendBody(body ?? Buffer.alloc(0))
+    return {
+      // Whatever the exchange answers then takes the place of what the backend says.
+      abort: () => {
+        this.#sink = null
+      },
+      pause: () => void this.#stream.pause(),
+      resume: () => void this.#stream.resume(),
+    }
+  }
+
+  /** One of the target's addresses, where there are several and Heddle knows them; undefined = none can be chosen. */
+  #choose(
+    { provider }: Target,
+    { pick, body }: UpstreamRequest,
+    sink: UpstreamSink,
+  ): EndpointChoice | null | undefined {
+    const { picker } = provider.upstream
+    if (picker === undefined || pick === undefined) return null
+    try {
+      this.#choice = new EndpointChoice(picker, { ...pick, body }, this.#subset, this.#parts.services.clock.monotonic())
+      return this.#choice
+    } catch (error) {
+      const { message, detail } = GatewayError.from(error)
+      // Told later, as the attempt must have its call first.
+      queueMicrotask(() => sink.onFault({ kind: 'connect', detail: detail ?? message }))
+      return undefined
+    }
+  }
+
+  #sendHead(target: Target, request: UpstreamRequest, wanted: HeaderList): void {
+    const { credentials, rewrite } = this.#parts.config()
+    const set: HeaderList = []
+    if (rewrite) {
+      set.push(':path', request.path, ':authority', new URL(target.provider.config.baseUrl).host)
+      if (request.method !== findHeader(this.#clientHeaders, ':method')) set.push(':method', request.method)
+    }
+    const keys = credentials ? null : new Set(CLIENT_KEYS)
+    for (let i = 0; i < wanted.length; i += 2) {
+      const name = wanted[i]!.toLowerCase()
+      if (keys === null || !keys.has(name)) set.push(name, wanted[i + 1]!)
+    }
+    const x = this.#exchange
+    if (x !== null) set.push(...routeHeaders(x, target, x.attempts.at(-1)?.model ?? ''))
+    const kept = namesOf(set)
+    const remove = [...namesOf(this.#clientHeaders), ...OWN_ROUTE_HEADERS].filter(
+      (name) => !kept.has(name) && !staysWithProxy(name),
+    )
+    this.#write({
+      response: {
+        case: 'requestHeaders',
+        value: {
+          response: {
+            headerMutation: { setHeaders: headerOptions(set, 'bytes'), removeHeaders: remove },
+            clearRouteCache: true,
+          },
+        },
+      },
+      ...(this.#choice === null ? {} : { dynamicMetadata: this.#choice.metadata }),
+    })
+  }
+
+  #sendBody(body: Buffer): void {
+    const parts = [...partsOf(body)]
+    parts.forEach((part, i) => {
+      const endOfStream = i === parts.length - 1 && !this.#requestTrailers
+      const streamedResponse = { body: part, endOfStream }
+      this.#write({
+        response: {
+          case: 'requestBody',
+          value: { response: { bodyMutation: { mutation: { case: 'streamedResponse', value: streamedResponse } } } },
+        },
+      })
+    })
+    if (this.#requestTrailers) this.#write({ response: { case: 'requestTrailers', value: {} } })
+  }
+
+  #write(response: Parameters<typeof create<typeof ProcessingResponseSchema>>[1]): void {
+    this.#stream.write(create(ProcessingResponseSchema, response))
+  }
+
+  // ── the answer ────────────────────────────────────────────────────────────
+  #takeAnswerHead(message: ProcessingRequest, { headers, endOfStream }: HttpHeaders): void {
+    const list = listOf(headers)
+    if (this.#received === null) {
+      this.#meter = new Meter(
+        this.#stream,
+        list,
+        message.protocolConfig?.responseBodyMode ?? BodySendMode.FULL_DUPLEX_STREAMED,
+      )
+      this.#meter.head(endOfStream)
+      return
+    }
+    // The proxy's own answer in place of the backend's, before it heard from us: nothing is asked of us but to let it go.
+    if (!this.used) {
+      this.#begun?.onClientGone()
+      this.#meter = new Meter(this.#stream, list, BodySendMode.FULL_DUPLEX_STREAMED)
+      this.#meter.head(endOfStream)
+      return
+    }
+    this.#reply.answerTo = list
+    const status = Number(findHeader(list, ':status') ?? 0)
+    this.#status = status
+    this.#choice?.answered(list, message.metadataContext, this.#parts.services.clock.monotonic())
+    this.#sink?.onHead(status, headerObject(withoutPseudo(list)))
+    if (endOfStream) this.#endAnswer()
+  }
+
+  #takeAnswerBody(part: HttpBody): void {
+    if (this.#meter !== null) {
+      this.#meter.body(part)
+      return
+    }
+    if (part.body.length > 0)
+      this.#sink?.onData(Buffer.from(part.body.buffer, part.body.byteOffset, part.body.byteLength))
+    if (part.endOfStream || part.endOfStreamWithoutMessage) this.#endAnswer()
+  }
+
+  #endAnswer(): void {
+    if (this.#answerEnded) return
+    this.#answerEnded = true
+    this.#sink?.onEnd()
+  }
+
+  // ── the end ───────────────────────────────────────────────────────────────
+  /** What other filters, and the proxy's log, may want to know. */
+  #metadata(): JsonObject {
+    const x = this.#exchange
+    if (x === null) return {}
+    const { account, answeredBy, match, principal } = x
+    const facts = {
+      request_id: x.id,
+      model: match?.route.name ?? '',
+      target: answeredBy?.name ?? '',
+      tenant: principal.tenant,
+      input_tokens: account.inputTokens,
+      output_tokens: account.outputTokens,
+      total_tokens: account.inputTokens + account.outputTokens,
+      cost_usd: account.nanoUsd / 1e9,
+      usage: `${account.inputTokens},${account.outputTokens}`,
+    }
+    return { [METADATA_NAMESPACE]: facts }
+  }
+
+  /** The proxy has nothing more to say: its request is over, or its client has gone. */
+  finish(): void {
+    if (!this.#reply.open || this.#meter !== null || this.#begun === null) this.#stream.end()
+    else if (!this.#answerEnded) this.gone()
+  }
+
+  gone(): void {
+    const x = this.#exchange
+    if (!this.#over || x !== null) {
+      const decision = x === null ? 'passed' : x.error === null ? 'allowed' : 'denied'
+      this.#parts.decided('ext_proc', decision, this.#parts.services.clock.monotonic() - this.#startedAt)
+    }
+    this.#over = true
+    this.#begun?.onClientGone()
+    // Without a status the endpoint was not reached, or its client left first: that says nothing of it.
+    const outcome = this.#status === 0 || !this.#answerEnded ? 'neutral' : this.#status >= 500 ? 'failed' : 'ok'
+    this.#choice?.end(outcome, this.#parts.services.clock.monotonic())
+  }
+}
+
+const NO_CALL: Call = { abort() {}, pause() {}, resume() {} }
+
+/** What proxies need for themselves, or write again on the way out. */
+const staysWithProxy = (name: string): boolean =>
+  name.startsWith(':') || name.startsWith('x-envoy-') || name.startsWith('x-forwarded-') || name === 'x-request-id'

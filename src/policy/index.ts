@@ -1,0 +1,1 @@
+export { createPolicyServer, type PolicyPorts, type PolicyServer } from './server.ts'
