@@ -9,6 +9,8 @@ import { ClusterWatch, type ClusterParts, type ScraperLoader } from './cluster-w
 /** Members of clusters that are new are waited for, at most, ms. */
 const FIRST_MS = 5000
 
+const loadScraper: ScraperLoader = () => import('../routing/balance/scraper.ts')
+
 interface Wanted {
   readonly discovery: DiscoveryConfig
   readonly names: string[]
@@ -99,8 +101,7 @@ export class ClusterHub {
       this.#parts.publish(none)
       this.#parts.unpublish(none)
     }
-    const load = this.#parts.scraper
-    if (load === undefined) return
+    const { scraper: load = loadScraper } = this.#parts
     await Promise.all([...wanted].map(async ([key, { metrics }]) => this.#clusters.get(key)?.scrape(metrics, load)))
   }
 

@@ -62,10 +62,9 @@ export class KubeWatch<T> {
   }
 
   async #step(signal: AbortSignal): Promise<number> {
-    if (this.#version === '') {
-      await this.#list(signal)
-      return 0
-    }
+    // One step: a list that succeeds before each watch that fails is no success.
+    if (this.#version === '') await this.#list(signal)
+    if (signal.aborted) return 0
     const { clock } = this.#parts
     const began = clock.monotonic()
     if (await this.#watch(signal)) this.#version = ''
