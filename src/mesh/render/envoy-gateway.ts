@@ -2,6 +2,8 @@
 import type { HeddleConfig } from '../../contracts/config.ts'
 import type { Place, Rendered } from './parts.ts'
 import { deployment, labels, named, networkPolicy, service } from './parts.ts'
+import { endpointManifests, pickerManifests } from './endpoints.ts'
+import { policyGateway } from './policy-gateway.ts'
 import { tracePorts } from './istio.ts'
 
 const API = 'gateway.envoyproxy.io/v1alpha1'
@@ -9,6 +11,9 @@ const API = 'gateway.envoyproxy.io/v1alpha1'
 export function renderEnvoyGateway(config: HeddleConfig, place: Place): Rendered {
   const target = { group: 'gateway.networking.k8s.io', kind: 'HTTPRoute', name: place.name }
   const gateway = `${place.name}-gateway`
+  const notes = [
+    `The gateway’s class is called \`eg\` here; Heddle’s pods carry the label ${JSON.stringify(labels(place))}.`,
+  ]
   return {
     manifests: [
       service(config, place),
@@ -49,11 +54,12 @@ export function renderEnvoyGateway(config: HeddleConfig, place: Place): Rendered
         headers: { xForwardedClientCert: { mode: 'Sanitize' } },
         timeout: { http: { streamIdleTimeout: '0s' } },
       }),
+      ...policyGateway(config, place, notes),
+      ...endpointManifests(config, place, 'envoy-gateway', notes),
+      ...pickerManifests(config, place, notes),
       networkPolicy(config, place, { inbound: [], outbound: tracePorts(config) }),
     ],
     patch: deployment(config, place, { annotations: {} }),
-    notes: [
-      `The gateway’s class is called \`eg\` here; Heddle’s pods carry the label ${JSON.stringify(labels(place))}.`,
-    ],
+    notes,
   }
 }

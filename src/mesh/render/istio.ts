@@ -16,6 +16,9 @@ import {
   service,
 } from './parts.ts'
 
+import { endpointManifests, pickerManifests } from './endpoints.ts'
+import { policyIstio } from './policy-istio.ts'
+
 const NETWORKING = 'networking.istio.io/v1'
 
 /** One layer retries: left out, Istio would try twice more. */
@@ -236,6 +239,9 @@ export function renderIstio(config: HeddleConfig, place: Place): Rendered {
       ...insideOf(config).flatMap((inside) => insideManifest(config, place, inside)),
       ...accessManifests(config, place, notes),
       telemetry(config, place),
+      ...policyIstio(config, place, notes),
+      ...endpointManifests(config, place, 'istio', notes),
+      ...pickerManifests(config, place, notes),
       networkPolicy(config, place, ports),
     ],
     patch: workload,

@@ -3,6 +3,7 @@ import type { HeddleConfig } from '../../contracts/config.ts'
 import type { PeerEntryConfig } from '../../contracts/config-auth.ts'
 import type { Manifest, Outside, Place, Rendered } from './parts.ts'
 import { deployment, drainTimes, labels, named, networkPolicy, outsideName, outsideOf, service } from './parts.ts'
+import { endpointManifests, pickerManifests } from './endpoints.ts'
 import { tracePorts } from './istio.ts'
 
 const POLICY = 'policy.linkerd.io/v1alpha1'
@@ -99,6 +100,10 @@ export function renderLinkerd(config: HeddleConfig, place: Place): Rendered {
       )
     if (mode === 'egress-gateway') notes.push(`Linkerd has no egress gateway: ${host} is called directly.`)
   }
+  if (config.server.policy !== null)
+    notes.push(
+      'Linkerd’s proxies ask no policy service: it is for an ingress in front, such as Envoy Gateway (`--target envoy-gateway`).',
+    )
   if (config.mesh.linkerdHeaders)
     notes.push('`mesh.linkerd_headers` needs the control plane to run with `--allow-l5d-request-headers`.')
   return {
@@ -107,6 +112,8 @@ export function renderLinkerd(config: HeddleConfig, place: Place): Rendered {
       service(config, place, { 'balancer.alpha.linkerd.io/penalize-failures': 'true' }),
       ...egress(place, outside),
       ...access(config, place, notes),
+      ...endpointManifests(config, place, 'linkerd', notes),
+      ...pickerManifests(config, place, notes),
       networkPolicy(config, place, {
         inbound: [{ port: 4143 }, { port: 4190 }, { port: 4191 }],
         outbound: [{ port: 4143 }, { port: 8080 }, { port: 8086 }, { port: 8090 }, ...tracePorts(config)],

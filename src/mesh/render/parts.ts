@@ -49,6 +49,7 @@ const portOf = (url: URL): number => Number(url.port) || (url.protocol === 'http
 
 const MAX_NAME = 50
 const HASH = 8
+const MAX_PORT_NAME = 15
 
 /** A name that resources of Kubernetes may have (RFC 1123), another one for each text. */
 export function resourceName(text: string): string {
@@ -152,9 +153,33 @@ export const service = (config: HeddleConfig, place: Place, annotations: Record<
   },
   spec: {
     selector: labels(place),
-    ports: [{ name: 'http-llm', appProtocol: 'http', port: 80, targetPort: config.server.port }],
+    ports: [
+      { name: 'http-llm', appProtocol: 'http', port: 80, targetPort: config.server.port },
+      // Or the clusters of proxies speak HTTP/1.1 to them, and every call of gRPC fails.
+      ...policyPorts(config).map(({ name, port }) => ({
+        name,
+        appProtocol: config.server.policy?.tls === true ? 'grpc' : 'kubernetes.io/h2c',
+        port,
+        targetPort: port,
+      })),
+    ],
   },
 })
+
+/** Ports of gRPC by name, which Istio goes by as well. */
+export function policyPorts({ server }: HeddleConfig): readonly { readonly name: string; readonly port: number }[] {
+  const { policy } = server
+  if (policy === null) return []
+  const pickers = policy.pickers.map(({ port, provider }) => ({ name: pickerName(provider), port }))
+  return [{ name: 'grpc-policy', port: policy.port }, ...pickers]
+}
+
+/** Fifteen characters are all that a port's name may have (RFC 6335 section 5.1). */
+const pickerName = (provider: string): string => {
+  const name = `grpc-${resourceName(provider)}`
+  if (name.length <= MAX_PORT_NAME) return name
+  return `grpc-p${createHash('sha256').update(provider).digest('hex').slice(0, HASH)}`
+}
 
 export const deployment = (
   config: HeddleConfig,
@@ -176,7 +201,10 @@ export const deployment = (
           containers: [
             {
               name: place.name,
-              ports: [{ name: 'http-llm', containerPort: config.server.port }],
+              ports: [
+                { name: 'http-llm', containerPort: config.server.port },
+                ...policyPorts(config).map(({ name, port }) => ({ name, containerPort: port })),
+              ],
               livenessProbe: { httpGet: { path: '/healthz/live', port: 'http-llm' } },
               readinessProbe: { httpGet: { path: '/healthz/ready', port: 'http-llm' }, periodSeconds: 2 },
               startupProbe: {
@@ -207,6 +235,7 @@ export const networkPolicy = (
   const redis = config.ledger.redis === null ? [] : [{ port: redisPort(config) }]
   const outside = outsideOf(config).map(({ port, tls }) => (tls ? port : port === 80 ? 443 : port))
   const inside = insideOf(config).map(({ port }) => port)
+  const asked = policyPorts(config).map(({ port }) => ({ port }))
   const called = [...new Set([...outside, ...inside])].toSorted((a, b) => a - b)
   return {
     apiVersion: 'networking.k8s.io/v1',
@@ -215,7 +244,9 @@ export const networkPolicy = (
     spec: {
       podSelector: { matchLabels: labels(place) },
       policyTypes: ['Ingress', 'Egress'],
-      ingress: [{ ports: [{ port: config.server.port }, { port: config.server.adminPort }, ...proxy.inbound] }],
+      ingress: [
+        { ports: [{ port: config.server.port }, { port: config.server.adminPort }, ...asked, ...proxy.inbound] },
+      ],
       egress: [
         {
           ports: [
