@@ -6,25 +6,27 @@ import { startGateway } from '../support/gateway.ts'
 import { startEnvoy } from './kit/envoy.ts'
 import { accessLog, grpcCluster } from './kit/policy.ts'
 
-export const KEY = 'hk-policy-test-key-0123456789'
+export const KEY = 'hk-Vq7xZ2mLw9RtY4nB8sKd'
+export const OTHER_KEY = 'hk-Pz3uH6cJe5WgF1oT0aXi'
 const SERVER = 'log: { level: silent, access: false }'
 
 /** Configuration of a gateway with a policy port: `policies` are added at the top level. */
-export const policyYaml = (backendUrl: string, policies: string, policy = ''): string => `
-server: { ${SERVER}, policy: { port: 0${policy === '' ? '' : `, ${policy}`} } }
+export const policyYaml = (backendUrl: string, policies: string, policy = '', server = ''): string => `
+server: { ${SERVER}, ${server === '' ? '' : `${server}, `}policy: { port: 0${policy === '' ? '' : `, ${policy}`} } }
 mesh: { kind: none }
 providers:
   alpha: { type: openai_compatible, base_url: "${backendUrl}", api_key: sk-of-the-provider }
 models:
-  small: { target: alpha/real-small }
-  large: { target: alpha/real-large }
+  small: alpha/sim-small
+  large: alpha/sim-large
 ${policies}`
 
 export const AUTH = `
 auth:
+  roles: { reader: { models: [small] } }
   keys:
     - { id: one, key: "${KEY}", tenant: acme, user: ann }
-    - { id: two, key: "${KEY}-2", tenant: other, access: { models: [small] } }
+    - { id: two, key: "${OTHER_KEY}", tenant: other, roles: [reader] }
 tenants: { acme: {}, other: {} }
 `
 
@@ -41,6 +43,8 @@ export interface MeshOptions {
   readonly route?: object
   readonly policies?: string
   readonly policy?: string
+  /** Added to `server`. */
+  readonly server?: string
   /** URL of a backend with `/v1`; left out: the simulated one. */
   readonly backend?: string
   readonly log?: string
@@ -48,11 +52,14 @@ export interface MeshOptions {
   readonly cluster?: object
 }
 
-export async function policyMesh(closing: { push(close: () => unknown): unknown }, options: MeshOptions): Promise<PolicyMesh> {
+export async function policyMesh(
+  closing: { push(close: () => unknown): unknown },
+  options: MeshOptions,
+): Promise<PolicyMesh> {
   const sim = options.backend === undefined ? await startSim() : null
   if (sim !== null) closing.push(() => sim.close())
-  const backend = options.backend ?? `${sim!.url}/v1`
-  const gateway = await startGateway(policyYaml(backend, options.policies ?? AUTH, options.policy))
+  const backend = options.backend ?? sim!.url
+  const gateway = await startGateway(policyYaml(backend, options.policies ?? AUTH, options.policy, options.server))
   closing.push(() => gateway.stop())
   const envoy = await startEnvoy(
     [

@@ -77,7 +77,16 @@ export async function startEnvoy(proxies: readonly Proxy[], options: EnvoyOption
   const config = join(folder, 'envoy.json')
   const address = join(folder, 'admin')
   writeFileSync(config, JSON.stringify(bootstrapOf(proxies, options)))
-  const flags = ['--concurrency', String(options.concurrency ?? 1), '--use-dynamic-base-id', '--disable-hot-restart', '--log-level', 'warning']
+  const flags = [
+    '--concurrency',
+    String(options.concurrency ?? 1),
+    '--use-dynamic-base-id',
+    '--disable-hot-restart',
+    '--log-level',
+    'warning',
+    '--file-flush-interval-msec',
+    '50',
+  ]
   const child = spawn(envoy!, ['-c', config, '--admin-address-path', address, ...flags], {
     stdio: ['ignore', 'ignore', 'pipe'],
   })

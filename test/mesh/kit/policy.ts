@@ -54,10 +54,10 @@ export const httpAuthz = (cluster: string, port: number): object => ({
     http_service: {
       server_uri: { uri: `http://127.0.0.1:${port}`, cluster, timeout: '5s' },
       path_prefix: '/ext-authz',
-      authorization_request: { allowed_headers: { patterns: [{ prefix: '' }] } },
+      authorization_request: { allowed_headers: { patterns: [{ safe_regex: { regex: '.*' } }] } },
       authorization_response: {
         allowed_upstream_headers: { patterns: [{ prefix: 'x-heddle-' }] },
-        allowed_client_headers: { patterns: [{ prefix: '' }] },
+        allowed_client_headers: { patterns: [{ safe_regex: { regex: '.*' } }] },
         allowed_client_headers_on_success: { patterns: [{ prefix: 'x-ratelimit-' }] },
       },
     },
