@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import { stringify } from 'yaml'
+import { peerFromCertificate } from '../auth/peer.ts'
 import { ConfigError, loadConfig } from '../config/index.ts'
 import { formatProblem } from '../config/problem.ts'
 import { didYouMean } from '../config/nearest.ts'
@@ -8,6 +9,7 @@ import type { MeshKind } from '../contracts/config-mesh.ts'
 import { askMesh, detectMesh } from '../mesh/detect.ts'
 import { fault, FINDINGS, ok, type Finding } from '../mesh/doctor/finding.ts'
 import { Echo, pathFindings } from '../mesh/doctor/path.ts'
+import { serviceFindings } from '../mesh/doctor/services.ts'
 import { settingFindings } from '../mesh/doctor/settings.ts'
 import { RENDER_TARGETS, type RenderTarget } from '../mesh/render/index.ts'
 import { modelFacts, modelPrices, PRESETS } from '../providers/index.ts'
@@ -95,6 +97,7 @@ async function doctor(args: ParsedArgs, io: Io): Promise<number> {
     const findings = [
       ok('config', `usable, ${config.hash}`),
       ...settingFindings({ config, env: io.env, detected, kind }),
+      ...(await serviceFindings({ config, env: io.env, read: peerFromCertificate })),
       ...(await pathFindings({ config, kind, via, echo })),
     ]
     return report(findings, kind, args, io)

@@ -11,6 +11,14 @@ import { envoy } from './kit/binary.ts'
 import { startEnvoy } from './kit/envoy.ts'
 import type { EnvoyOptions } from './kit/envoy.ts'
 import type { Proxy } from './kit/proxy.ts'
+import { create } from '@bufbuild/protobuf'
+import { Server, ServerCredentials } from '@grpc/grpc-js'
+import type { sendUnaryData } from '@grpc/grpc-js'
+import { Health, HealthCheckResponseSchema } from '../../src/protocol/grpc/gen/health_pb.ts'
+import type { HealthCheckResponse } from '../../src/protocol/grpc/gen/health_pb.ts'
+import { grpcService } from '../../src/protocol/grpc/service.ts'
+import { hasOpenssl } from './identity-certs.ts'
+import { startMint } from './svid-kit.ts'
 import { closedAfterEach } from '../support/closing.ts'
 
 const closers = closedAfterEach()
@@ -113,6 +121,84 @@ describe('AC-CF-3: heddle mesh doctor, by configuration', () => {
     ['a reserved port', `${ISTIO}server: { port: 15021 }`, {}, ['reserved-port']],
   ] as const)('%s', async (_name, yaml, pod, faults) => {
     expect(await doctor(yaml, pod)).toMatchObject({ code: 1, faults })
+  })
+})
+
+describe('AC-CF-3: heddle mesh doctor, what is asked', () => {
+  const healthServer = async (status: number): Promise<number> => {
+    const server = new Server()
+    const check = (_call: unknown, answer: sendUnaryData<HealthCheckResponse>): void =>
+      answer(null, create(HealthCheckResponseSchema, { status: status as HealthCheckResponse['status'] }))
+    server.addService(grpcService('grpc.health.v1.Health', Health), { check })
+    closers.push(() => server.forceShutdown())
+    return new Promise((resolve, reject) => {
+      server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, port) =>
+        error === null ? resolve(port) : reject(error),
+      )
+    })
+  }
+  const policy = (port: number): string => `${ISTIO}server: { policy: { port: ${port} } }`
+  const stateOf = ({ findings }: Report, id: string): string =>
+    findings
+      .filter((f) => f.id === id)
+      .map(({ state }) => state)
+      .join()
+
+  test('a policy service that answers, and one that does not', async () => {
+    expect(await doctor(policy(await healthServer(1)))).toMatchObject({ code: 0, faults: [] })
+    expect((await doctor(policy(await healthServer(2)))).faults).toEqual(['policy-port'])
+    expect((await doctor(policy(await freePort()))).faults).toEqual(['policy-port'])
+  })
+
+  test('the name of its port, as Kubernetes tells it', async () => {
+    const port = await healthServer(1)
+    const named = (name: string): Promise<Report> =>
+      doctor(policy(port), { env: { [`HEDDLE_SERVICE_PORT_${name}`]: String(port), HEDDLE_SERVICE_HOST: '10.0.0.1' } })
+    expect(stateOf(await named('GRPC_POLICY'), 'policy-port-name')).toBe('ok')
+    expect(stateOf(await named('POLICY'), 'policy-port-name')).toBe('warning')
+    expect(stateOf(await doctor(policy(port)), 'policy-port-name')).toBe('skipped')
+  })
+
+  test.skipIf(!hasOpenssl)('the certificate of the workload: there, ending, not its key’s, nobody there', async () => {
+    const mint = startMint()
+    closers.push(() => mint.close())
+    const mesh = mint.authority('mesh')
+    const id = 'spiffe://cluster.local/ns/llm/sa/heddle'
+    const put = (name: string, text: string): string => {
+      writeFileSync(join(mint.folder, name), text)
+      return join(mint.folder, name)
+    }
+    const files = (cert: string, key: string): string =>
+      GOOD +
+      `mesh: { kind: istio, svid: { source: files, cert: ${put('c', cert)}, key: ${put('k', key)}, bundle: ${put('b', mesh.pem)} } }`
+    const good = mesh.issue([id])
+    const report = await doctor(files(good.cert, good.key))
+    expect(report.faults).toEqual([])
+    expect(report.findings.find((f) => f.id === 'svid')?.message).toContain(`${id}, for another 48.0 h`)
+    const mixed = await doctor(files(good.cert, mesh.issue([id]).key))
+    expect(mixed.findings.find((f) => f.id === 'svid')).toMatchObject({
+      state: 'fault',
+      message: expect.stringContaining('the private key is not the certificate’s') as unknown,
+    })
+    const sds = `${GOOD}mesh: { kind: istio, svid: { source: istio-sds, socket: "unix:${mint.folder}/none" } }`
+    expect((await doctor(sds)).faults).toEqual(['svid'])
+  })
+
+  test('endpoints that nobody tells, and a picker that does not answer', async () => {
+    const provider = (discovery: string, more = ''): string => `mesh: { kind: istio }
+providers: { pods: { type: openai_compatible, base_url: "http://pods.llm:8000/v1", discovery: ${discovery}, balancing: { owner: gateway ${more} } } }
+models: { m: pods/x }
+`
+    expect((await doctor(provider('{ type: static, endpoints: ["127.0.0.1:1"] }'))).faults).toEqual([])
+    const consul = `{ type: consul, url: "http://127.0.0.1:${await freePort()}", service: pods }`
+    expect((await doctor(provider(consul))).faults).toEqual(['discovery'])
+    const epp = async (mode: string): Promise<Report> => {
+      const address = `127.0.0.1:${await freePort()}`
+      const more = `, epp: { address: "${address}", failure_mode: ${mode} }`
+      return doctor(provider('{ type: static, endpoints: ["127.0.0.1:1"] }', more))
+    }
+    expect((await epp('close')).faults).toEqual(['epp'])
+    expect(stateOf(await epp('open'), 'epp')).toBe('warning')
   })
 })
 

@@ -30,6 +30,11 @@ export const FINDINGS = {
   tracer: 'traces go by the headers that the proxies write',
   'route-timeout': 'no proxy cuts streams',
   'retries-amplified': 'no proxy repeats final answers',
+  'policy-port': 'the policy service answers',
+  'policy-port-name': 'proxies speak HTTP/2 to the policy service',
+  svid: 'the certificate of this workload comes, and lasts',
+  discovery: 'where endpoints come from answers',
+  epp: 'pickers of pools answer',
 } as const
 
 export type FindingId = keyof typeof FINDINGS
