@@ -1,6 +1,7 @@
 import type { JsonObject } from '@bufbuild/protobuf'
 import type { Member, Picked, PickedCall, PickHints, Picker } from '../contracts/cluster.ts'
 import type { HeaderList } from '../contracts/http.ts'
+import type { ProcessingRequest } from '../protocol/grpc/gen/ext_proc_pb.ts'
 import type { Metadata } from '../protocol/grpc/gen/core_pb.ts'
 import { headerObject } from './headers.ts'
 
@@ -12,6 +13,8 @@ const LB = 'envoy.lb'
 const SUBSET_HINT = 'envoy.lb.subset_hint'
 
 const MAX_NAMED = 8
+/** Under which Envoy tells attributes that the filter is configured to send. */
+export const ATTRIBUTES = 'envoy.filters.http.ext_proc'
 
 /** `a:1,b:2` or a list of them. */
 function addressesIn(value: unknown): string[] {
@@ -25,6 +28,14 @@ export function subsetOf(metadata: Metadata | undefined): ReadonlySet<string> | 
   const hint = metadata?.filterMetadata[SUBSET_HINT]?.[SUBSET]
   if (hint === undefined) return null
   return new Set(addressesIn(hint))
+}
+
+/** Who answered, by the metadata of the protocol, or by the attribute that Envoy knows of itself. */
+function servedBy({ metadataContext, attributes }: ProcessingRequest): string | undefined {
+  const [served] = addressesIn(metadataContext?.filterMetadata[LB]?.[SERVED])
+  if (served !== undefined) return served
+  const told = attributes[ATTRIBUTES]?.['upstream.address']
+  return typeof told === 'string' && told !== '' ? told : undefined
 }
 
 /** One choice of an endpoint whose call the proxy makes. */
@@ -60,13 +71,13 @@ export class EndpointChoice {
   }
 
   /** The head of an answer: whoever served it has the call, if the proxy says who it was. */
-  answered(list: HeaderList, metadata: Metadata | undefined, now: number): void {
-    const [served] = addressesIn(metadata?.filterMetadata[LB]?.[SERVED])
+  answered(list: HeaderList, message: ProcessingRequest, now: number): void {
+    const served = servedBy(message)
     if (served !== undefined && served !== this.#member.address) {
       const other = this.#picked.members.find(({ address }) => address === served)
       if (other !== undefined) {
         // The first could not be reached.
-        this.#call?.end('failed', now)
+        this.#call?.end('unreachable', now)
         this.#member = other
         this.#call = this.#picker.begin(other, this.#picked, now)
       }

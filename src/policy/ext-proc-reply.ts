@@ -50,6 +50,11 @@ export class ProcReply implements ReplyWriter {
     this.#metadata = metadata
   }
 
+  /** The end of the stream is on its way. */
+  get closes(): boolean {
+    return this.#ended
+  }
+
   get open(): boolean {
     return !this.#ended && !this.#stream.cancelled
   }

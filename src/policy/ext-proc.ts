@@ -18,15 +18,13 @@ import {
   type ProcessingResponse,
 } from '../protocol/grpc/gen/ext_proc_pb.ts'
 import { partsOf, ProcReply, type ProcStream } from './ext-proc-reply.ts'
-import { EndpointChoice, subsetOf } from './endpoint.ts'
+import { ATTRIBUTES, EndpointChoice, subsetOf } from './endpoint.ts'
 import { grpcError, GRPC } from './grpc-error.ts'
 import { findHeader, headerObject, headerOptions, listOf, namesOf } from './headers.ts'
 import { Meter } from './meter.ts'
 import { addressOf, PolicyReceived, tooLarge, unfitHead, unpack, withoutPseudo } from './received.ts'
 
 export const METADATA_NAMESPACE = 'heddle'
-/** Under which Envoy tells attributes that the filter is configured to send. */
-const ATTRIBUTES = 'envoy.filters.http.ext_proc'
 
 export interface ProcParts extends PolicyParts {
   config(): PolicyServiceConfig['extProc']
@@ -370,7 +368,7 @@ class Process implements CallDoor {
     this.#reply.answerTo = list
     const status = Number(findHeader(list, ':status') ?? 0)
     this.#status = status
-    this.#choice?.answered(list, message.metadataContext, this.#parts.services.clock.monotonic())
+    this.#choice?.answered(list, message, this.#parts.services.clock.monotonic())
     this.#sink?.onHead(status, headerObject(withoutPseudo(list)))
     if (endOfStream) this.#endAnswer()
   }
@@ -411,10 +409,10 @@ class Process implements CallDoor {
     return { [METADATA_NAMESPACE]: facts }
   }
 
-  /** The proxy has nothing more to say: its request is over, or its client has gone. */
+  /** The proxy has nothing more to say: its request is over, or its client has gone. What still is to be said is. */
   finish(): void {
-    if (!this.#reply.open || this.#meter !== null || this.#begun === null) this.#stream.end()
-    else if (!this.#answerEnded) this.gone()
+    if (this.#meter === null && this.#reply.open && !this.#answerEnded) this.#begun?.onClientGone()
+    if (!this.#reply.closes) this.#stream.end()
   }
 
   gone(): void {

@@ -103,7 +103,8 @@ class Picking {
     }
   }
 
-  #take({ request, metadataContext, protocolConfig }: ProcessingRequest): void {
+  #take(message: ProcessingRequest): void {
+    const { request, metadataContext, protocolConfig } = message
     switch (request.case) {
       case 'requestHeaders':
         this.#takeHead(request.value, metadataContext)
@@ -116,7 +117,7 @@ class Picking {
         this.#decide()
         return
       case 'responseHeaders':
-        this.#takeAnswer(request.value, metadataContext, protocolConfig?.responseBodyMode)
+        this.#takeAnswer(request.value, message, protocolConfig?.responseBodyMode)
         return
       case 'responseBody':
         if (request.value.endOfStream) this.#answerEnded = true
@@ -205,14 +206,10 @@ class Picking {
     if (this.#trailers) this.#write({ response: { case: 'requestTrailers', value: {} } })
   }
 
-  #takeAnswer(
-    { headers, endOfStream }: HttpHeaders,
-    metadata: Metadata | undefined,
-    mode: BodySendMode | undefined,
-  ): void {
+  #takeAnswer({ headers, endOfStream }: HttpHeaders, message: ProcessingRequest, mode: BodySendMode | undefined): void {
     const list = listOf(headers)
     this.#status = Number(findHeader(list, ':status') ?? 0)
-    this.#choice?.answered(list, metadata, this.#parts.services.clock.monotonic())
+    this.#choice?.answered(list, message, this.#parts.services.clock.monotonic())
     this.#meter = new Meter(this.#stream, list, mode ?? BodySendMode.FULL_DUPLEX_STREAMED)
     if (endOfStream) this.#answerEnded = true
     this.#meter.head(endOfStream)

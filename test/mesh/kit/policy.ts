@@ -94,7 +94,11 @@ export const extProc = (cluster: string, mode: object = FULL_DUPLEX, more: objec
     processing_mode: mode,
     request_attributes: ['source.address', 'connection.uri_san_peer_certificate'],
     mutation_rules: { allow_all_routing: { value: true }, allow_envoy: { value: true } },
-    metadata_options: { receiving_namespaces: { untyped: ['heddle', 'envoy.lb'] } },
+    response_attributes: ['upstream.address'],
+    metadata_options: {
+      receiving_namespaces: { untyped: ['heddle', 'envoy.lb'] },
+      forwarding_namespaces: { untyped: ['envoy.lb', 'envoy.lb.subset_hint'] },
+    },
     ...more,
   },
 })
