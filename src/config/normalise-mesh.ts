@@ -83,6 +83,7 @@ export const toMesh = (build: Build): MeshConfig => {
     retries: { owner: retries.owner, veto: retries.veto },
     providerFailure: mesh.provider_failure,
     linkerdHeaders: mesh.linkerd_headers,
+    orca: mesh.orca,
     proxyShutdown: mesh.proxy_shutdown,
   }
 }

@@ -90,6 +90,11 @@ export const meshSchema = section(
       false,
       'Send `l5d-*` request headers. Linkerd’s control plane must run with `--allow-l5d-request-headers`.',
     ),
+    orca: withDefault(
+      flag,
+      false,
+      'Answers tell how busy this process is (`endpoint-load-metrics`, ORCA), for proxies that weigh by it, such as Envoy’s `client_side_weighted_round_robin`. Not at an edge to strangers: they would see it too.',
+    ),
     proxy_shutdown: withDefault(
       flag,
       false,

@@ -21,6 +21,8 @@ export interface MeshConfig {
   readonly providerFailure: 'passthrough' | 'mesh-safe' | 'auto'
   /** Send `l5d-*` request headers; Linkerd's control plane must allow them. */
   readonly linkerdHeaders: boolean
+  /** Answers tell how busy we are (ORCA, `endpoint-load-metrics`), for proxies that weigh their endpoints. */
+  readonly orca: boolean
   /** When a job of ours ends, end the pod's proxy as well, so that the pod can complete. */
   readonly proxyShutdown: boolean
 }

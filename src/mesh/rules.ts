@@ -12,6 +12,8 @@ export interface MeshRules {
   readonly mapProviderErrors: boolean
   readonly linkerdHeaders: boolean
   readonly serverTiming: boolean
+  /** Answers tell how busy we are. */
+  readonly orca: boolean
 }
 
 /** `auto` that nobody resolved means none: nothing was looked for. */
@@ -28,6 +30,7 @@ export function meshRules(config: HeddleConfig): MeshRules {
     mapProviderErrors: mesh.providerFailure === 'auto' ? inMesh : mesh.providerFailure === 'mesh-safe',
     linkerdHeaders: mesh.linkerdHeaders,
     serverTiming: server.serverTiming === 'auto' ? inMesh : server.serverTiming,
+    orca: mesh.orca,
   }
 }
 

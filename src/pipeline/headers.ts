@@ -71,8 +71,12 @@ export function rawAnswerHeaders(attempt: Attempt, id: string, account: Account)
 
 /** What the proxies around want to know of an answer: its parts in time, and a better name for their span. */
 export function addMeshHeaders(to: HeaderList, x: Exchange): void {
-  const { kind, serverTiming } = x.snapshot.policies.mesh
+  const { kind, serverTiming, orca } = x.snapshot.policies.mesh
   if (serverTiming) to.push('server-timing', timing(x))
+  if (orca) {
+    const report = x.services.loop.loadReport?.(x.received.header('endpoint-load-metrics-format')) ?? null
+    if (report !== null) to.push('endpoint-load-metrics', report)
+  }
   // Of models that the operator has named: those of a pattern are as many as callers like.
   if (kind === 'istio' && x.match?.route.origin === 'models' && x.operation !== 'passthrough')
     to.push('x-envoy-decorator-operation', `${x.operation} ${headerText(x.match.route.name)}`)

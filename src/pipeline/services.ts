@@ -20,7 +20,11 @@ export interface Services {
   readonly wheel: TimerWheel
   readonly telemetry: Telemetry
   readonly limits: ServerConfig['limits']
-  readonly loop: { readonly draining: boolean }
+  readonly loop: {
+    readonly draining: boolean
+    /** Value of `endpoint-load-metrics`, in the format that the request asks for; null = it is not told. */
+    loadReport?(format: string | undefined): string | null
+  }
   current(): Snapshot
   log(level: 'debug' | 'info' | 'warn' | 'error', fields: object, message: string): void
 }

@@ -25,6 +25,7 @@ import { HealthTable, type WorkerPlace } from '../routing/health.ts'
 import { MetricRegistry } from '../telemetry/metrics.ts'
 import type { Control, Feed, Ports } from './messages.ts'
 import { Feeds } from './feeds.ts'
+import type { LoadReport } from './load-report.ts'
 import type { SharedMemory } from './shared.ts'
 import { PolicyKit } from './policies.ts'
 import { compileSnapshot } from './compile.ts'
@@ -83,6 +84,8 @@ export class Worker implements Gate {
   #slots: ConfigUpdate['slots']
   #prepared: Snapshot | null = null
   #inflight = 0
+  /** Made when a configuration first wants it told. */
+  #load: LoadReport | null = null
   #loopDelayMs = 0
   readonly #flags: Flags
   readonly #feeds = new Feeds()
@@ -159,6 +162,10 @@ export class Worker implements Gate {
   async #compile(update: ConfigUpdate, late = false): Promise<Snapshot> {
     const { simUrl, version, place } = this.#init
     const { clusters } = update.shared
+    if (update.config.mesh.orca && this.#load === null) {
+      const { LoadReport } = await import('./load-report.ts')
+      this.#load = new LoadReport(this.#init.config.server.shed.maxInflight)
+    }
     // Loaded by those who have several addresses behind a provider.
     const kit = Object.keys(clusters).length === 0 ? null : (await import('./clusters.ts')).ClusterKit
     const snapshot = compileSnapshot(update.config, {
@@ -203,7 +210,12 @@ export class Worker implements Gate {
     }, SAMPLE_MS)
   }
 
+  loadReport(format: string | undefined): string | null {
+    return this.#load?.header(this.#inflight, format) ?? null
+  }
+
   #countRefused(error: GatewayError): void {
+    this.#load?.countRefused()
     this.#metrics.counter(
       'heddle_refused_requests_total',
       'Requests refused before they were read: overload, limits, broken HTTP.',
@@ -213,6 +225,7 @@ export class Worker implements Gate {
 
   #countInflight(change: number): void {
     this.#inflight += change
+    if (change > 0) this.#load?.count()
     if (this.#inflight === 0) this.#onIdle?.()
   }
 
