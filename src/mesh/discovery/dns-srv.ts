@@ -85,7 +85,7 @@ export class DnsSrvDiscovery implements Discovery {
     if (failed !== null) on.skipped('not_found', failed.message)
     if (wrong > 0) on.skipped('invalid', `${wrong} records without a usable target`)
     if (all.length > records.length) on.skipped('too_large', `${all.length} records, ${MAX_TARGETS} are used`)
-    return waitOf(failed === null ? ttl : 0, this.#config)
+    return waitOf(failed === null && endpoints.length > 0 ? ttl : 0, this.#config)
   }
 
   async #lookUp(

@@ -25,7 +25,8 @@ export class DnsDiscovery implements Discovery {
       const found = await addressesOf(resolverOf(servers, signal), name, this.#known)
       if (signal.aborted) return 0
       on.endpoints(deduped(found.hosts.map((host) => endpointOf({ host, port }))))
-      return waitOf(found.ttl, this.#config)
+      // Nobody is asked about again soon: somebody is missed by callers.
+      return waitOf(found.hosts.length === 0 ? 0 : found.ttl, this.#config)
     })
   }
 

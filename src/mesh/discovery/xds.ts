@@ -98,7 +98,9 @@ export class XdsDiscovery implements Discovery {
     this.#nonces = new Map()
     const cancel = (): void => stream.cancel()
     signal.addEventListener('abort', cancel, { once: true })
-    let heard = false
+    // A server that has nothing newer than what is known says nothing at all.
+    const known = this.#versions.has(CDS) && (this.#service === null || this.#versions.has(EDS))
+    let heard = known
     // The transport's own pings tell whether anybody is there while nothing changes.
     const stop = everyUnref(() => {
       if (heard && Number(this.#client?.getChannel().getConnectivityState(false)) === READY) on.alive()
@@ -115,7 +117,7 @@ export class XdsDiscovery implements Discovery {
       })
     })
     this.#late = null
-    this.#expect(stream, 'the cluster')
+    if (!known) this.#expect(stream, 'the cluster')
     this.#ask(stream, CDS, [this.#config.cluster])
     if (this.#service !== null) this.#ask(stream, EDS, [this.#service])
     return done.finally(() => {
