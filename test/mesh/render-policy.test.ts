@@ -190,7 +190,9 @@ describe('AC-PS-4', () => {
         { name: 'gw-http', envoyExtAuthzHttp: { pathPrefix: '/ext-authz', port: 80 } },
       ],
     })
-    expect(docs.find(({ kind }) => kind === 'AuthorizationPolicy')?.spec).toMatchObject({
+    expect(
+      docs.find(({ kind, metadata }) => kind === 'AuthorizationPolicy' && metadata.namespace !== 'llm')?.spec,
+    ).toMatchObject({
       action: 'CUSTOM',
       provider: { name: 'gw-grpc' },
     })
@@ -240,6 +242,21 @@ describe('AC-PS-4', () => {
     const asked = await render(POLICY('services: [authz]'), 'envoy-gateway')
     expect(asked.docs.find(({ kind }) => kind === 'SecurityPolicy')?.spec).toMatchObject({
       extAuth: { grpc: { backendRefs: [{ name: 'gw', port: 9002 }] }, failOpen: false },
+    })
+  })
+
+  test('nobody but the ingress reaches the port: it believes what it is told', async () => {
+    const { docs } = await render(POLICY('services: [ext_proc]'))
+    const denied = docs.find(({ kind, metadata }) => kind === 'AuthorizationPolicy' && metadata.namespace === 'llm')
+    expect(denied?.spec).toEqual({
+      selector: { matchLabels: { 'app.kubernetes.io/name': 'gw' } },
+      action: 'DENY',
+      rules: [
+        {
+          from: [{ source: { notNamespaces: ['istio-ingress'] } }],
+          to: [{ operation: { ports: ['9002'] } }],
+        },
+      ],
     })
   })
 

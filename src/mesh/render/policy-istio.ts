@@ -3,6 +3,7 @@ import { stringify } from 'yaml'
 import type { HeddleConfig } from '../../contracts/config.ts'
 import type { PolicyServiceConfig } from '../../contracts/config-policy.ts'
 import type { Manifest, Place } from './parts.ts'
+import { labels, named, policyPorts } from './parts.ts'
 import {
   extProcFilter,
   policyMode,
@@ -136,6 +137,19 @@ function filters(place: Place, policy: PolicyServiceConfig, mode: PolicyMode): r
   return counts ? [limits, processing] : [limits]
 }
 
+/** The policy service believes what it is told of callers, and may hand out keys: it is for the ingress alone. */
+const ingressOnly = (config: HeddleConfig, place: Place): Manifest =>
+  named(place, 'AuthorizationPolicy', 'security.istio.io/v1', `${place.name}-policy`, {
+    selector: { matchLabels: labels(place) },
+    action: 'DENY',
+    rules: [
+      {
+        from: [{ source: { notNamespaces: [INGRESS.namespace] } }],
+        to: [{ operation: { ports: policyPorts(config).map(({ port }) => String(port)) } }],
+      },
+    ],
+  })
+
 /** TLS of the port is not the mesh's: the proxies must be told. */
 const ownTls = (config: HeddleConfig, place: Place, policy: PolicyServiceConfig): readonly Manifest[] =>
   policy.tls
@@ -180,6 +194,7 @@ export function policyIstio(config: HeddleConfig, place: Place, notes: string[])
   return [
     ...(asks ? authz(config, place, policy) : []),
     ...filters(place, policy, mode),
+    ingressOnly(config, place),
     ...ownTls(config, place, policy),
   ]
 }
