@@ -8,7 +8,7 @@ const LORA_ROOM = 0.5
 /** Prompt tokens to compute that weigh as much as one call under way. */
 const TOKENS_PER_CALL = 1024
 /** So many times the usual load, and so many calls, a member may have above it before its cache speaks for it less. */
-const BOUND = 1.5
+const BOUND = 1.25
 const SLACK = 2.5
 
 /** value while it is fresh; then it fades, and after twice the time it is as if nothing had been said. */
