@@ -174,8 +174,13 @@ export class Account {
     const { match, continued, snapshot } = this.#x
     // An answer in one piece is charged before it is sent, while its call is still open.
     if (match === null || continued > 0 || (result !== 'ok' && result !== 'open')) return
-    const bytes = this.#x.needs.attachedTokens > 0 ? 0 : this.#promptBytes
-    snapshot.policies.pricing.learn(this.#learnedAs(match), bytes, counted)
+    const { name, bytes } = this.lesson(match)
+    snapshot.policies.pricing.learn(name, bytes, counted)
+  }
+
+  /** By what estimates learn from a call: its name, and the bytes of its prompt's text; 0 = they do not tell. */
+  lesson(match: RouteMatch): { readonly name: string; readonly bytes: number } {
+    return { name: this.#learnedAs(match), bytes: this.#x.needs.attachedTokens > 0 ? 0 : this.#promptBytes }
   }
 
   /** Tokens of a call whose backend did not say them; null = it cannot have used any. */

@@ -72,7 +72,15 @@ export function decisionOf(
   const { lease } = account
   account.lease = null
   if (lease !== null) {
-    if (limits === 'settle') metadata['ticket'] = leases.keep({ lease, expected, target, model, snapshot: x.snapshot })
+    if (limits === 'settle')
+      metadata['ticket'] = leases.keep({
+        lease,
+        expected,
+        target,
+        model,
+        snapshot: x.snapshot,
+        lesson: x.match === null ? null : account.lesson(x.match),
+      })
     else lease.settle(expected)
   }
   const keyed = principal.kind !== 'anonymous'

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Amounts, Lease } from '../contracts/admission.ts'
 import type { Target } from '../contracts/routing.ts'
 import type { Clock } from '../core/clock.ts'
+import type { Account } from './account.ts'
 import type { Snapshot } from './snapshot.ts'
 import { NO_USAGE } from '../protocol/usage.ts'
 
@@ -12,6 +13,8 @@ export interface Pending {
   readonly target: Target
   readonly model: string
   readonly snapshot: Snapshot
+  /** What estimates may learn from it; null = nothing. */
+  readonly lesson: ReturnType<Account['lesson']> | null
 }
 
 /** What a call has used; -1 = not said. */
@@ -101,11 +104,13 @@ export class Leases {
 }
 
 /** Of a sum alone the prompt is what was expected, and the rest the answer. */
-function amountsOf({ expected, target, model, snapshot }: Pending, told: Told): Amounts {
+function amountsOf({ expected, target, model, snapshot, lesson }: Pending, told: Told): Amounts {
   const known = told.inputTokens >= 0 && told.outputTokens >= 0
   const inputTokens = known ? told.inputTokens : Math.min(expected.inputTokens, told.totalTokens)
   const outputTokens = known ? told.outputTokens : told.totalTokens - inputTokens
   const usage = { ...NO_USAGE, inputTokens, outputTokens }
-  const { nanoUsd } = snapshot.policies.pricing.charge(target, model, usage, !known)
+  const { pricing } = snapshot.policies
+  const { nanoUsd } = pricing.charge(target, model, usage, !known)
+  if (known && lesson !== null) pricing.learn(lesson.name, lesson.bytes, usage)
   return { inputTokens, outputTokens, nanoUsd }
 }

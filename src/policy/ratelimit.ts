@@ -131,7 +131,9 @@ class RateLimits {
       const [target] = match?.route.targets ?? []
       if (lease === null || target === undefined) lease?.settle(expected)
       const pending: Pending | null =
-        lease === null || target === undefined ? null : { lease, expected, target, model: facts.model, snapshot }
+        lease === null || target === undefined
+          ? null
+          : { lease, expected, target, model: facts.model, snapshot, lesson: null }
       done(okAnswer(lease, statuses, pending === null ? null : leases.keep(pending)), 'allowed')
     }
     const refused = (error: unknown): void => done(overLimit(GatewayError.from(error), statuses), 'denied')

@@ -115,8 +115,13 @@ export const rateLimit = (cluster: string): object => ({
   },
 })
 
-const metadataAction = (key: string, namespace: string, field: string): object => ({
-  metadata: { descriptor_key: key, metadata_key: { key: namespace, path: [{ key: field }] }, source: 'DYNAMIC' },
+const metadataAction = (key: string, namespace: string, field: string, missing?: string): object => ({
+  metadata: {
+    ...(missing === undefined ? {} : { default_value: missing }),
+    descriptor_key: key,
+    metadata_key: { key: namespace, path: [{ key: field }] },
+    source: 'DYNAMIC',
+  },
 })
 
 const phase = (value: string): object => ({ generic_key: { descriptor_key: 'heddle_phase', descriptor_value: value } })
@@ -133,7 +138,7 @@ export const perRoute = (from: 'ext_authz' | 'ratelimit', check: readonly object
       rate_limits: [
         { actions: [phase('check'), ...check, ...(from === 'ext_authz' ? [ticket] : [])] },
         {
-          actions: [phase('done'), ticket],
+          actions: [phase('done'), ticket, metadataAction('heddle_usage', 'heddle', 'usage', '-')],
           apply_on_stream_done: true,
           hits_addend: { format: '%DYNAMIC_METADATA(heddle:total_tokens)%' },
         },
