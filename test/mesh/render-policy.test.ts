@@ -6,8 +6,12 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { parse, parseAllDocuments } from 'yaml'
 import { execute } from '../../src/cli/main.ts'
+import { CHAT_ANSWER, sendJson, startBackend } from '../support/backend.ts'
+import { chat, until } from '../support/client.ts'
 import { closedAfterEach } from '../support/closing.ts'
 import { envoy } from './kit/binary.ts'
+import { extAuthz } from './kit/policy.ts'
+import { KEY, policyMesh } from './policy-kit.ts'
 
 const closers = closedAfterEach()
 
@@ -128,6 +132,53 @@ const refused = (config: object): string => {
 }
 
 const names = (docs: readonly Doc[]): readonly unknown[] => patchesOf(docs, 'HTTP_FILTER').map(({ name }) => name)
+
+describe.skipIf(envoy === null)('AC-PS-4: what is rendered, at work in a real Envoy', () => {
+  const LIMITED = `
+auth: { keys: [{ id: one, key: "${KEY}", tenant: acme }] }
+tenants: { acme: { limits: [{ tokens: 1000, per: 1h }] } }
+`
+  const BEARER = { authorization: `Bearer ${KEY}` }
+
+  const ingress = async (policy: string, before: readonly object[] = []) => {
+    const { docs } = await render(POLICY(policy))
+    const here = <T>(value: T): T => JSON.parse(JSON.stringify(value).replaceAll(CLUSTER, 'policy')) as T
+    const seen: string[] = []
+    const backend = await startBackend((res, _n, req) => {
+      seen.push(`${req.headers.host} ${String(req.headers.authorization)}`)
+      sendJson(res, 200, CHAT_ANSWER)
+    })
+    closers.push(() => backend.close())
+    const mesh = await policyMesh(closers, {
+      filters: () => [...before, ...here(patchesOf(docs, 'HTTP_FILTER'))],
+      route: here(merged(patchesOf(docs, 'VIRTUAL_HOST'))),
+      policy,
+      policies: LIMITED,
+      backend: backend.url,
+    })
+    return { mesh, seen, backend }
+  }
+
+  test('external processing decides, and the call has the provider’s host and key', async () => {
+    const { mesh, seen, backend } = await ingress('services: [ext_proc]')
+    expect((await chat(mesh.url, 'small')).status).toBe(401)
+    expect((await chat(mesh.url, 'small', { max_tokens: 10 }, BEARER)).status).toBe(200)
+    expect(seen).toEqual([`${new URL(backend.url).host} Bearer sk-of-the-provider`])
+  })
+
+  test('the rate limit service settles with what was used, by the ticket of external authorization', async () => {
+    const { mesh } = await ingress('authz: { limits: settle }', [extAuthz('policy')])
+    const left = async (): Promise<number> => {
+      const { status, headers } = await chat(mesh.url, 'small', { max_tokens: 100 }, BEARER)
+      expect(status).toBe(200)
+      await until(async () => (await mesh.gateway.metric('heddle_policy_leases')) === 0)
+      return Number(headers['x-ratelimit-remaining-tokens'])
+    }
+    const first = await left()
+    // The answer tells of five tokens; a hundred and more were held.
+    expect(await left()).toBe(first - 5)
+  })
+})
 
 describe('AC-PS-4', () => {
   const MODES = [

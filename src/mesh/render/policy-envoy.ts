@@ -54,9 +54,11 @@ export const extProcFilter = (cluster: string, counts: boolean): HttpFilter => (
       response_body_mode: 'FULL_DUPLEX_STREAMED',
       response_trailer_mode: 'SEND',
     },
+    // Or Envoy keeps the host of the call, which is not the provider's, and the headers that pick an endpoint.
+    ...(counts ? {} : { mutation_rules: { allow_all_routing: { value: true }, allow_envoy: { value: true } } }),
     request_attributes: ['source.address', 'connection.uri_san_peer_certificate', 'xds.route_name'],
     metadata_options: {
-      forwarding_namespaces: { untyped: ['envoy.lb.subset_hint'] },
+      forwarding_namespaces: { untyped: ['envoy.lb', 'envoy.lb.subset_hint'] },
       // Without it the rate limit service and logs would never see what a call used.
       receiving_namespaces: { untyped: [METADATA, 'envoy.lb'] },
     },

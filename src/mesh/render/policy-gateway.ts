@@ -22,6 +22,10 @@ export function policyGateway(config: HeddleConfig, place: Place, notes: string[
     'HTTPRoutes to models ask the policy service when they have the label `heddle.policy: "on"`; leave it off those to Heddle itself, and off all that lead to no model.',
     'The rate limit service of an Envoy Gateway is its own, and `BackendTrafficPolicy.rateLimit.global` asks that one: limits of Heddle count by external processing or authorization. What a call used it can take from Heddle’s metadata (`cost.response: { from: Metadata, metadata: { namespace: heddle, key: total_tokens } }`).',
   )
+  if (mode === 'decide' && policy.extProc.rewrite)
+    notes.push(
+      'An Envoy Gateway keeps the host of a call whatever external processing says: routes to vendors need a `URLRewrite` filter with the vendor’s host name.',
+    )
   if (mode !== 'decide')
     return [
       named(place, 'SecurityPolicy', API, `${place.name}-authz`, {
