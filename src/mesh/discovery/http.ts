@@ -142,13 +142,17 @@ export async function askLines(base: HttpBase, ask: Ask, onLine: (line: string) 
     })
     return { status, headers: response.headers, body }
   }
+  const tooLong = new DiscoveryFault('too_large', `a line of more than ${ask.maxBytes} bytes`)
   let rest = ''
   const lines = receive(base, response, ask.timeoutMs, (text) => {
     // Joined only when it is whole: a long line comes in many pieces.
     const parts = text.includes('\n') ? (rest + text).split('\n') : null
     rest = parts === null ? rest + text : (parts.pop() ?? '')
-    if (rest.length > ask.maxBytes) throw new DiscoveryFault('too_large', `a line of more than ${ask.maxBytes} bytes`)
-    for (const line of parts ?? []) if (line !== '') onLine(line)
+    for (const line of parts ?? []) {
+      if (line.length > ask.maxBytes) throw tooLong
+      if (line !== '') onLine(line)
+    }
+    if (rest.length > ask.maxBytes) throw tooLong
   })
   // Asked anew now and then: only so a stream that is silent is told from one that is dead.
   await lines.catch((error: unknown) => {
