@@ -57,10 +57,15 @@ const children: ChildProcess[] = []
 const once = <T>(child: ChildProcess): Promise<T> =>
   new Promise((resolve) => void child.once('message', resolve as never))
 
-async function start<T>(...args: string[]): Promise<{ readonly child: ChildProcess; readonly told: T }> {
+interface Started {
+  readonly ports: readonly number[]
+  readonly port: number
+}
+
+async function start(...args: string[]): Promise<{ readonly child: ChildProcess; readonly told: Started }> {
   const child = fork(join(import.meta.dirname, 'picker-child.ts'), args)
   children.push(child)
-  return { child, told: await once<T>(child) }
+  return { child, told: await once<Started>(child) }
 }
 
 interface Slice {
@@ -121,7 +126,7 @@ export type Summary = ReturnType<typeof summary>
 const folder = mkdtempSync(join(tmpdir(), 'heddle-bench-'))
 try {
   const options = Array.from({ length: PODS }, (_, i) => ({ ...POD, seed: i, slow: i === SLOW ? 3 : 1 }))
-  const pods = await start<{ ports: number[] }>('pods', JSON.stringify(options))
+  const pods = await start('pods', JSON.stringify(options))
   // One at a time, as answers come in the order of the orders.
   let line: Promise<unknown> = Promise.resolve()
   const order = (what: Order): Promise<readonly PodStats[]> => {
@@ -149,7 +154,7 @@ models: { m: pods/m }
 mesh: { kind: none }
 `,
     )
-    const { child, told } = await start<{ port: number }>('gateway', file)
+    const { child, told } = await start('gateway', file)
     gateways.set(policy, { child, port: told.port })
   }
 

@@ -1,8 +1,10 @@
 /** `heddle sim`: the simulator as a command. */
 import { parseArgs } from 'node:util'
 import { faultTableText } from './fault-table.ts'
-import type { Sim, SimOptions } from './index.ts'
+import type { SimOptions } from './index.ts'
 import { FAULTS, FaultSpecError, startSim } from './index.ts'
+import { parsePodOptions, podOptionsText, PodSpecError } from './pod-options.ts'
+import { startPod, type PodServerOptions } from './pod.ts'
 
 const DEFAULT_PORT = 8090
 
@@ -18,6 +20,9 @@ Usage: heddle sim [options]
   --rpm N           requests a minute for each key, with x-ratelimit headers
   --tpm N           tokens a minute for each key
   --faults SPEC     faults for all requests, such as 'delay_first=300;prob=0.1'
+  --pod             a model server's pod instead: batches, a KV cache with prefixes, vLLM's metrics, load reports
+  --pod-options S   of the pod, such as 'blocks=2048;max_running=8;slow=3;die_after=30s'; see --list-pod-options
+  --list-pod-options  print them and exit
   --list-faults     print the fault table and exit
   --json            print machine-readable lines
   --help            print this
@@ -28,6 +33,7 @@ Examples:
   heddle sim --port 8090
   heddle sim --rpm 60 --tpm 10000 --api-key sk-test
   heddle sim --faults 'status=503;prob=0.2'
+  heddle sim --pod --port 8001 --pod-options 'slow=3'
   curl http://127.0.0.1:8090/v1/chat/completions -H 'content-type: application/json' \\
     -d '{"model":"sim-chat","messages":[{"role":"user","content":"What is the capital of France?"}]}'
   curl -N http://127.0.0.1:8090/v1/chat/completions -H 'content-type: application/json' \\
@@ -59,6 +65,9 @@ const readArgs = (argv: readonly string[]) => {
         rpm: { type: 'string' },
         tpm: { type: 'string' },
         faults: { type: 'string' },
+        pod: { type: 'boolean' },
+        'pod-options': { type: 'string' },
+        'list-pod-options': { type: 'boolean' },
         'list-faults': { type: 'boolean' },
         json: { type: 'boolean' },
         help: { type: 'boolean', short: 'h' },
@@ -89,7 +98,7 @@ const toOptions = (values: Values): SimOptions => {
   }
 }
 
-const untilSignal = (sim: Sim): Promise<void> =>
+const untilSignal = (sim: { close(): Promise<void> }): Promise<void> =>
   new Promise((resolve, reject) => {
     const stop = (): void => {
       process.off('SIGINT', stop)
@@ -100,8 +109,24 @@ const untilSignal = (sim: Sim): Promise<void> =>
     process.on('SIGTERM', stop)
   })
 
+const ONLY_WITHOUT_POD = ['api-key', 'strict-models', 'rpm', 'tpm', 'faults'] as const
+
+const toPodOptions = (values: Values): PodServerOptions => {
+  for (const name of ONLY_WITHOUT_POD)
+    if (values[name] !== undefined) throw new UsageError(`--${name} has no meaning for a pod`)
+  const { port, host, seed } = toOptions(values)
+  const of = parsePodOptions(values['pod-options'] ?? '')
+  return {
+    ...of,
+    ...(port === undefined ? {} : { port }),
+    ...(host === undefined ? {} : { host }),
+    ...(seed === undefined ? {} : { seed }),
+  }
+}
+
 const run = async (values: Values): Promise<void> => {
-  const sim = await startSim(toOptions(values))
+  if (values.pod !== true && values['pod-options'] !== undefined) throw new UsageError('--pod-options needs --pod')
+  const sim = values.pod === true ? await startPod(toPodOptions(values)) : await startSim(toOptions(values))
   const line =
     values.json === true
       ? JSON.stringify({ event: 'listening', url: sim.url, port: sim.port })
@@ -118,11 +143,12 @@ export const simCommand = async (argv: string[]): Promise<void> => {
   try {
     const values = readArgs(argv)
     if (values.help === true) process.stdout.write(HELP)
+    else if (values['list-pod-options'] === true) process.stdout.write(podOptionsText())
     else if (values['list-faults'] === true)
       process.stdout.write(values.json === true ? `${JSON.stringify(FAULTS)}\n` : faultTableText())
     else await run(values)
   } catch (error) {
-    const mistake = error instanceof UsageError || error instanceof FaultSpecError
+    const mistake = error instanceof UsageError || error instanceof FaultSpecError || error instanceof PodSpecError
     if (!mistake && !isListenError(error)) throw error
     process.stderr.write(`heddle sim: ${error.message}\n${mistake ? 'Try `heddle sim --help`.\n' : ''}`)
     process.exitCode = mistake ? 2 : 1

@@ -82,15 +82,15 @@ describe('members that fail', () => {
     const gone = await startBackend(() => {})
     const dead = Number(new URL(gone.url).port)
     await gone.close()
-    const { url, targets } = await gatewayTo([dead, pod!.port], '{ policy: round_robin, metrics: false }')
+    const gateway = await gatewayTo([dead, pod!.port], '{ policy: round_robin, metrics: false }')
     for (let i = 0; i < 6; i++) {
-      const answer = await chat(url, 'm', { max_tokens: 2 }, { 'x-heddle-explain': '1' })
+      const answer = await chat(gateway.url, 'm', { max_tokens: 2 }, { 'x-heddle-explain': '1' })
       expect(answer.status).toBe(200)
       const explain = JSON.parse(String(answer.headers['x-heddle-explain'])) as { attempts: { endpoint: string }[] }
       expect(explain.attempts.map(({ endpoint }) => endpoint)).toEqual([`127.0.0.1:${pod!.port}`])
     }
     // The address has the blame, not the target.
-    expect((await targets())['pods/m']).toMatchObject({ consecutive_failures: 0, ejections: 0, inflight: 0 })
+    expect((await gateway.targets())['pods/m']).toMatchObject({ consecutive_failures: 0, ejections: 0, inflight: 0 })
   })
 
   test('it dies with calls on it: those before their first token go elsewhere, none fails', async () => {
