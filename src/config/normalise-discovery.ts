@@ -44,7 +44,7 @@ function sourceOf(entry: Entry, env: Env, fault: Fault): DiscoveryConfig {
         type: 'endpoint_slice',
         namespace,
         service: name,
-        port: String(entry.port),
+        port: String(entry.port ?? ''),
         ...toKube(entry, fault),
         onEmpty,
       }

@@ -98,9 +98,8 @@ const sources = [
   z.strictObject({
     type: z.literal('endpoint_slice').describe('A Kubernetes Service, by its EndpointSlices.'),
     service: objectName.describe('`namespace/name` of the Service.'),
-    port: withDefault(
+    port: optional(
       z.union([port, name], { error: 'must be a port’s name or number' }),
-      '',
       'Name or number of the port of its endpoints. Left out: the first.',
     ),
     ...kube,
