@@ -1,11 +1,10 @@
 import type { Socket } from 'node:net'
-import { createServer, type Server, type TLSSocket } from 'node:tls'
+import { createServer, type Server, type TLSSocket, type TlsOptions } from 'node:tls'
 import type { PeerIdentity } from '../contracts/identity.ts'
 import type { TlsConfig } from '../contracts/config.ts'
 import type { Svid, SvidSource } from '../contracts/config-svid.ts'
 import { systemClock } from '../core/clock.ts'
-import { PeerCheck } from '../mesh/svid/peers.ts'
-import { secureOptions, SERVER_ALPN } from '../mesh/svid/secure.ts'
+import type { PeerCheck } from '../mesh/svid/peers.ts'
 import { ASK_PEER } from './data-listener.ts'
 
 /** Whom a verified client certificate names; null = nobody. */
@@ -30,18 +29,22 @@ export interface TlsListenerParts {
   readonly accept: (socket: Socket) => void
 }
 
-const optionsOf = (
-  { cert, key, clientCa, clientCert, svid }: TlsConfig,
-  own: Svid | null,
-): Parameters<Server['setSecureContext']>[0] & object => ({
-  // Without one no handshake succeeds.
-  ...(svid
-    ? own === null
-      ? {}
-      : secureOptions(own)
-    : { cert, key, minVersion: 'TLSv1.2', ...(clientCa === null ? {} : { ca: clientCa }) }),
-  ...(clientCert === 'none' ? {} : { requestCert: true, rejectUnauthorized: clientCert === 'required' }),
+type Options = Parameters<Server['setSecureContext']>[0] & object
+
+const askOf = ({ clientCert }: TlsConfig): Pick<TlsOptions, 'requestCert' | 'rejectUnauthorized'> =>
+  clientCert === 'none' ? {} : { requestCert: true, rejectUnauthorized: clientCert === 'required' }
+
+const optionsOf = (config: TlsConfig): Options => ({
+  cert: config.cert,
+  key: config.key,
+  minVersion: 'TLSv1.2',
+  ...askOf(config),
+  ...(config.clientCa === null ? {} : { ca: config.clientCa }),
 })
+
+const ALPN = ['h2', 'http/1.1']
+/** Those besides that proxies of Istio offer in mutual TLS (istio `pilot/pkg/xds/filters`). */
+const MESH_ALPN = [...ALPN, 'istio-h2', 'istio-http/1.1', 'istio']
 
 /** TLS with client certificates in front of the data listener. What it accepts is handled like any connection. */
 export class TlsListener {
@@ -54,24 +57,33 @@ export class TlsListener {
 
   /** Throws when certificate and key cannot be used. */
   constructor(parts: TlsListenerParts) {
-    const { config, identity } = parts
+    const { config } = parts
     this.#parts = parts
     this.#config = config
     this.#server = createServer({
-      ...optionsOf(config, identity?.svid ?? null),
+      // Without a certificate no handshake succeeds: listen() looks for the first one.
+      ...(config.svid ? askOf(config) : optionsOf(config)),
       ...ASK_PEER,
-      ALPNProtocols: config.svid ? [...SERVER_ALPN] : ['h2', 'http/1.1'],
+      ALPNProtocols: config.svid ? MESH_ALPN : ALPN,
       handshakeTimeout: parts.handshakeMs,
     })
     this.#server.on('secureConnection', (socket: TLSSocket & WithPeer) => this.#take(socket))
     // Scanners and clients without a certificate: nothing of ours has failed.
     this.#server.on('tlsClientError', () => {})
-    if (!config.svid || identity === null) return
-    if (identity.svid !== null) this.#check = new PeerCheck(identity.svid, identity.read)
-    this.#stopWatching = identity.watchSvid((svid) => {
-      this.#check = new PeerCheck(svid, identity.read)
-      this.#server.setSecureContext(optionsOf(this.#config, svid))
-    })
+  }
+
+  /** What it needs is loaded when it is used. */
+  async #follow(identity: SvidSource): Promise<void> {
+    const [{ PeerCheck: Check }, { secureOptions }] = await Promise.all([
+      import('../mesh/svid/peers.ts'),
+      import('../mesh/svid/secure.ts'),
+    ])
+    const use = (svid: Svid): void => {
+      this.#check = new Check(svid, identity.read)
+      this.#server.setSecureContext({ ...secureOptions(svid), ...askOf(this.#config) })
+    }
+    if (identity.svid !== null) use(identity.svid)
+    this.#stopWatching = identity.watchSvid(use)
   }
 
   #take(socket: TLSSocket & WithPeer): void {
@@ -91,7 +103,9 @@ export class TlsListener {
   }
 
   /** Resolves with the port. */
-  listen(port: number, host: string, reusePort: boolean): Promise<number> {
+  async listen(port: number, host: string, reusePort: boolean): Promise<number> {
+    const { identity } = this.#parts
+    if (this.#config.svid && identity !== null) await this.#follow(identity)
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject)
       this.#server.listen({ port, host, reusePort }, () => {
@@ -106,7 +120,7 @@ export class TlsListener {
   update(config: TlsConfig): void {
     // That one comes from elsewhere, and what else of it changes needs a restart.
     if (this.#config.svid || config.svid) return
-    this.#server.setSecureContext(optionsOf(config, null))
+    this.#server.setSecureContext(optionsOf(config))
     this.#config = config
   }
 

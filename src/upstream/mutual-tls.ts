@@ -5,9 +5,12 @@ import { systemClock } from '../core/clock.ts'
 import { compileGlobs, type Matcher } from '../core/glob.ts'
 import { atMost } from '../core/sleep.ts'
 import { PeerCheck } from '../mesh/svid/peers.ts'
-import { CLIENT_ALPN, secureOptions } from '../mesh/svid/secure.ts'
+import { secureOptions } from '../mesh/svid/secure.ts'
 import type { Connector, Hand, Wanted } from './connectors.ts'
 import { refusedPeer } from './refused.ts'
+
+/** As Istio's sidecars call: theirs tell mutual TLS of the mesh by it. */
+const CLIENT_ALPN = ['istio-http/1.1', 'istio', 'http/1.1']
 
 export interface MutualOptions {
   readonly identity: SvidSource
@@ -55,7 +58,7 @@ export function mutualConnector(options: MutualOptions): Connector {
         keepAliveInitialDelay: 60_000,
         secureContext: context,
         ...serverName(wanted),
-        ALPNProtocols: [...CLIENT_ALPN],
+        ALPNProtocols: CLIENT_ALPN,
         checkServerIdentity: () => undefined,
       }
       const socket = connectTls(settings)

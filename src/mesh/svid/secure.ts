@@ -13,8 +13,3 @@ export const secureOptions = (svid: Svid): SecureContextOptions => ({
   minVersion: 'TLSv1.2',
   secureOptions: constants.SSL_OP_NO_TICKET,
 })
-
-/** Besides the usual ones those that proxies of Istio offer in mutual TLS (istio `pilot/pkg/xds/filters`). */
-export const SERVER_ALPN: readonly string[] = ['h2', 'http/1.1', 'istio-h2', 'istio-http/1.1', 'istio']
-/** As Istio's sidecars call: theirs tell mutual TLS of the mesh by it. */
-export const CLIENT_ALPN: readonly string[] = ['istio-http/1.1', 'istio', 'http/1.1']
