@@ -55,7 +55,7 @@ async function gateway(config: string): Promise<void> {
       delayMax: late(delay.max),
     } satisfies Measured)
   })
-  say({ port: Number(new URL(server.url).port), admin: server.adminUrl })
+  say({ port: Number(new URL(server.url).port), admin: server.adminUrl, policy: server.ports.policy })
 }
 
 function listen(answer: string, type: string): void {

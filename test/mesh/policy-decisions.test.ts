@@ -38,10 +38,10 @@ tenants:
   acme: {}
   other: { models: [small, routed, priced, strict, "wild-*"] }
 limits:
-  calls: { per: [key], rules: [{ requests: 130, per: 24h }] }
-  tokens: { per: [tenant], rules: [{ tokens: 20000, per: 24h }] }
-  money: { per: [key], rules: [{ usd: 150, per: 24h }], when: model == "priced" }
-  few: { per: [team], rules: [{ requests: 40, per: 24h }] }
+  calls: { per: [key], rules: [{ requests: 120, per: 24h }] }
+  tokens: { per: [tenant], rules: [{ tokens: 4000, per: 24h }] }
+  money: { per: [key], rules: [{ usd: 12, per: 24h }], when: model == "priced" }
+  few: { per: [team], rules: [{ requests: 30, per: 24h }] }
 `
 
 interface Recorded {
@@ -69,7 +69,13 @@ const recordedRequests = (count: number): readonly Recorded[] => {
     pick(
       { authorization: `Bearer ${KEY}` },
       { authorization: `Bearer ${KEY}` },
+      { authorization: `Bearer ${KEY}` },
+      { authorization: `Bearer ${KEY}` },
+      { authorization: `Bearer ${KEY}` },
       { authorization: `Bearer ${OTHER_KEY}` },
+      { authorization: `Bearer ${OTHER_KEY}` },
+      { authorization: `Bearer ${THIRD_KEY}` },
+      { authorization: `Bearer ${THIRD_KEY}` },
       { authorization: `Bearer ${THIRD_KEY}` },
       { 'x-api-key': KEY },
       { authorization: 'Bearer nobody-knows-this' },
