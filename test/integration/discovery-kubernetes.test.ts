@@ -112,7 +112,9 @@ test('ports by name, by number and the first; a pod of two families is one membe
   await (await follow()).expect('10.0.0.1:8000', '[fd00::2]:8000')
   await (await follow({ port: '9090' })).expect('10.0.0.1:9090', '[fd00::2]:9090')
   await (await follow({ port: '' })).expect('10.0.0.1:9090', '[fd00::2]:9090')
-  await (await follow({ port: 'grpc' })).expect()
+  const none = await follow({ port: 'grpc' })
+  await none.expect()
+  expect(none.errors).toEqual([])
 })
 
 test('a watch that ends goes on where it was: nothing is listed again, nothing is missed', async () => {
@@ -227,6 +229,7 @@ test('a kubeconfig is read as kubectl reads it', async () => {
   await heard.expectError('invalid')
   writeFileSync(file, JSON.stringify(config))
   await heard.expect('10.0.0.1:8000')
+  expect(heard.reasons).toEqual(['invalid'])
   rmSync(folder, { recursive: true })
 })
 

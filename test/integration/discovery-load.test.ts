@@ -80,11 +80,11 @@ async function load(
   gateway: Gateway,
   churn: () => Promise<void>,
 ): Promise<{ readonly calls: number; readonly failures: readonly string[] }> {
-  let over = false
+  const state = { over: false }
   let calls = 0
   const failures: string[] = []
   const client = async (): Promise<void> => {
-    while (!over) {
+    while (!state.over) {
       const outcome = await ask(gateway.url)
       calls++
       if (outcome !== 'ok') failures.push(outcome)
@@ -92,12 +92,12 @@ async function load(
   }
   const clients = Array.from({ length: CLIENTS }, client)
   await churn()
-  over = true
+  state.over = true
   await Promise.all(clients)
   return { calls, failures }
 }
 
-async function story(discovery: string, registry: Registry, workers: number): Promise<void> {
+async function expectNoFailures(discovery: string, registry: Registry, workers: number): Promise<void> {
   const live = new Set<Backend>()
   const all: Backend[] = []
   const add = async (): Promise<void> => {
@@ -161,7 +161,7 @@ test.skipIf(etcdServer === null)(
         add: (backend) => etcd.put(`/models/m/${backend.port}`, backend.address),
         remove: (backend) => etcd.delete(`/models/m/${backend.port}`),
       }
-      await story(`{ type: etcd, urls: ["${etcd.url}"], prefix: /models/m/ }`, registry, 2)
+      await expectNoFailures(`{ type: etcd, urls: ["${etcd.url}"], prefix: /models/m/ }`, registry, 2)
     } finally {
       await etcd.stop()
     }
@@ -178,7 +178,11 @@ test('EndpointSlices: 0 failed requests while members come and go', async () => 
       add: async ({ port }) => kube.apply(path, slice(`m-${port}`, 'm', [{ ip: '127.0.0.1' }], { http: port })),
       remove: async ({ port }) => kube.delete(path, `m-${port}`),
     }
-    await story(`{ type: endpoint_slice, service: llm/m, port: http, api: { url: "${kube.url}" } }`, registry, 1)
+    await expectNoFailures(
+      `{ type: endpoint_slice, service: llm/m, port: http, api: { url: "${kube.url}" } }`,
+      registry,
+      1,
+    )
   } finally {
     await kube.stop()
   }

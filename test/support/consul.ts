@@ -63,9 +63,29 @@ export class RealConsul implements TestConsul {
   async start(): Promise<void> {
     const [server, lan, grpc] = this.#others
     const options = [
-      ...['agent', '-dev', '-client', '127.0.0.1', '-bind', '127.0.0.1', '-log-level', 'err', '-disable-host-node-id'],
-      ...['-http-port', String(this.#port), '-server-port', String(server), '-serf-lan-port', String(lan)],
-      ...['-serf-wan-port', '-1', '-dns-port', '-1', '-grpc-port', String(grpc), '-grpc-tls-port', '-1'],
+      'agent',
+      '-dev',
+      '-client',
+      '127.0.0.1',
+      '-bind',
+      '127.0.0.1',
+      '-log-level',
+      'err',
+      '-disable-host-node-id',
+      '-http-port',
+      String(this.#port),
+      '-server-port',
+      String(server),
+      '-serf-lan-port',
+      String(lan),
+      '-serf-wan-port',
+      '-1',
+      '-dns-port',
+      '-1',
+      '-grpc-port',
+      String(grpc),
+      '-grpc-tls-port',
+      '-1',
     ]
     this.#process = spawn(consulBinary!, options, { stdio: 'ignore' })
     await until(

@@ -63,9 +63,22 @@ export class TestEtcd {
   async start(): Promise<void> {
     const peer = `http://127.0.0.1:${this.#peer}`
     const options = [
-      ...['--data-dir', this.#folder, '--log-level', 'fatal', '--name', 'a', '--initial-cluster', `a=${peer}`],
-      ...['--listen-client-urls', this.url, '--advertise-client-urls', this.url],
-      ...['--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer],
+      '--data-dir',
+      this.#folder,
+      '--log-level',
+      'fatal',
+      '--name',
+      'a',
+      '--initial-cluster',
+      `a=${peer}`,
+      '--listen-client-urls',
+      this.url,
+      '--advertise-client-urls',
+      this.url,
+      '--listen-peer-urls',
+      peer,
+      '--initial-advertise-peer-urls',
+      peer,
     ]
     this.#process = spawn(etcdServer!, options, { stdio: 'ignore' })
     await until('etcd answers', async () => {

@@ -91,7 +91,7 @@ test('a handshake that fails is told as such', async () => {
   // No certificate at all: the handshake ends with an alert.
   const url = await serve(
     (response) => void response.end(),
-    (handler) => createTlsServer({}, handler) as unknown as Server,
+    (handler) => createTlsServer({}, handler),
   )
   await expect(askOnce(base(url.replace('http:', 'https:')), ask())).rejects.toEqual(reason('tls'))
 })

@@ -229,7 +229,7 @@ describe('Kubernetes', () => {
         expect(sound(merged)).toBe(true)
         const addresses = (list: readonly Endpoint[]) =>
           list.map((e) => `${formatAddress(e.host, e.port)} ${e.state}`).sort()
-        expect(addresses(mergeSlices([...read].reverse()))).toEqual(addresses(merged))
+        expect(addresses(mergeSlices(read.toReversed()))).toEqual(addresses(merged))
       }),
     )
   })
