@@ -15,7 +15,9 @@ import { ClusterUpstream } from '../../src/upstream/cluster-upstream.ts'
 import { createEppClient } from '../../src/upstream/epp-client.ts'
 import { UndiciUpstream } from '../../src/upstream/index.ts'
 import { CHAT_ANSWER, sendJson, startBackend } from '../support/backend.ts'
+import { chat } from '../support/client.ts'
 import { closedAfterEach } from '../support/closing.ts'
+import { startGateway } from '../support/gateway.ts'
 
 const open = closedAfterEach()
 type Answer = Parameters<typeof create<typeof ProcessingResponseSchema>>[1]
@@ -251,5 +253,35 @@ describe('AC-LB-2 client of an endpoint picker', () => {
     const stub = await startStub(() => [])
     const { call } = await cluster(stub.address, [a.port])
     expect((await call()).fault?.refusal?.detail).toContain('no answer within 2000 ms')
+  })
+
+  test('through a whole gateway: the choice is followed, and a 429 of the picker is a 429 of the gateway', async () => {
+    const [a, b] = [await backend(), await backend()]
+    let shed = false
+    const stub = await startStub(() =>
+      shed
+        ? [{ response: { case: 'immediateResponse', value: { status: { code: 429 }, body: Buffer.from('full') } } }]
+        : // The body is not mentioned: it stays as it is.
+          [
+            ...named(`127.0.0.1:${b.port}`, 'both').slice(0, 1),
+            { response: { case: 'requestBody', value: { response: {} } } },
+          ],
+    )
+    const gateway = await startGateway(`
+providers:
+  pool:
+    type: openai_compatible
+    base_url: http://models.internal/v1
+    discovery: { type: static, endpoints: ["127.0.0.1:${a.port}", "127.0.0.1:${b.port}"] }
+    balancing: { metrics: false, epp: { address: "${stub.address}", tls: false } }
+models: { m: pool/m }`)
+    open.push(() => gateway.stop())
+    for (let i = 0; i < 3; i++) expect((await chat(gateway.url, 'm')).status).toBe(200)
+    expect([a.bodies.length, b.bodies.length]).toEqual([0, 3])
+    shed = true
+    const refused = await chat(gateway.url, 'm')
+    expect(refused.status).toBe(429)
+    expect(refused.error?.message).toContain('full')
+    expect((await gateway.targets())['pool/m']).toMatchObject({ consecutive_failures: 0, inflight: 0 })
   })
 })
