@@ -1,7 +1,7 @@
 import { create, type JsonObject } from '@bufbuild/protobuf'
 import type { HeaderList } from '../contracts/http.ts'
 import { BodySendMode, ProcessingResponseSchema, type HttpBody } from '../protocol/grpc/gen/ext_proc_pb.ts'
-import { usageHints } from '../protocol/usage.ts'
+import { NO_USAGE, usageHints } from '../protocol/usage.ts'
 import { RawUsage } from '../protocol/raw-usage.ts'
 import type { ProcStream } from './ext-proc-reply.ts'
 import { findHeader } from './headers.ts'
@@ -15,13 +15,14 @@ const NAMESPACE = 'heddle'
 export class Meter {
   readonly #stream: ProcStream
   readonly #mode: BodySendMode
+  readonly #good: boolean
   readonly #usage: RawUsage | null
 
   constructor(stream: ProcStream, head: HeaderList, mode: BodySendMode) {
     this.#stream = stream
     this.#mode = mode
-    const good = findHeader(head, ':status')?.startsWith('2') === true
-    this.#usage = good ? RawUsage.of(findHeader(head, 'content-type'), usageHints('')) : null
+    this.#good = findHeader(head, ':status')?.startsWith('2') === true
+    this.#usage = this.#good ? RawUsage.of(findHeader(head, 'content-type'), usageHints('')) : null
   }
 
   head(endOfStream: boolean): void {
@@ -49,7 +50,8 @@ export class Meter {
   }
 
   #metadata(): JsonObject {
-    const usage = this.#usage?.usage ?? null
+    // A call that failed has used nothing, and whoever holds something for it should know.
+    const usage = this.#good ? (this.#usage?.usage ?? null) : NO_USAGE
     if (usage === null) return {}
     const { inputTokens, outputTokens } = usage
     const total = inputTokens + outputTokens

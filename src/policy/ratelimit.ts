@@ -129,11 +129,11 @@ class RateLimits {
     const expected = { inputTokens: hits, outputTokens: 0, nanoUsd: 0 }
     const admitted = (lease: Lease | null): void => {
       const [target] = match?.route.targets ?? []
-      if (lease === null || target === undefined) lease?.settle(expected)
+      // Only who says that this is the check of a call will say when the call is over.
+      const ends = entries[PHASE] === 'check' && target !== undefined
+      if (!ends) lease?.settle(expected)
       const pending: Pending | null =
-        lease === null || target === undefined
-          ? null
-          : { lease, expected, target, model: facts.model, snapshot, lesson: null }
+        lease === null || !ends ? null : { lease, expected, target, model: facts.model, snapshot, lesson: null }
       done(okAnswer(lease, statuses, pending === null ? null : leases.keep(pending)), 'allowed')
     }
     const refused = (error: unknown): void => done(overLimit(GatewayError.from(error), statuses), 'denied')

@@ -116,7 +116,8 @@ const PRINCIPAL = {
  */
 export const rateLimitRoute = (settle: boolean): object => {
   const ticket = metadata('heddle_ticket', AUTHZ_METADATA, 'ticket')
-  const check = { actions: [phase('check'), settle ? ticket : PRINCIPAL], hits_addend: { number: 0 } }
+  // Without `check` nobody waits for the end of the call, which nobody tells of.
+  const check = { actions: settle ? [phase('check'), ticket] : [PRINCIPAL], hits_addend: { number: 0 } }
   const done = {
     actions: [phase('done'), ticket, metadata('heddle_usage', METADATA, 'usage')],
     hits_addend: { format: `%DYNAMIC_METADATA(${METADATA}:total_tokens)%` },
