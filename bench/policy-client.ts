@@ -104,9 +104,9 @@ export class ProxySide {
 
   async settle(ticket: string): Promise<void> {
     const entries = [
-      { key: 'heddle_phase', value: 'done' },
-      { key: 'heddle_ticket', value: ticket },
-      { key: 'heddle_usage', value: '50,100' },
+      { key: 'heddle-phase', value: 'done' },
+      { key: 'heddle-ticket', value: ticket },
+      { key: 'heddle-usage', value: '50,100' },
     ]
     await this.#unary(LIMIT, bytesOf(RateLimitRequestSchema, { domain: 'heddle', descriptors: [{ entries }] }))
   }

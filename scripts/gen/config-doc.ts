@@ -30,7 +30,7 @@ const BASIC: Readonly<Record<string, string>> = {
   TargetName: 'string',
 }
 
-const SECTIONS = ['Tls', 'Provider', 'Model', 'Target', 'Capabilities', 'Price'] as const
+const SECTIONS = ['Tls', 'PolicyService', 'Provider', 'Model', 'Target', 'Capabilities', 'Price'] as const
 /** Parts of the file, each with the maps that it is made of: who may call, how much, what it costs; the mesh around. */
 const PARTS = {
   auth: ['Key', 'Jwt', 'KubernetesTokens', 'PeerClaims', 'Grant'],

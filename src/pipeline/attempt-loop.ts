@@ -248,19 +248,7 @@ export class AttemptLoop extends WheelTimer {
     const worthAgain = others || (again && failure.sameAgain && this.#x.mayRepeat)
     // As the backend said, else random.
     const pause = failure.retryAfterMs ?? jitter(this.#x, this.#route.retries, this.#made)
-    if (others && this.#tries === 1) {
-      this.#attempt()
-      return true
-    }
-    if (
-      worthAgain &&
-      this.#tries < retries.perTarget &&
-      mayPause(this.#x, this.#route, pause) &&
-      order[this.#index]!.health.spendRetry()
-    ) {
-      this.#attemptAfter(pause)
-      return true
-    }
+    if (worthAgain && this.#tryHere(others, pause)) return true
     for (let next = this.#index + 1; next < order.length; next++) {
       const { health } = order[next]!
       // A target that has just failed others is only tried within its retry budget: no storm on what is down.
@@ -279,6 +267,19 @@ export class AttemptLoop extends WheelTimer {
     if (next !== this.#index) this.#tries = 0
     this.#index = next
     this.#attemptAfter(wait)
+    return true
+  }
+
+  /** The same target once more: at once at another of its addresses, else after a pause and within its retry budget. */
+  #tryHere(others: boolean, pause: number): boolean {
+    if (others && this.#tries === 1) {
+      this.#attempt()
+      return true
+    }
+    const { health } = this.#plan.order[this.#index]!
+    if (this.#tries >= this.#route.retries.perTarget || !mayPause(this.#x, this.#route, pause) || !health.spendRetry())
+      return false
+    this.#attemptAfter(pause)
     return true
   }
 

@@ -23,27 +23,18 @@ const headerText = (text: string): string => text.replaceAll(/[^\x20-\x7e]/g, '?
 
 /** What is known of a request for whose call somebody else is responsible. */
 export function routeHeaders(x: Exchange, target: Target, model: string): HeaderList {
-  const headers: HeaderList = [
-    'x-heddle-provider',
-    headerText(target.provider.name),
-    'x-heddle-target',
-    target.headerName,
-  ]
-  headers.push('x-heddle-model', headerText(model), 'x-request-id', x.id)
+  const told = ['x-heddle-provider', headerText(target.provider.name), 'x-heddle-target', target.headerName]
+  told.push('x-heddle-model', headerText(model), 'x-request-id', x.id)
   const { tenant, keyId } = x.principal
-  if (tenant !== '') headers.push('x-heddle-tenant', headerText(tenant))
-  if (keyId !== '') headers.push('x-heddle-key', headerText(keyId))
-  return headers
+  if (tenant !== '') told.push('x-heddle-tenant', headerText(tenant))
+  if (keyId !== '') told.push('x-heddle-key', headerText(keyId))
+  return told
 }
 
 /** Names that only Heddle may set. */
-export const OWN_ROUTE_HEADERS: readonly string[] = [
-  'x-heddle-provider',
-  'x-heddle-target',
-  'x-heddle-model',
-  'x-heddle-tenant',
-  'x-heddle-key',
-]
+export const OWN_ROUTE_HEADERS: readonly string[] = ['provider', 'target', 'model', 'tenant', 'key'].map(
+  (name) => `x-heddle-${name}`,
+)
 
 /** Settles the limits as configured, and says what the proxy should know. */
 export function decisionOf(

@@ -98,13 +98,18 @@ export function startAttempt(x: Exchange, target: Target, match: RouteMatch, opt
 }
 
 /** What tells one address of a cluster from another for this call. */
-const pickFacts = (x: Exchange, model: string): PickFacts => ({
-  model,
-  promptTokens: x.fields?.promptTokens ?? 0,
-  session: x.received.header('x-session-id') ?? '',
-  priority: 0,
-  explain: x.received.header('x-heddle-explain') !== undefined,
-})
+function pickFacts(x: Exchange, model: string): PickFacts {
+  // An address that has failed is told from those of other targets by itself: no two clusters answer at the same one.
+  const failed = x.attempts.length < 2 ? [] : x.attempts.map(({ endpoint }) => endpoint).filter((at) => at !== '')
+  return {
+    ...(failed.length === 0 ? {} : { failed }),
+    model,
+    promptTokens: x.fields?.promptTokens ?? 0,
+    session: x.received.header('x-session-id') ?? '',
+    priority: 0,
+    explain: x.received.header('x-heddle-explain') !== undefined,
+  }
+}
 
 /** null = the provider wants none; the error says why none can be used. */
 function chooseCredential(x: Exchange, target: Target, model: string, now: number): Credential | GatewayError | null {

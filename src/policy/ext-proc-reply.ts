@@ -77,7 +77,7 @@ export class ProcReply implements ReplyWriter {
   }
 
   #sendImmediate(status: number, headers: HeaderList, body: Buffer): void {
-    const code = status < 400 ? 'answered' : (findHeader(headers, 'x-heddle-error') ?? codeOf(body))
+    const code = status < 400 ? 'answered' : codeOf(body)
     this.#send({
       response: {
         case: 'immediateResponse',

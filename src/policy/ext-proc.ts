@@ -7,7 +7,7 @@ import type { Call, UpstreamRequest, UpstreamSink } from '../contracts/upstream.
 import type { CallDoor } from '../pipeline/door.ts'
 import type { PolicyParts } from './parts.ts'
 import { GatewayError } from '../core/errors.ts'
-import { CLIENT_KEYS, OWN_ROUTE_HEADERS, routeHeaders } from '../pipeline/decision.ts'
+import { routeHeaders } from '../pipeline/decision.ts'
 import { Exchange } from '../pipeline/exchange.ts'
 import {
   BodySendMode,
@@ -17,10 +17,11 @@ import {
   type ProcessingRequest,
   type ProcessingResponse,
 } from '../protocol/grpc/gen/ext_proc_pb.ts'
-import { partsOf, ProcReply, type ProcStream } from './ext-proc-reply.ts'
+import { callBody, callHead, type ResponseInit } from './ext-proc-call.ts'
+import { ProcReply, type ProcStream } from './ext-proc-reply.ts'
 import { ATTRIBUTES, EndpointChoice, subsetOf } from './endpoint.ts'
 import { grpcError, GRPC } from './grpc-error.ts'
-import { findHeader, headerObject, headerOptions, listOf, namesOf } from './headers.ts'
+import { findHeader, headerObject, listOf } from './headers.ts'
 import { Meter } from './meter.ts'
 import { addressOf, PolicyReceived, tooLarge, unfitHead, unpack, withoutPseudo } from './received.ts'
 
@@ -261,11 +262,14 @@ class Process implements CallDoor {
   call(target: Target, request: UpstreamRequest, sink: UpstreamSink): Call {
     this.used = true
     this.#sink = sink
-    const { headers, body } = request
+    const { body } = request
     const choice = this.#choose(target, request, sink)
     if (choice === undefined) return NO_CALL
-    this.#sendHead(target, request, [...headers, ...(request.more ?? []), ...(choice?.header ?? [])])
-    if (body !== null || this.#bodyBytes > 0 || this.#requestTrailers) this.#sendBody(body ?? Buffer.alloc(0))
+    const x = this.#exchange
+    const route = x === null ? [] : routeHeaders(x, target, x.attempts.at(-1)?.model ?? '')
+    this.#write(callHead({ config: this.#parts.config(), target, request, given: this.#clientHeaders, route, choice }))
+    if (body !== null || this.#bodyBytes > 0 || this.#requestTrailers)
+      for (const part of callBody(body ?? Buffer.alloc(0), this.#requestTrailers)) this.#write(part)
     return {
       // Whatever the exchange answers then takes the place of what the backend says.
       abort: () => {
@@ -295,54 +299,7 @@ class Process implements CallDoor {
     }
   }
 
-  #sendHead(target: Target, request: UpstreamRequest, wanted: HeaderList): void {
-    const { credentials, rewrite } = this.#parts.config()
-    const set: HeaderList = []
-    if (rewrite) {
-      set.push(':path', request.path, ':authority', new URL(target.provider.config.baseUrl).host)
-      if (request.method !== findHeader(this.#clientHeaders, ':method')) set.push(':method', request.method)
-    }
-    const keys = credentials ? null : new Set(CLIENT_KEYS)
-    for (let i = 0; i < wanted.length; i += 2) {
-      const name = wanted[i]!.toLowerCase()
-      if (keys === null || !keys.has(name)) set.push(name, wanted[i + 1]!)
-    }
-    const x = this.#exchange
-    if (x !== null) set.push(...routeHeaders(x, target, x.attempts.at(-1)?.model ?? ''))
-    const kept = namesOf(set)
-    const remove = [...namesOf(this.#clientHeaders), ...OWN_ROUTE_HEADERS].filter(
-      (name) => !kept.has(name) && !staysWithProxy(name),
-    )
-    this.#write({
-      response: {
-        case: 'requestHeaders',
-        value: {
-          response: {
-            headerMutation: { setHeaders: headerOptions(set, 'bytes'), removeHeaders: remove },
-            clearRouteCache: true,
-          },
-        },
-      },
-      ...(this.#choice === null ? {} : { dynamicMetadata: this.#choice.metadata }),
-    })
-  }
-
-  #sendBody(body: Buffer): void {
-    const parts = [...partsOf(body)]
-    parts.forEach((part, i) => {
-      const endOfStream = i === parts.length - 1 && !this.#requestTrailers
-      const streamedResponse = { body: part, endOfStream }
-      this.#write({
-        response: {
-          case: 'requestBody',
-          value: { response: { bodyMutation: { mutation: { case: 'streamedResponse', value: streamedResponse } } } },
-        },
-      })
-    })
-    if (this.#requestTrailers) this.#write({ response: { case: 'requestTrailers', value: {} } })
-  }
-
-  #write(response: Parameters<typeof create<typeof ProcessingResponseSchema>>[1]): void {
+  #write(response: ResponseInit): void {
     this.#stream.write(create(ProcessingResponseSchema, response))
   }
 
@@ -430,7 +387,3 @@ class Process implements CallDoor {
 }
 
 const NO_CALL: Call = { abort() {}, pause() {}, resume() {} }
-
-/** What proxies need for themselves, or write again on the way out. */
-const staysWithProxy = (name: string): boolean =>
-  name.startsWith(':') || name.startsWith('x-envoy-') || name.startsWith('x-forwarded-') || name === 'x-request-id'

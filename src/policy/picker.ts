@@ -17,7 +17,8 @@ import {
   type ProcessingResponse,
 } from '../protocol/grpc/gen/ext_proc_pb.ts'
 import { EndpointChoice, subsetOf } from './endpoint.ts'
-import { partsOf, type ProcStream } from './ext-proc-reply.ts'
+import { callBody } from './ext-proc-call.ts'
+import type { ProcStream } from './ext-proc-reply.ts'
 import { grpcError, GRPC } from './grpc-error.ts'
 import { findHeader, headerOptions, listOf } from './headers.ts'
 import { Meter } from './meter.ts'
@@ -195,15 +196,7 @@ class Picking {
       response: { case: 'requestHeaders', value: { response: { headerMutation, clearRouteCache: true } } },
       dynamicMetadata: choice.metadata,
     })
-    if (this.#bodyBytes > 0 || this.#trailers) {
-      const parts = [...partsOf(body)]
-      parts.forEach((part, i) => {
-        const value = { body: part, endOfStream: i === parts.length - 1 && !this.#trailers }
-        const bodyMutation = { mutation: { case: 'streamedResponse' as const, value } }
-        this.#write({ response: { case: 'requestBody', value: { response: { bodyMutation } } } })
-      })
-    }
-    if (this.#trailers) this.#write({ response: { case: 'requestTrailers', value: {} } })
+    if (this.#bodyBytes > 0 || this.#trailers) for (const part of callBody(body, this.#trailers)) this.#write(part)
   }
 
   #takeAnswer({ headers, endOfStream }: HttpHeaders, message: ProcessingRequest, mode: BodySendMode | undefined): void {

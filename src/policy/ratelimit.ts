@@ -27,9 +27,9 @@ import { findHeader } from './headers.ts'
 export const DOMAIN = 'heddle'
 
 /** Keys of descriptor entries that mean something here. */
-export const TICKET = 'heddle_ticket'
-export const PHASE = 'heddle_phase'
-export const USAGE = 'heddle_usage'
+export const TICKET = 'heddle-ticket'
+export const PHASE = 'heddle-phase'
+export const USAGE = 'heddle-usage'
 const NAMES = ['tenant', 'team', 'user', 'key', 'model', 'principal'] as const
 type Entries = Partial<Record<string, string>>
 
@@ -45,7 +45,7 @@ type Answer = MessageInitShape<typeof RateLimitResponseSchema>
 
 /**
  * The rate limit service (envoy.service.ratelimit.v3). A check takes what the call is expected to use, and gives a
- * ticket; the call at its end (`heddle_phase: done`) replaces it by what was used. A ticket of external authorization is
+ * ticket; the call at its end (`heddle-phase: done`) replaces it by what was used. A ticket of external authorization is
  * settled in the same way.
  */
 export function rateLimitHandler(parts: RateLimitParts): handleUnaryCall<RateLimitRequest, RateLimitResponse> {

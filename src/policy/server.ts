@@ -1,5 +1,6 @@
 import { existsSync, lstatSync, unlinkSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
+import type * as grpcModule from '@grpc/grpc-js'
 import type { ConnectionInjector, Server as GrpcServer } from '@grpc/grpc-js'
 import type { PolicyServiceConfig } from '../contracts/config-policy.ts'
 import type { Picker } from '../contracts/cluster.ts'
@@ -16,7 +17,7 @@ import { healthService } from './health.ts'
 import { pickHandler } from './picker.ts'
 import { rateLimitHandler } from './ratelimit.ts'
 
-type Grpc = typeof import('@grpc/grpc-js')
+type Grpc = typeof grpcModule
 
 const AUTHZ = 'envoy.service.auth.v3.Authorization'
 const EXT_PROC = 'envoy.service.ext_proc.v3.ExternalProcessor'

@@ -26,7 +26,7 @@ export interface PolicyServiceParts {
   readonly metrics: MetricRegistry
   readonly place: WorkerPlace
   readonly reusePort: boolean
-  inflight(change: number): void
+  readonly inflight: (change: number) => void
 }
 
 /** Leases of calls that others make, of one worker; a ticket that it does not know may be another worker's. */
@@ -42,11 +42,10 @@ export function openLeases({ services, config, place, metrics }: PolicyServicePa
   const stop = everyUnref(() => leases.sweep(), SWEEP_MS)
   const channel = place.workers > 1 ? new BroadcastChannel(CHANNEL) : null
   channel?.unref()
-  if (channel !== null)
-    channel.onmessage = (message: unknown) => {
-      const { ticket, told } = (message as { data: { ticket: string; told: Told } }).data
-      leases.settle(ticket, told)
-    }
+  channel?.addEventListener('message', ({ data }) => {
+    const { ticket, told } = data as { ticket: string; told: Told }
+    leases.settle(ticket, told)
+  })
   leases.onUnknown = (ticket, told) => {
     unknown.value++
     channel?.postMessage({ ticket, told })

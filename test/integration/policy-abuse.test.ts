@@ -128,6 +128,9 @@ describe('parts in an order that no proxy has', () => {
     await stream.over()
     await goodCall()
     await nothingOpen()
+    expect(
+      await gateway.metric('heddle_policy_decisions_total', { service: 'ext_proc', decision: 'allowed' }),
+    ).toBeGreaterThan(0)
   })
 
   test('an answer before the request is decided', async () => {
@@ -181,6 +184,7 @@ describe('a proxy that leaves', () => {
     for (const stream of streams) stream.call.cancel()
     await nothingOpen()
     await goodCall()
+    expect((await gateway.targets())['alpha/real']!.consecutive_failures).toBe(0)
   })
 })
 

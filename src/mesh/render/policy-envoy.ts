@@ -87,7 +87,7 @@ export const rateLimitFilter = (cluster: string): HttpFilter => ({
 })
 
 const phase = (value: string): object => ({
-  generic_key: { descriptor_key: 'heddle_phase', descriptor_value: value },
+  generic_key: { descriptor_key: 'heddle-phase', descriptor_value: value },
 })
 const metadata = (key: string, namespace: string, name: string): object => ({
   metadata: {
@@ -115,11 +115,11 @@ const PRINCIPAL = {
  * would count as one token. settle: external authorization has taken from limits, and left a ticket.
  */
 export const rateLimitRoute = (settle: boolean): object => {
-  const ticket = metadata('heddle_ticket', AUTHZ_METADATA, 'ticket')
+  const ticket = metadata('heddle-ticket', AUTHZ_METADATA, 'ticket')
   // Without `check` nobody waits for the end of the call, which nobody tells of.
   const check = { actions: settle ? [phase('check'), ticket] : [PRINCIPAL], hits_addend: { number: 0 } }
   const done = {
-    actions: [phase('done'), ticket, metadata('heddle_usage', METADATA, 'usage')],
+    actions: [phase('done'), ticket, metadata('heddle-usage', METADATA, 'usage')],
     hits_addend: { format: `%DYNAMIC_METADATA(${METADATA}:total_tokens)%` },
     apply_on_stream_done: true,
   }

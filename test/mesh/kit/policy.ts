@@ -124,21 +124,21 @@ const metadataAction = (key: string, namespace: string, field: string, missing?:
   },
 })
 
-const phase = (value: string): object => ({ generic_key: { descriptor_key: 'heddle_phase', descriptor_value: value } })
+const phase = (value: string): object => ({ generic_key: { descriptor_key: 'heddle-phase', descriptor_value: value } })
 
 /**
  * Limits of a route (`typed_per_filter_config`: on a route's own action the addend of hits is dropped without a word). The
  * ticket is that of `from`: the filter that took something of the limits.
  */
 export const perRoute = (from: 'ext_authz' | 'ratelimit', check: readonly object[]): object => {
-  const ticket = metadataAction('heddle_ticket', `envoy.filters.http.${from}`, 'ticket')
+  const ticket = metadataAction('heddle-ticket', `envoy.filters.http.${from}`, 'ticket')
   return {
     'envoy.filters.http.ratelimit': {
       '@type': `${TYPE}.extensions.filters.http.ratelimit.v3.RateLimitPerRoute`,
       rate_limits: [
         { actions: [phase('check'), ...check, ...(from === 'ext_authz' ? [ticket] : [])] },
         {
-          actions: [phase('done'), ticket, metadataAction('heddle_usage', 'heddle', 'usage', '-')],
+          actions: [phase('done'), ticket, metadataAction('heddle-usage', 'heddle', 'usage', '-')],
           apply_on_stream_done: true,
           hits_addend: { format: '%DYNAMIC_METADATA(heddle:total_tokens)%' },
         },
