@@ -83,6 +83,8 @@ export interface PickOptions {
   readonly subset?: ReadonlySet<string> | null
   /** Slots that were tried already. */
   readonly tried?: readonly number[]
+  /** `host:port` of those that have failed the call before: only those that rest are worse. Left out: none has. */
+  readonly failed?: readonly string[]
   /** Ms, Clock.monotonic. */
   readonly now: number
   /** Picked.note is wanted. */
@@ -104,8 +106,8 @@ export interface Picker {
   pick(hints: PickHints, options: PickOptions): Picked
   /** A call of the member begins: counted, and its prompt is taken to be in the member's cache from now on. */
   begin(member: Member, picked: Picked, now: number): PickedCall
-  /** Members that do not rest after failures. */
-  usable(now: number): number
+  /** Members that do not rest after failures, the one at this `host:port` left out. */
+  usable(now: number, except?: string): number
 }
 
 export interface PickedCall {

@@ -32,6 +32,8 @@ export interface PickFacts {
   readonly priority: number
   /** Why an address was chosen is wanted: see onEndpoint. */
   readonly explain?: boolean
+  /** `host:port` of those that have failed the request before: others come first. Left out: none has. */
+  readonly failed?: readonly string[]
 }
 
 /**
@@ -69,10 +71,10 @@ export interface Call {
 export interface Upstream {
   call(request: UpstreamRequest, sink: UpstreamSink): Call
   /**
-   * Addresses that can take a call now, where there are several; left out = there is one. With more than one, a failure is
-   * that of an address and not of the whole.
+   * Addresses that can take a call now besides this one, where there are several; left out = there is one. While there are
+   * any, a failure is that of the address and not of the whole.
    */
-  readonly usable?: number
+  others?(address: string): number
   /** Who chooses among several addresses; left out = there is one. */
   readonly picker?: Picker
   /** Waits for calls under way, then closes the connections. */

@@ -4,6 +4,7 @@ import type { Attempt } from './attempt.ts'
 import type { Exchange } from './exchange.ts'
 import type { PermitRequest } from './permit.ts'
 import type { StreamAttempt } from './stream-attempt.ts'
+import { hasOthers } from './attempt-record.ts'
 import { GatewayError } from '../core/errors.ts'
 import { kindOfRefusal, NOT_CALLED, streamInterrupted } from '../routing/failure.ts'
 import { CallbackTimer, WheelTimer } from '../core/wheel.ts'
@@ -242,9 +243,8 @@ export class AttemptLoop extends WheelTimer {
     const { retries } = this.#route
     const { order } = this.#plan
     const again = failure.kind === 'failure' || failure.kind === 'busy'
-    // Who retries elsewhere, or has sent this twice already, does not need it done here as well: others are tried only.
-    // An address has failed, not the target: another of its addresses is as good as another target.
-    const others = again && (order[this.#index]!.provider.upstream.usable ?? 1) > 1
+    // Who retries elsewhere, or has sent this twice, needs none here: only other targets and addresses are tried.
+    const others = again && hasOthers(order[this.#index]!, this.#x.attempts.at(-1)?.endpoint)
     const worthAgain = others || (again && failure.sameAgain && this.#x.mayRepeat)
     // As the backend said, else random.
     const pause = failure.retryAfterMs ?? jitter(this.#x, this.#route.retries, this.#made)

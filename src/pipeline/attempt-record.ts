@@ -1,3 +1,4 @@
+import type { Target } from '../contracts/routing.ts'
 import type { Usage } from '../contracts/usage.ts'
 import type { FailureOrigin } from '../routing/failure.ts'
 
@@ -35,3 +36,7 @@ export interface AttemptRecord {
   /** What the proxy next to the backend says that the backend took, ms (`x-envoy-upstream-service-time`); -1 = nothing. */
   proxyMs: number
 }
+
+/** Another address of the target than this one can take a call: a failure is that of the address, not of the target. */
+export const hasOthers = ({ provider }: Target, endpoint = ''): boolean =>
+  (provider.upstream.others?.(endpoint) ?? 0) > 0

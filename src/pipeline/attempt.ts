@@ -5,7 +5,7 @@ import type { Credential } from '../contracts/credentials.ts'
 import type { GatewayError } from '../core/errors.ts'
 import type { AttemptOutcome, Target } from '../contracts/routing.ts'
 import type { AttemptFailure } from '../routing/failure.ts'
-import type { AttemptRecord } from './attempt-record.ts'
+import { hasOthers, type AttemptRecord } from './attempt-record.ts'
 import type { Door } from './door.ts'
 import type { Permit } from './permit.ts'
 import type { Services } from './services.ts'
@@ -242,9 +242,9 @@ export abstract class Attempt extends WheelTimer implements UpstreamSink {
     else this.owner.onAttemptFailed(this, judged)
   }
 
-  /** Where others can take its place, one address that fails says nothing of the target: it is judged for itself. */
+  /** One address that fails says nothing of the target: it is judged for itself. */
   #blamed(): AttemptOutcome {
-    return (this.target.provider.upstream.usable ?? 1) > 1 ? 'neutral' : 'failure'
+    return hasOthers(this.target, this.record.endpoint) ? 'neutral' : 'failure'
   }
 
   /** The call is not made: no credential can be used for it now. Told later, as the owner must have the attempt first. */
@@ -266,10 +266,16 @@ export abstract class Attempt extends WheelTimer implements UpstreamSink {
     })
   }
 
+  /** One of several addresses has said so: only when another says the same, it holds for all. */
+  get #firstOfMany(): boolean {
+    const asked = this.owner.attempts.filter((one) => one.target === this.target.name && one.endpoint !== '')
+    return asked.length < 2 && hasOthers(this.target, this.record.endpoint)
+  }
+
   /** Who rests because of the failure: the credential, and the target only when no other credential can take its place. */
   #rest(failure: AttemptFailure): AttemptFailure {
     const dead = failure.kind === 'dead'
-    if (!dead && failure.kind !== 'busy') return failure
+    if (!dead && (failure.kind !== 'busy' || this.#firstOfMany)) return failure
     const { health, name } = this.target
     const { retries, breaker } = this.rules
     const now = this.owner.services.clock.monotonic()

@@ -5,11 +5,13 @@ import type {
   PickedCall,
   Picker,
   PickHints,
+  PickOptions,
   RemotePicked,
   RemotePicker,
 } from '../contracts/cluster.ts'
 import type {
   Call,
+  PickFacts,
   Upstream,
   UpstreamFault,
   UpstreamHeaders,
@@ -33,7 +35,7 @@ export interface ClusterParts {
 const MAX_TRIES = 3
 /** Nothing listens any more where nobody could be asked; these are of our own process. */
 const OUR_OWN = new Set(['EMFILE', 'ENFILE', 'EADDRNOTAVAIL'])
-const NO_PICK = { model: '', promptTokens: 0, session: '', priority: 0 } as const
+const NO_PICK: PickFacts = { model: '', promptTokens: 0, session: '', priority: 0 }
 
 /** One call of a cluster: the member that it has now, and those that it had before, which could not be reached. */
 export class ClusterCall implements Call, UpstreamSink {
@@ -66,11 +68,19 @@ export class ClusterCall implements Call, UpstreamSink {
       return
     }
     const { headers, more } = this.#request!
-    const subset = new Set(source.set.members.map(({ address }) => address))
+    const subset = this.#subset(source.set.members)
     remote
       .pick(this.#hints(), more === undefined ? headers : [...headers, ...more], { now: now(), subset })
       .then((named) => this.#take(named))
       .catch((error: unknown) => this.#refuse(error))
+  }
+
+  /** Of those that have not failed the request before, while there are any. */
+  #subset(members: readonly Member[]): ReadonlySet<string> {
+    const { failed = [] } = this.#request!.pick ?? NO_PICK
+    const all = members.map(({ address }) => address)
+    const fresh = all.filter((address) => !failed.includes(address))
+    return new Set(fresh.length > 0 ? fresh : all)
   }
 
   #take(named: RemotePicked): void {
@@ -96,10 +106,10 @@ export class ClusterCall implements Call, UpstreamSink {
     return { model, body, promptTokens, session, priority }
   }
 
-  #options(): { now: number; tried?: readonly number[]; explain: boolean } {
-    const now = this.#parts.now()
-    const explain = this.#request!.pick?.explain === true
-    return this.#tried === null ? { now, explain } : { now, explain, tried: this.#tried }
+  #options(): PickOptions {
+    const { explain = false, failed } = this.#request!.pick ?? NO_PICK
+    const options = { now: this.#parts.now(), explain, ...(failed === undefined ? {} : { failed }) }
+    return this.#tried === null ? options : { ...options, tried: this.#tried }
   }
 
   #pick(): void {

@@ -47,8 +47,8 @@ export class ClusterUpstream implements Upstream {
     return this.#options.picker
   }
 
-  get usable(): number {
-    return this.#options.picker.usable(this.#clock.monotonic())
+  others(address: string): number {
+    return this.#options.picker.usable(this.#clock.monotonic(), address)
   }
 
   call(request: UpstreamRequest, sink: UpstreamSink): Call {

@@ -93,6 +93,40 @@ describe('members that fail', () => {
     expect((await gateway.targets())['pods/m']).toMatchObject({ consecutive_failures: 0, ejections: 0, inflight: 0 })
   })
 
+  test('whoever has failed a request does not get it again, although it has its prompt now', async () => {
+    let bad = -1
+    const backends = await Promise.all(
+      [0, 1, 2].map((index) =>
+        startBackend((res) => {
+          if (bad < 0) bad = index
+          if (index === bad) sendJson(res, 500, { error: { message: 'broken' } })
+          else sendJson(res, 200, CHAT_ANSWER)
+        }),
+      ),
+    )
+    open.push(() => Promise.all(backends.map((backend) => backend.close())))
+    const { url } = await gatewayTo(
+      backends.map((backend) => Number(new URL(backend.url).port)),
+      '{ metrics: false }',
+    )
+    expect(await talk(url, 'a', 1)).toMatchObject({ status: 200 })
+    expect(backends[bad]!.bodies).toHaveLength(1)
+  })
+
+  test('one that has no room now is not the whole target', async () => {
+    const [full, free] = await Promise.all([
+      startBackend((res) => sendJson(res, 503, { error: { message: 'full' } }, { 'retry-after': '30' })),
+      startBackend((res) => sendJson(res, 200, CHAT_ANSWER)),
+    ])
+    open.push(() => Promise.all([full.close(), free.close()]))
+    const gateway = await gatewayTo(
+      [full, free].map((backend) => Number(new URL(backend.url).port)),
+      '{ policy: round_robin, metrics: false }',
+    )
+    for (let i = 0; i < 4; i++) expect((await chat(gateway.url, 'm')).status).toBe(200)
+    expect((await gateway.targets())['pods/m']).toMatchObject({ busy_ms: 0 })
+  })
+
   test('it dies with calls on it: those before their first token go elsewhere, none fails', async () => {
     const pods = await podsOf(3, { timeScale: 1, prefillRate: 2000 })
     const { url } = await gatewayTo(pods.map(({ port }) => port))

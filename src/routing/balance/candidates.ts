@@ -5,7 +5,8 @@ import { MAX_ENDPOINTS, type ClusterMemory } from './cluster-memory.ts'
 
 /** Above all priorities that a registry can give. */
 const DRAINING = 2 ** 33
-const RESTING = 2 ** 34
+const FAILED = 2 ** 34
+const RESTING = 2 ** 35
 /** What members tell of their load counts against them for so long, ms. */
 const SATURATED_MS = 5000
 const RETRY_MS = 1000
@@ -26,11 +27,12 @@ export class Candidates {
 
   /**
    * Those of the lowest priority that are ready and well; if there are none, those that drain; if there are none either,
-   * those that rest after failures: a wrong verdict on all must not end everything. priority < 0: may be refused.
+   * those that have failed this very call before; and last those that rest after failures: a wrong verdict on all must not
+   * end everything. priority < 0: may be refused.
    * Throws GatewayError `upstream_unavailable`, `overloaded`.
    */
   find(members: readonly Member[], options: PickOptions, priority: number): void {
-    const { subset, tried, now } = options
+    const { subset, tried, failed, now } = options
     let best = Infinity
     for (let i = 0; i < members.length; i++) {
       const member = members[i]!
@@ -38,6 +40,7 @@ export class Candidates {
       if ((tried === undefined || !tried.includes(member.slot)) && (subset == null || subset.has(member.address))) {
         key = member.priority
         if (member.state === 'draining') key += DRAINING
+        if (failed !== undefined && failed.includes(member.address)) key += FAILED
         if (this.#memory.resting(member.slot, now)) key += RESTING
       }
       this.#keys[i] = key

@@ -60,6 +60,7 @@ describe('who may be picked', () => {
     fail(0, NOW)
     expect([...slotsOf(20, () => picker.pick(hints(), { now: NOW + 1 }).members[0]!.slot).keys()]).toEqual([1])
     expect(picker.usable(NOW + 1)).toBe(1)
+    expect(picker.usable(NOW + 1, member(1).address)).toBe(0)
     // After its rest one call tries it, and no other before that is over.
     const later = NOW + 2001
     expect(slotsOf(40, () => picker.pick(hints(), { now: later }).members[0]!.slot).size).toBe(2)
@@ -272,4 +273,15 @@ describe('memory of all threads', () => {
     call.end('failed', NOW)
     expect([memory.calls(0), memory.tokens(0)]).toEqual([0, 0])
   })
+})
+
+test('who has failed this very call comes after all others but those that rest', () => {
+  const cluster = new TestCluster([member(0), member(1), member(2)])
+  const picker = pickerOf(cluster)
+  const failed = [member(0).address]
+  const slots = (now: number): number[] =>
+    [...slotsOf(30, () => picker.pick(hints(), { now, failed }).members[0]!.slot).keys()].toSorted((a, b) => a - b)
+  expect(slots(NOW)).toEqual([1, 2])
+  for (const slot of [1, 2]) new CountedCall(cluster.state, member(slot), 1, NOW, false).end('unreachable', NOW)
+  expect(slots(NOW + 1)).toEqual([0])
 })

@@ -85,9 +85,10 @@ export class ScoredPicker implements Picker {
     return new CountedCall(this.#memory, member, tokens, now, this.#config.orca)
   }
 
-  usable(now: number): number {
+  usable(now: number, except = ''): number {
     let usable = 0
-    for (const { slot } of this.#source.set.members) if (!this.#memory.resting(slot, now)) usable++
+    for (const { slot, address } of this.#source.set.members)
+      if (address !== except && !this.#memory.resting(slot, now)) usable++
     return usable
   }
 
