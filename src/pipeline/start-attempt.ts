@@ -99,7 +99,7 @@ export function startAttempt(x: Exchange, target: Target, match: RouteMatch, opt
 
 /** What tells one address of a cluster from another for this call. */
 function pickFacts(x: Exchange, model: string): PickFacts {
-  // An address that has failed is told from those of other targets by itself: no two clusters answer at the same one.
+  // Those of other targets among them do no harm: they are no members here, or the same servers.
   const failed = x.attempts.length < 2 ? [] : x.attempts.map(({ endpoint }) => endpoint).filter((at) => at !== '')
   return {
     ...(failed.length === 0 ? {} : { failed }),
