@@ -68,19 +68,11 @@ export class ClusterCall implements Call, UpstreamSink {
       return
     }
     const { headers, more } = this.#request!
-    const subset = this.#subset(source.set.members)
+    const subset = new Set(source.set.members.map(({ address }) => address))
     remote
       .pick(this.#hints(), more === undefined ? headers : [...headers, ...more], { now: now(), subset })
       .then((named) => this.#take(named))
       .catch((error: unknown) => this.#refuse(error))
-  }
-
-  /** Of those that have not failed the request before, while there are any. */
-  #subset(members: readonly Member[]): ReadonlySet<string> {
-    const { failed = [] } = this.#request!.pick ?? NO_PICK
-    const all = members.map(({ address }) => address)
-    const fresh = all.filter((address) => !failed.includes(address))
-    return new Set(fresh.length > 0 ? fresh : all)
   }
 
   #take(named: RemotePicked): void {
@@ -89,15 +81,20 @@ export class ClusterCall implements Call, UpstreamSink {
       return
     }
     this.#named = named
-    this.#left = [...named.addresses]
     const request = this.#request!
+    // Those that have failed the request before come last.
+    const { failed = [] } = request.pick ?? NO_PICK
+    this.#left = named.addresses.toSorted((a, b) => Number(failed.includes(a)) - Number(failed.includes(b)))
     this.#request = {
       ...request,
       body: named.body ?? request.body,
       more: [...(request.more ?? []), ...named.headers],
     }
-    if (this.#left.length === 0) this.#pick()
-    else this.#callNamed()
+    if (named.addresses.length === 0) this.#pick()
+    else if (!this.#callNamed()) {
+      const detail = 'none of the endpoints that were picked is a member any more'
+      throw new GatewayError('upstream_unavailable', 'No endpoint of the model can take the request now.', { detail })
+    }
   }
 
   #hints(): PickHints {
@@ -123,17 +120,18 @@ export class ClusterCall implements Call, UpstreamSink {
     this.#call(picked.members[0]!, picked)
   }
 
-  /** The next of those that the remote picker has named. */
-  #callNamed(): void {
-    const address = this.#left.shift()!
+  /** The next of those that the remote picker has named. False = none of them is left. */
+  #callNamed(): boolean {
     const { picker, source, now } = this.#parts
-    const member = source.set.members.find((one) => one.address === address)
-    // It may know of a member sooner than we do: then it is called all the same, and nothing is counted.
-    if (member === undefined) this.#send(address, '')
-    else {
-      const picked = picker.pick(this.#hints(), { now: now(), subset: new Set([address]) })
+    for (let address = this.#left.shift(); address !== undefined; address = this.#left.shift()) {
+      const member = source.set.members.find((one) => one.address === address)
+      if (member === undefined) continue
+      // Whether there is room was for the remote picker to say.
+      const picked = picker.pick({ ...this.#hints(), priority: 0 }, { now: now(), subset: new Set([address]) })
       this.#call(member, picked)
+      return true
     }
+    return false
   }
 
   #call(member: Member, picked: Picked): void {
@@ -191,15 +189,7 @@ export class ClusterCall implements Call, UpstreamSink {
 
   /** True = another member has the call. */
   #goOn(): boolean {
-    if (this.#named !== null && this.#named.addresses.length > 0) {
-      if (this.#left.length === 0) return false
-      try {
-        this.#callNamed()
-      } catch {
-        return false
-      }
-      return true
-    }
+    if (this.#named !== null && this.#named.addresses.length > 0) return this.#callNamed()
     if (this.#tried!.length >= MAX_TRIES) return false
     let picked: Picked
     try {
@@ -225,6 +215,7 @@ export class ClusterCall implements Call, UpstreamSink {
   #refuse(error: unknown): void {
     if (this.#over) return
     this.#over = true
+    this.#served()
     const refusal = GatewayError.from(error)
     const detail = refusal.detail ?? refusal.message
     // Where nobody is left, the backend is down as a whole. A picker that turns a call away says nothing of the backend.

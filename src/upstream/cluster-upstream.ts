@@ -27,6 +27,7 @@ export class ClusterUpstream implements Upstream {
   readonly #parts: ClusterParts
   readonly #members = new Map<string, Upstream>()
   readonly #unwatch: () => void
+  #closed = false
 
   constructor(options: ClusterUpstreamOptions) {
     this.#options = options
@@ -58,10 +59,13 @@ export class ClusterUpstream implements Upstream {
   }
 
   #of(address: string): Upstream {
-    let upstream = this.#members.get(address)
+    const upstream = this.#members.get(address)
     if (upstream === undefined) {
-      upstream = this.#options.connect(address)
-      this.#members.set(address, upstream)
+      const made = this.#options.connect(address)
+      if (!this.#closed) this.#members.set(address, made)
+      // A call that was only just given its address has it made, and nobody else will end it.
+      else queueMicrotask(() => void made.close().catch(() => {}))
+      return made
     }
     return upstream
   }
@@ -78,6 +82,7 @@ export class ClusterUpstream implements Upstream {
   }
 
   async close(): Promise<void> {
+    this.#closed = true
     this.#unwatch()
     this.#options.remote?.close()
     const all = [...this.#members.values()]

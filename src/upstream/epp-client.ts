@@ -67,8 +67,11 @@ class EppClient implements RemotePicker {
     ) as Stream
     try {
       const answer = await this.#ask(stream, hints, headers, subset ?? null)
+      // Who is called gets the key of the provider: only members of the cluster do.
+      const addresses = subset == null ? answer.addresses : answer.addresses.filter((address) => subset.has(address))
+      if (addresses.length === 0) throw new Unasked('it named no endpoint of the cluster')
       return {
-        addresses: answer.addresses,
+        addresses,
         headers: answer.headers,
         body: answer.bodyInPlaceOf(hints.body),
         served: (served, status) => finish(stream, served, status),
@@ -93,16 +96,17 @@ class EppClient implements RemotePicker {
   ): Promise<EppAnswer> {
     const { timeoutMs } = this.#config
     const answer = new EppAnswer()
+    let over = false
     return new Promise<EppAnswer>((resolve, reject) => {
       const stop = everyUnref(() => reject(new Unasked(`no answer within ${timeoutMs} ms`)), timeoutMs)
       const settle = (end: () => void): void => {
+        over = true
         stop()
         end()
       }
       stream.on('data', (response: ProcessingResponse) => {
         try {
-          if (!answer.take(response)) return
-          if (answer.addresses.length === 0) throw new Unasked('it named no endpoint')
+          if (over || !answer.take(response)) return
           settle(() => resolve(answer))
         } catch (error) {
           settle(() => reject(error))

@@ -19,11 +19,12 @@ const TWINS: ReadonlyMap<string, string> = new Map(
   PAIRS.flatMap(([now, before]) => [[now, before] as const, [before, now] as const]),
 )
 
-/** The picker needs no key. */
-const SECRET = new Set(['authorization', 'proxy-authorization', 'api-key', 'x-api-key', 'x-goog-api-key', 'cookie'])
+/** The picker needs no key, and a vendor may call its key what it likes. */
+const SECRET = /auth|cookie|key|token|secret|passw|credential|signature/
+const NO_SECRETS = new Set(['idempotency-key', 'x-session-token'])
+const isSecret = (name: string): boolean => SECRET.test(name) && !NO_SECRETS.has(name)
 /** Not for a picker to set: of the connection, of the credentials, and the choice itself. */
 const NOT_TO_SET = new Set([
-  ...SECRET,
   'host',
   'content-length',
   'transfer-encoding',
@@ -45,7 +46,7 @@ export function headersFor(hints: PickHints, headers: readonly string[]): { key:
   ])
   for (let i = 0; i + 1 < headers.length; i += 2) {
     const name = headers[i]!.toLowerCase()
-    if (!SECRET.has(name)) all.set(name, headers[i + 1]!)
+    if (!isSecret(name)) all.set(name, headers[i + 1]!)
   }
   if (hints.session !== '' && !all.has('x-session-id')) all.set('x-session-id', hints.session)
   for (const [name, value] of all) {
@@ -56,4 +57,4 @@ export function headersFor(hints: PickHints, headers: readonly string[]): { key:
 }
 
 /** May stand on the call when the picker sets it. */
-export const maySet = (name: string): boolean => !name.startsWith(':') && !NOT_TO_SET.has(name)
+export const maySet = (name: string): boolean => !name.startsWith(':') && !NOT_TO_SET.has(name) && !isSecret(name)

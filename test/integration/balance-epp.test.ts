@@ -4,6 +4,7 @@ import * as grpc from '@grpc/grpc-js'
 import { describe, expect, test } from 'vitest'
 import { ALONE, balancing, member, TestCluster } from '../../src/routing/balance/balance-fixture.ts'
 import { createPicker } from '../../src/routing/balance/index.ts'
+import { systemClock } from '../../src/core/clock.ts'
 import type { UpstreamFault } from '../../src/contracts/upstream.ts'
 import {
   ExternalProcessor,
@@ -96,22 +97,28 @@ async function cluster(epp: string, ports: readonly number[], failureMode: 'open
     ports.map((port, slot) => member(slot, { host: '127.0.0.1', port, address: `127.0.0.1:${port}` })),
   )
   const config = { address: epp, tls: false, ca: null, serverName: null, failureMode, timeoutMs: 2000 }
+  const closed: string[] = []
   const upstream = new ClusterUpstream({
     source,
     picker: createPicker(source, balancing(), ALONE),
     remote: await createEppClient(config),
     host: 'models.internal',
     orca: false,
-    connect: (address) =>
-      new UndiciUpstream({
+    connect: (address) => {
+      const made = new UndiciUpstream({
         origin: `http://${address}`,
         connections: 4,
         connectTimeoutMs: 1000,
         tls: { ca: null, serverName: null, rejectUnauthorized: true },
-      }),
+      })
+      return {
+        call: (request, sink) => made.call(request, sink),
+        close: () => made.close().then(() => void closed.push(address)),
+      }
+    },
   })
   open.push(() => upstream.close())
-  const call = (): Promise<Outcome> =>
+  const call = (priority = 0, more: readonly string[] = []): Promise<Outcome> =>
     new Promise((resolve) => {
       const endpoints: string[] = []
       let status = 0
@@ -121,7 +128,8 @@ async function cluster(epp: string, ports: readonly number[], failureMode: 'open
           path: '/v1/chat/completions',
           headers: ['content-type', 'application/json', 'authorization', 'Bearer secret', 'x-slo-ttft-ms', '200'],
           body: SENT,
-          pick: { model: 'm', promptTokens: 50_000, session: 's1', priority: 0 },
+          pick: { model: 'm', promptTokens: 50_000, session: 's1', priority },
+          more,
         },
         {
           onEndpoint: (address) => void endpoints.push(address),
@@ -132,7 +140,7 @@ async function cluster(epp: string, ports: readonly number[], failureMode: 'open
         },
       )
     })
-  return { call, source, upstream }
+  return { call, source, upstream, closed }
 }
 
 const backend = async () => {
@@ -195,9 +203,52 @@ describe('AC-LB-2 client of an endpoint picker', () => {
     const list = [dead, alsoDead, b.port, a.port].map((port) => `127.0.0.1:${port}`)
     const stub = await startStub(() => named(list.join(', '), 'both'))
     const { call, source } = await cluster(stub.address, [a.port, b.port, dead])
-    expect(await call()).toEqual({ status: 200, fault: null, endpoints: list.slice(0, 3) })
+    // One that is no member of the cluster is not called at all: the call carries a key.
+    expect(await call()).toEqual({ status: 200, fault: null, endpoints: [list[0], list[2]] })
     expect(source.state.ejectedUntil(2)).toBeGreaterThan(0)
     expect(source.state.calls(1)).toBe(0)
+  })
+
+  test.each(['open', 'close'] as const)(
+    'nobody of the cluster is named, mode %s: no stranger gets the key',
+    async (mode) => {
+      const [a, stranger] = [await backend(), await backend()]
+      const stub = await startStub(() => named(`127.0.0.1:${stranger.port}`, 'both'))
+      const { call } = await cluster(stub.address, [a.port], mode)
+      const { status, fault } = await call()
+      expect(stranger.bodies).toHaveLength(0)
+      if (mode === 'open') expect(status).toBe(200)
+      else expect(fault?.refusal).toMatchObject({ code: 'upstream_unavailable', status: 503 })
+    },
+  )
+
+  test('keys of any name stay with the call; a choice that could be made holds for calls of low priority', async () => {
+    const a = await backend()
+    const stub = await startStub(() => named(`127.0.0.1:${a.port}`, 'both'))
+    const { call, source } = await cluster(stub.address, [a.port])
+    source.state.signals(0, { queue: 1000 }, systemClock.monotonic())
+    const secret = ['x-amz-security-token', 's3cret', 'ocp-apim-subscription-key', 's3cret', 'x-session-token', 'tied']
+    expect(await call(-1, secret)).toMatchObject({ status: 200 })
+    expect(JSON.stringify(headersOf(stub.streams[0]![0]))).not.toContain('s3cret')
+    expect(headersOf(stub.streams[0]![0])).toMatchObject({ 'x-session-token': 'tied' })
+  })
+
+  test('asked before the end of a configuration, answered after it: the call is made and its connections end', async () => {
+    const a = await backend()
+    let answer = (): void => {}
+    const stub = await startStub((_body, stream) => {
+      answer = () => {
+        for (const init of named(`127.0.0.1:${a.port}`, 'both')) stream.write(create(ProcessingResponseSchema, init))
+      }
+      return []
+    })
+    const { call, upstream, closed } = await cluster(stub.address, [a.port])
+    const outcome = call()
+    await expect.poll(() => stub.streams[0]?.length ?? 0).toBeGreaterThan(3)
+    await upstream.close()
+    answer()
+    expect(await outcome).toMatchObject({ status: 200 })
+    await expect.poll(() => closed).toEqual([`127.0.0.1:${a.port}`])
   })
 
   test('another body takes the place of what was sent', async () => {

@@ -136,6 +136,18 @@ describe('what only a double does', () => {
     expect(consul.asked.length).toBeLessThan(30)
   })
 
+  test('one that does not wait although it is asked to is no busy loop either', async () => {
+    const heard = await follow(consul.url)
+    await heard.expect('10.0.0.1:8000')
+    consul.asked.length = 0
+    // As a cache in between does it.
+    consul.answer = (response) => void response.setHeader('x-consul-index', '7').end('[]')
+    consul.rewind(7)
+    await pause(600)
+    consul.answer = null
+    expect(consul.asked.length).toBeLessThan(20)
+  })
+
   test('a token that is refused is said without it, and one that is taken is sent', async () => {
     consul.rewind(50)
     consul.token = 'token-of-consul'

@@ -117,6 +117,10 @@ export class ConsulDiscovery implements Discovery {
 
   async #ask(on: Told, signal: AbortSignal): Promise<number> {
     const blocking = this.#index > 0
+    const { clock, random } = this.#parts
+    // Of many gateways not all ask at the same moment.
+    const pauseMs = MIN_INTERVAL_MS * (0.5 + random.next())
+    const began = clock.monotonic()
     const timeoutMs = (blocking ? this.#config.waitMs * (17 / 16) : 0) + SLACK_MS
     const answer = await askOnce(this.#base, { path: this.#path(), timeoutMs, maxBytes: MAX_BYTES, signal })
     if (answer.status !== 200) throw refused(this.#base, answer.status)
@@ -125,12 +129,12 @@ export class ConsulDiscovery implements Discovery {
     this.#index = index
     if (same) {
       on.alive()
-      return 0
+      // What stands in between may answer at once what it should have waited for.
+      return clock.monotonic() - began < MIN_INTERVAL_MS ? pauseMs : 0
     }
     const { endpoints, skipped } = readConsul(answer.body)
     on.endpoints(endpoints)
     if (skipped > 0) on.skipped('invalid', `${skipped} instances without a usable address and port`)
-    // Of many gateways not all ask at the same moment.
-    return index === 0 ? 0 : MIN_INTERVAL_MS * (0.5 + this.#parts.random.next())
+    return index === 0 ? 0 : pauseMs
   }
 }

@@ -70,7 +70,9 @@ export class Loop {
   readonly #parts: DiscoveryParts
   readonly #step: (signal: AbortSignal) => Promise<number>
   readonly #on: Pick<Told, 'error'>
-  readonly #ended = new AbortController()
+  /** Of the step that runs. Each has its own: what listens to it goes with it. */
+  #current = new AbortController()
+  #closed = false
   #failures = 0
   #wake: (() => void) | null = null
 
@@ -82,17 +84,18 @@ export class Loop {
   }
 
   close(): void {
-    this.#ended.abort()
+    this.#closed = true
+    this.#current.abort()
     this.#wake?.()
   }
 
   async #run(): Promise<void> {
-    const { signal } = this.#ended
     // Whoever begins it has to hold it first.
     await Promise.resolve()
-    while (!signal.aborted) {
-      const wait = await this.#once(signal)
-      if (!signal.aborted && wait > 0) await this.#pause(wait)
+    while (!this.#closed) {
+      this.#current = new AbortController()
+      const wait = await this.#once(this.#current.signal)
+      if (!this.#closed && wait > 0) await this.#pause(wait)
     }
   }
 

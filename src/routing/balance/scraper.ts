@@ -64,8 +64,9 @@ class MetricsScraper implements Scraper {
       { host, port: port ?? member.port, path, agent: this.#agent, headers: { accept: 'text/plain' } },
       (response) => {
         if (response.statusCode !== 200) {
-          response.resume()
           end(null, `status ${response.statusCode}`)
+          // Its body may never end, and no timer is left.
+          asked.destroy()
           return
         }
         const chunks: Buffer[] = []
