@@ -1,12 +1,9 @@
 // Writes what is generated: the JSON Schema and the reference pages. `--check` writes nothing and fails on a difference.
-import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { configJsonSchema } from '../src/config/index.ts'
 import { PRESETS } from '../src/providers/index.ts'
 import { configDoc } from './gen/config-doc.ts'
+import { protoCode } from './gen/protos.ts'
 import { cliDoc, errorsDoc, providersDoc } from './gen/tables.ts'
 
 const root = new URL('../', import.meta.url)
@@ -17,27 +14,13 @@ const modelTable = (): { readonly asOf: string; readonly count: number } => {
   return { asOf, count: models.length }
 }
 
-const PROTOS = 'src/protocol/grpc'
-
-/** The messages of the data plane in TypeScript, from our own `.proto` files. */
-const protoCode = (): [string, string][] => {
-  const home = mkdtempSync(join(tmpdir(), 'heddle-gen-'))
-  try {
-    const buf = fileURLToPath(new URL('node_modules/@bufbuild/buf/bin/buf', root))
-    const args = [buf, 'generate', '--template', `${PROTOS}/buf.gen.yaml`, '--output', home]
-    execFileSync(process.execPath, args, { cwd: fileURLToPath(root), stdio: ['ignore', 'ignore', 'inherit'] })
-    const made = join(home, PROTOS, 'gen')
-    return readdirSync(made).map((file) => [`${PROTOS}/gen/${file}`, readFileSync(join(made, file), 'utf8')])
-  } finally {
-    rmSync(home, { recursive: true })
-  }
-}
+const PROTOS = 'src/protocol/grpc/gen'
 
 /** Path from the root of the repository to text. */
 export const generated = (): ReadonlyMap<string, string> => {
   const schema = configJsonSchema()
   return new Map([
-    ...protoCode(),
+    ...protoCode().map(([file, text]) => [`${PROTOS}/${file}`, text] as const),
     ['config/schema.json', `${JSON.stringify(schema, null, 2)}\n`],
     ['docs/reference/config.md', configDoc(schema)],
     ['docs/reference/cli.md', cliDoc()],
