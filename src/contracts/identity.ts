@@ -72,6 +72,11 @@ export interface PeerSource {
   readonly peerIdentity: PeerIdentity | null
   /** Address of the other end. */
   readonly peer: string
+  /**
+   * Somebody else tells of the request, its peer's address included, which proxies may have from a header of the client:
+   * by it nobody is believed.
+   */
+  readonly told?: boolean
   /** Never one of those that proxies speak of callers with, and those that steer proxies only where they are believed. */
   header(name: string): string | undefined
   /**

@@ -5,7 +5,7 @@ import type { DecisionDoor } from '../pipeline/door.ts'
 import type { Exchange } from '../pipeline/exchange.ts'
 import type { Leases } from '../pipeline/leases.ts'
 import { GatewayError } from '../core/errors.ts'
-import { decisionOf } from '../pipeline/decision.ts'
+import { decisionOf, TICKET_HEADER } from '../pipeline/decision.ts'
 import { errorJson } from '../protocol/openai/errors.ts'
 import { NodeReply } from './node-reply.ts'
 
@@ -17,39 +17,34 @@ export const isAuthzQuestion = (url: string | undefined): boolean => url !== und
 /** The path that the question is about. */
 export const askedUrl = (url: string): string => url.slice(PREFIX.length - 1)
 
-/** A body that the proxy has cut cannot be judged. */
-export const cutBody = (): GatewayError =>
-  new GatewayError(
-    'payload_too_large',
-    'The body is larger than the proxy in front shows when it asks whether the request may go on.',
-    { detail: 'x-envoy-auth-partial-body: raise max_request_bytes of with_request_body, or use ext_proc' },
-  )
+/** What answers need where questions are taken. */
+export interface AuthzParts {
+  readonly leases: Leases
+  limits(): PolicyServiceConfig['authz']['limits']
+}
 
 /** Answers with 200 only where the request may go on: to a proxy every 200 says so. */
 export class AuthzReply extends NodeReply implements DecisionDoor {
   readonly name = 'authz'
-  readonly #config: PolicyServiceConfig
-  readonly #leases: Leases
+  readonly counts: boolean
+  readonly #parts: AuthzParts
   #allowed = false
 
-  constructor(given: ConstructorParameters<typeof NodeReply>, config: PolicyServiceConfig, leases: Leases) {
+  constructor(given: ConstructorParameters<typeof NodeReply>, parts: AuthzParts) {
     super(...given)
-    this.#config = config
-    this.#leases = leases
+    this.#parts = parts
+    this.counts = parts.limits() !== 'off'
   }
 
   readonly decide = (x: Exchange, target: Target, model: string): void => {
-    const { request, remove, response, metadata } = decisionOf(
-      x,
-      target,
-      model,
-      this.#config.authz.limits,
-      this.#leases,
-    )
+    const { leases } = this.#parts
+    const { request, remove, response, metadata } = decisionOf(x, target, model, this.#parts.limits(), leases)
     const headers: HeaderList = [...request, ...response]
-    if (remove.length > 0) headers.push('x-envoy-auth-headers-to-remove', remove.join(', '))
     const { ticket } = metadata
-    if (typeof ticket === 'string') headers.push('x-heddle-ticket', ticket)
+    if (typeof ticket === 'string') headers.push(TICKET_HEADER, ticket)
+    // Envoy takes headers off after it has set some: the ticket of this check must stay.
+    const gone = typeof ticket === 'string' ? remove.filter((name) => name !== TICKET_HEADER) : remove
+    if (gone.length > 0) headers.push('x-envoy-auth-headers-to-remove', gone.join(', '))
     this.#allowed = true
     super.send(200, unique(headers), '')
   }

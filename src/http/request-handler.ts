@@ -1,7 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import type { ServerConfig } from '../contracts/config.ts'
-import type { Leases } from '../pipeline/leases.ts'
 import type { Services } from '../pipeline/services.ts'
 import { GatewayError } from '../core/errors.ts'
 import { requestId } from '../core/ids.ts'
@@ -11,7 +10,8 @@ import { OpenList } from '../core/open-list.ts'
 import { Exchange } from '../pipeline/exchange.ts'
 import { errorHeaders, errorJson } from '../protocol/openai/errors.ts'
 import { endHeaders } from './drain-headers.ts'
-import { AuthzReply, cutBody, isAuthzQuestion } from './ext-authz.ts'
+import { cutBody, isCut } from '../pipeline/decision.ts'
+import { AuthzReply, isAuthzQuestion, type AuthzParts } from './ext-authz.ts'
 import { linger } from './linger.ts'
 import { duplicateHeader } from '../pipeline/raw-received.ts'
 import { NodeReceived } from './node-received.ts'
@@ -34,8 +34,8 @@ export interface HandlerParts {
   readonly services: Services
   readonly limits: ServerConfig['limits']
   readonly gate: Gate
-  /** Where proxies may ask what to do: what their calls hold of limits. Left out, or null = they may not. */
-  readonly leases?: () => Leases | null
+  /** Where proxies may ask whether a request may go on. Left out, or null = they may not. As long as the process runs. */
+  readonly authz?: () => AuthzParts | null
   /** Requests that never became an exchange, by error code. */
   refused(error: GatewayError): void
   /** +1 and -1 around each request that was not refused, its body's arrival included. */
@@ -61,7 +61,7 @@ export class RequestHandler {
     }
     // Nothing serves yet: there are no rules, and the request is turned away.
     const headers = gate.starting ? undefined : services.current().policies.headers
-    const asks = isAuthzQuestion(req.url) && this.#parts.leases?.() != null
+    const asks = isAuthzQuestion(req.url) && this.#parts.authz?.() != null
     const received = new NodeReceived(req, services.clock.monotonic(), headers, asks)
     const refusal = this.#refusal(req, received)
     if (refusal !== null) {
@@ -235,7 +235,7 @@ export class RequestHandler {
     if (received.identifiedBy !== auth) received.identity = null
     received.gate = headers
     const exchange = this.#exchange(received, res, false)
-    if (received.asks && received.identityHeader('x-envoy-auth-partial-body') === 'true') exchange.fail(cutBody())
+    if (received.asks && isCut(received)) exchange.fail(cutBody())
     else exchange.begin()
   }
 
@@ -252,12 +252,9 @@ export class RequestHandler {
   }
 
   #question(res: ServerResponse, last: boolean): AuthzReply | null {
-    const { services, gate, limits, leases } = this.#parts
-    const { policy } = services.current().config.server
-    const kept = leases?.() ?? null
-    return policy === null || kept === null
-      ? null
-      : new AuthzReply([res, gate, last, limits.clientStallMs], policy, kept)
+    const { gate, limits, authz } = this.#parts
+    const parts = authz?.() ?? null
+    return parts === null ? null : new AuthzReply([res, gate, last, limits.clientStallMs], parts)
   }
 
   /** (More of) the body will not be read: what is still on its way would be taken for the next request. */

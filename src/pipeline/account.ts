@@ -127,7 +127,7 @@ export class Account {
 
   /** Takes what the request needs from its limits. Throws or rejects with GatewayError when one has no more. */
   admit(): void | Promise<void> {
-    const { limiter } = this.#x.snapshot.policies
+    const { limiter } = this.#x
     if (limiter === null) return undefined
     const { match } = this.#x
     const lease = limiter.admit({

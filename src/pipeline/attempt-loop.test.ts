@@ -65,9 +65,10 @@ const start = (answers: readonly Answer[], targets: number, hedge: HedgeConfig |
       log: () => {},
     },
     match: { route, wildcard: '' },
+    limiter: null,
     snapshot: {
       table: { match: () => null },
-      policies: { limiter: null, gate: null, pricing: { strict: false }, mesh: { kind: 'none' } },
+      policies: { gate: null, pricing: { strict: false }, mesh: { kind: 'none' } },
     },
     received: { startedAt: clock.ms, header: () => undefined, method: 'POST', body: Buffer.from('{}'), query: '' },
     upstreamPath: '/x',

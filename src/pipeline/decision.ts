@@ -1,8 +1,9 @@
-import type { HeaderList } from '../contracts/http.ts'
+import type { HeaderList, Received } from '../contracts/http.ts'
 import type { Target } from '../contracts/routing.ts'
 import type { PolicyServiceConfig } from '../contracts/config-policy.ts'
 import type { Exchange } from './exchange.ts'
 import type { Leases } from './leases.ts'
+import { GatewayError } from '../core/errors.ts'
 
 /** What a proxy is told of a request that may go on. */
 export interface Decision {
@@ -35,6 +36,30 @@ export function routeHeaders(x: Exchange, target: Target, model: string): Header
 export const OWN_ROUTE_HEADERS: readonly string[] = ['provider', 'target', 'model', 'tenant', 'key'].map(
   (name) => `x-heddle-${name}`,
 )
+
+/** With it whoever has it settles a call, and limits hold it for checked: only checks give it out. */
+export const TICKET_HEADER = 'x-heddle-ticket'
+
+/** By these proxies send a request elsewhere than their routes say: it is not for clients to give them. */
+export const STEERING: readonly string[] = [
+  'x-envoy-original-dst-host',
+  'x-gateway-destination-endpoint',
+  'l5d-dst-override',
+]
+
+const NOT_OF_CLIENTS: readonly string[] = [...OWN_ROUTE_HEADERS, TICKET_HEADER, ...STEERING]
+
+/** Envoy says that it shows only part of the body. Its own line may stand beside one that the client has sent. */
+export const isCut = (received: Received): boolean =>
+  received.identityHeader('x-envoy-auth-partial-body')?.split('\n').includes('true') === true
+
+/** A body that the proxy has cut cannot be judged. */
+export const cutBody = (): GatewayError =>
+  new GatewayError(
+    'payload_too_large',
+    'The body is larger than the proxy in front shows when it asks whether the request may go on.',
+    { detail: 'x-envoy-auth-partial-body: raise max_request_bytes of with_request_body, or use ext_proc' },
+  )
 
 /** Settles the limits as configured, and says what the proxy should know. */
 export function decisionOf(
@@ -75,13 +100,13 @@ export function decisionOf(
     else lease.settle(expected)
   }
   const keyed = principal.kind !== 'anonymous'
-  const own = OWN_ROUTE_HEADERS.filter((name) => x.received.identityHeader(name) !== undefined)
   const request = routeHeaders(x, target, model)
+  const forged = NOT_OF_CLIENTS.filter(
+    (name) => !request.includes(name) && x.received.identityHeader(name) !== undefined,
+  )
   return {
     request,
-    remove: keyed
-      ? [...CLIENT_KEYS, ...own.filter((name) => !request.includes(name))]
-      : own.filter((name) => !request.includes(name)),
+    remove: keyed ? [...CLIENT_KEYS, ...forged] : forged,
     response,
     metadata,
   }

@@ -11,6 +11,8 @@ export type Door = DecisionDoor | CallDoor
 /** Nothing comes back of the answer: with the decision the request is over. */
 export interface DecisionDoor {
   readonly name: 'authz'
+  /** False = it takes nothing of limits. */
+  readonly counts: boolean
   /** Once: the request may go to this target, as this model. Takes over what is held of limits (`x.account.lease`). */
   readonly decide: (x: Exchange, target: Target, model: string) => void
 }
@@ -18,6 +20,7 @@ export interface DecisionDoor {
 /** The proxy's call takes the place of ours, and its answer comes back. */
 export interface CallDoor {
   readonly name: 'ext_proc'
+  readonly counts: true
   readonly decide: null
   /** The call has been handed over: there is no second one. */
   readonly used: boolean

@@ -1,6 +1,7 @@
 import type { Operation } from '../contracts/config.ts'
 import type { Received } from '../contracts/http.ts'
 import type { Principal } from '../contracts/identity.ts'
+import type { Limiter } from '../contracts/admission.ts'
 import type { RequestFacts, RequestNeeds } from '../contracts/routing.ts'
 import type { RequestTrace } from '../contracts/trace.ts'
 import type { RequestFields } from '../protocol/openai/request.ts'
@@ -53,6 +54,10 @@ export abstract class ExchangeFacts extends OpenMember implements RequestFacts {
     this.repeated = isRepeated(received.signals)
   }
 
+  /** null = nothing is taken of limits. */
+  get limiter(): Limiter | null {
+    return this.door?.counts === false ? null : this.snapshot.policies.limiter
+  }
   get model(): string {
     return this.fields?.model ?? this.formModel
   }

@@ -74,6 +74,8 @@ export class Exchange extends ExchangeFacts implements ClientSide, JsonOwner, St
 
   // ── life ──────────────────────────────────────────────────────────────────
   begin(): void {
+    // Its client may have left while the body was made ready: what is taken from here on nobody would give back.
+    if (this.over) return
     try {
       const { auth } = this.snapshot.policies
       if (auth === null) {

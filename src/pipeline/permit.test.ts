@@ -25,10 +25,10 @@ const setUp = (admit: (lease: Lease) => Lease | Promise<Lease>) => {
     principal: {},
     match: null,
     account: { expected: { inputTokens: 1, outputTokens: 1, nanoUsd: 0 }, expectedAt: () => ({}) },
+    limiter: { byTarget: true, admit: () => admit(lease) },
     snapshot: {
       policies: {
         gate: { enter: () => grant },
-        limiter: { byTarget: true, admit: () => admit(lease) },
         ticketOf: () => ({ tenant: '', weight: 1, priority: 0 }),
       },
     },

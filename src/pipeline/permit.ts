@@ -116,7 +116,7 @@ export class PermitRequest {
   }
 
   #askLimits(grant: Grant | null): void {
-    const { limiter } = this.#x.snapshot.policies
+    const { limiter } = this.#x
     if (limiter === null || !limiter.byTarget) {
       this.#permit(grant, null)
       return
@@ -211,7 +211,8 @@ export function askPermit(
     readonly fault?: (error: unknown) => void
   },
 ): PermitRequest | null {
-  const { limiter, gate } = x.snapshot.policies
+  const { limiter } = x
+  const { gate } = x.snapshot.policies
   if (gate === null && (limiter === null || !limiter.byTarget)) {
     options.start(null, false)
     return null

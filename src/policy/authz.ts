@@ -9,7 +9,7 @@ import type { Leases } from '../pipeline/leases.ts'
 import type { Head } from '../pipeline/raw-received.ts'
 import type { PolicyParts } from './parts.ts'
 import { GatewayError } from '../core/errors.ts'
-import { decisionOf } from '../pipeline/decision.ts'
+import { cutBody, decisionOf, isCut } from '../pipeline/decision.ts'
 import { Exchange } from '../pipeline/exchange.ts'
 import {
   CheckResponseSchema,
@@ -67,6 +67,7 @@ type Done = (response: MessageInitShape<typeof CheckResponseSchema>, decision: s
 /** One check: the answer's side of its exchange. */
 class Check implements ReplyWriter, DecisionDoor {
   readonly name = 'authz'
+  readonly counts: boolean
   readonly #parts: AuthzParts
   readonly #done: Done
   readonly #head: Head
@@ -79,6 +80,7 @@ class Check implements ReplyWriter, DecisionDoor {
   constructor(parts: AuthzParts, done: Done, request: CheckRequest, startedAt: number) {
     this.#parts = parts
     this.#done = done
+    this.counts = parts.limits() !== 'off'
     const { attributes } = request
     const http = attributes?.request?.http
     const raw = rawOf(http)
@@ -90,7 +92,7 @@ class Check implements ReplyWriter, DecisionDoor {
         http.rawBody.length > 0
           ? Buffer.from(http.rawBody.buffer, http.rawBody.byteOffset, http.rawBody.byteLength)
           : Buffer.from(http.body)
-    this.#partial = this.#received.identityHeader('x-envoy-auth-partial-body') === 'true'
+    this.#partial = isCut(this.#received)
     this.#missing = this.#received.body.length === 0 && bodyExpected(this.#received)
   }
 
@@ -113,14 +115,7 @@ class Check implements ReplyWriter, DecisionDoor {
   #unfitBody(): GatewayError | null {
     const { body } = this.#parts.services.limits
     if (this.#received.body.length > body) return tooLarge(body)
-    if (this.#partial)
-      return new GatewayError(
-        'payload_too_large',
-        'The body is larger than the proxy in front shows when it asks whether the request may go on.',
-        {
-          detail: 'x-envoy-auth-partial-body: raise max_request_bytes of with_request_body, or use ext_proc',
-        },
-      )
+    if (this.#partial) return cutBody()
     if (this.#missing)
       return new GatewayError(
         'proxy_misconfigured',

@@ -5,7 +5,7 @@ import type { Target } from '../contracts/routing.ts'
 import type { UpstreamRequest } from '../contracts/upstream.ts'
 import type { EndpointChoice } from './endpoint.ts'
 import type { ProcessingResponseSchema } from '../protocol/grpc/gen/ext_proc_pb.ts'
-import { CLIENT_KEYS, OWN_ROUTE_HEADERS } from '../pipeline/decision.ts'
+import { CLIENT_KEYS, OWN_ROUTE_HEADERS, STEERING } from '../pipeline/decision.ts'
 import { partsOf } from './ext-proc-reply.ts'
 import { findHeader, headerOptions, namesOf } from './headers.ts'
 
@@ -24,7 +24,10 @@ export interface CallParts {
 
 /** What proxies need for themselves, or write again on the way out. */
 const staysWithProxy = (name: string): boolean =>
-  name.startsWith(':') || name.startsWith('x-envoy-') || name.startsWith('x-forwarded-') || name === 'x-request-id'
+  name.startsWith(':') ||
+  (name.startsWith('x-envoy-') && !STEERING.includes(name)) ||
+  name.startsWith('x-forwarded-') ||
+  name === 'x-request-id'
 
 /** The head of the call as Heddle would make it: nothing of the client's own goes on. */
 export function callHead({ config, target, request, given, route, choice }: CallParts): ResponseInit {

@@ -44,6 +44,8 @@ export class ProcReply implements ReplyWriter {
   client: ClientSide | null = null
   /** The proxy has announced trailers: they end the answer. */
   trailersOwed = false
+  /** The backend's answer is all head: what else is to be said must go with it. */
+  bodyless = false
 
   constructor(stream: ProcStream, metadata: () => JsonObject) {
     this.#stream = stream
@@ -67,7 +69,7 @@ export class ProcReply implements ReplyWriter {
     if (!this.open) return
     const bytes = typeof body === 'string' ? Buffer.from(body) : body
     // A good answer to what the backend said goes the way that it came; all else takes its place.
-    if (this.answerTo !== null && status === 200) {
+    if (this.answerTo !== null && status === 200 && !this.bodyless) {
       this.head(status, headers)
       this.end(bytes)
       return
@@ -99,10 +101,10 @@ export class ProcReply implements ReplyWriter {
   }
 
   flush(): void {
-    if (this.open) this.#sendHead()
+    if (this.open && !this.bodyless) this.#sendHead()
   }
 
-  #sendHead(): void {
+  #sendHead(dynamicMetadata?: JsonObject): void {
     if (this.#headSent) return
     this.#headSent = true
     const given = this.answerTo
@@ -132,6 +134,7 @@ export class ProcReply implements ReplyWriter {
           },
         },
       },
+      ...(dynamicMetadata === undefined ? {} : { dynamicMetadata }),
     })
   }
 
@@ -163,7 +166,7 @@ export class ProcReply implements ReplyWriter {
 
   end(chunk?: Buffer | string): void {
     if (!this.open) return
-    this.#sendHead()
+    if (!this.bodyless) this.#sendHead()
     this.#ended = true
     const parts = chunk === undefined ? [] : [...partsOf(typeof chunk === 'string' ? Buffer.from(chunk) : chunk)]
     const last = parts.pop() ?? Buffer.alloc(0)
@@ -175,7 +178,8 @@ export class ProcReply implements ReplyWriter {
   #finish(last: Buffer): void {
     if (this.#stream.cancelled) return
     const metadata = this.#metadata()
-    if (!this.trailersOwed) this.#sendPart(last, true, metadata)
+    if (this.bodyless) this.#sendHead(metadata)
+    else if (!this.trailersOwed) this.#sendPart(last, true, metadata)
     else {
       this.#sendPart(last, false)
       this.#send({ response: { case: 'responseTrailers', value: {} }, dynamicMetadata: metadata })

@@ -74,6 +74,7 @@ export function processHandler(parts: ProcParts): handleBidiStreamingCall<Proces
 
 class Process implements CallDoor {
   readonly name = 'ext_proc'
+  readonly counts = true
   readonly decide = null
   readonly #parts: ProcParts
   readonly #stream: ProcStream
@@ -326,6 +327,7 @@ class Process implements CallDoor {
     const status = Number(findHeader(list, ':status') ?? 0)
     this.#status = status
     this.#choice?.answered(list, message, this.#parts.services.clock.monotonic())
+    this.#reply.bodyless = endOfStream
     this.#sink?.onHead(status, headerObject(withoutPseudo(list)))
     if (endOfStream) this.#endAnswer()
   }

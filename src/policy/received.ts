@@ -13,6 +13,7 @@ const METHOD = /^[A-Z][A-Z-]{0,30}$/
 /** A request that a proxy tells of. */
 export class PolicyReceived extends RawReceived {
   readonly peerIdentity: PeerIdentity | null
+  readonly told = true
 
   /** principal: whom the client's certificate names, as the proxy says; '' = nobody. */
   constructor(head: Head, principal: string, gate?: HeaderGate) {

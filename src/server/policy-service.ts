@@ -2,6 +2,7 @@ import { BroadcastChannel } from 'node:worker_threads'
 import type { Picker } from '../contracts/cluster.ts'
 import type { PolicyServiceConfig } from '../contracts/config-policy.ts'
 import type { TlsConfig } from '../contracts/config.ts'
+import type { AuthzParts } from '../http/ext-authz.ts'
 import { TlsListener, type TlsListenerParts } from '../http/tls-listener.ts'
 import type { Gate } from '../http/request-handler.ts'
 import type { Told } from '../pipeline/leases.ts'
@@ -72,7 +73,12 @@ export class PolicyService {
   constructor(parts: PolicyServiceParts) {
     this.#parts = parts
     this.#leases = openLeases(parts)
-    const { metrics } = parts
+    const { metrics, config, services } = parts
+    const { leases } = this.#leases
+    // As on the policy port: what is served needs a restart, how limits are counted does not.
+    const limits = (): PolicyServiceConfig['authz']['limits'] =>
+      (services.current().config.server.policy ?? config).authz.limits
+    this.authz = config.services.includes('authz') ? { leases, limits } : null
     const streams = metrics.gauge('heddle_policy_streams', 'External-processing streams that are open.')
     const kept = metrics.gauge('heddle_policy_leases', 'Calls of others that hold something of limits.')
     const expired = metrics.gauge(
@@ -86,9 +92,8 @@ export class PolicyService {
     })
   }
 
-  get leases(): Leases {
-    return this.#leases.leases
-  }
+  /** What questions over HTTP are answered with; null = authorization is not served. */
+  readonly authz: AuthzParts | null
 
   /** Before the ports are listened on. */
   async open(): Promise<void> {

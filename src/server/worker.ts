@@ -134,7 +134,7 @@ export class Worker implements Gate {
       services: this.#services,
       limits: server.limits,
       gate: this,
-      leases: () => this.#policy?.leases ?? null,
+      authz: () => this.#policy?.authz ?? null,
       refused: (error) => this.#countRefused(error),
       inflight: (change) => this.#countInflight(change),
     })

@@ -64,7 +64,7 @@ export class IdentityGate {
 
   /** Whether what this peer says of callers counts. */
   believes(from: PeerSource): boolean {
-    if (this.#addresses !== null) return this.#addresses.has(from.peer)
+    if (this.#addresses !== null) return from.told !== true && this.#addresses.has(from.peer)
     if (this.#forwarders !== null) return from.peerIdentity !== null && this.#forwarders(from.peerIdentity.id)
     return this.#anyone
   }
