@@ -27,6 +27,16 @@ test.each([
   ['a key in the query', `${VENDOR}, query: { key: AIza1 }`],
   ['a header of the vendor’s own', `${VENDOR}, headers: { X-Vendor-Token: x }`],
   [
+    'a key to loopback by name, to anywhere by address',
+    'base_url: "http://localhost:8000/v1", api_key: sk-1234567890, class: vendor, ' +
+      'discovery: { type: static, endpoints: ["127.0.0.1:1", "203.0.113.5:80"] }',
+  ],
+  [
+    'a key to whom a registry names',
+    'base_url: "http://localhost:8000/v1", api_key: sk-1234567890, class: vendor, ' +
+      'discovery: { type: dns, name: models.vendor.example, port: 80 }',
+  ],
+  [
     'a key to a vendor whose name looks like the cluster’s',
     'base_url: "http://api.svc.vendor.example/v1", api_key: sk-1',
   ],
@@ -45,6 +55,10 @@ test.each([
   ['https', 'base_url: "https://api.vendor.example/v1", api_key: sk-1'],
   ['no key', VENDOR],
   ['loopback', 'base_url: "http://127.0.0.1:8000/v1", api_key: sk-1'],
+  [
+    'loopback, member by member',
+    'base_url: "http://localhost:8000/v1", api_key: sk-1, discovery: { type: static, endpoints: ["127.0.0.1:1", "[::1]:2"] }',
+  ],
   ['a workload of the mesh by its name', 'base_url: "http://vllm.llm.svc:8000/v1", api_key: sk-1'],
   ['one by its whole name', 'base_url: "http://vllm.llm.svc.cluster.local:8000/v1", api_key: sk-1'],
   ['a cluster with a domain of its own, and no key', 'base_url: "http://vllm.llm.svc.corp.example:8000/v1"'],

@@ -1,6 +1,6 @@
 import type { z } from 'zod'
 import type { EgressConfig, ProviderConfig } from '../contracts/config.ts'
-import { isLoopback } from '../core/loopback.ts'
+import { staysOnLoopback } from './loopback-only.ts'
 import type { Path, Problem } from './problem.ts'
 import type { providerSchema } from './schema-provider.ts'
 import type { SourceMap } from './yaml-source.ts'
@@ -121,7 +121,7 @@ export function checkPlaintext(provider: ProviderConfig, map: SourceMap): readon
   if (kind === 'mesh' || egress.plaintextKey || !URL.canParse(baseUrl)) return []
   if (egress.mode === 'mesh-originate' || egress.mode === 'egress-gateway') return []
   const url = new URL(baseUrl)
-  if (url.protocol !== 'http:' || isLoopback(url.hostname)) return []
+  if (url.protocol !== 'http:' || staysOnLoopback(provider, url.hostname)) return []
   const holdsKey = apiKey !== null || credentials !== null || holdsSecret(headers, query)
   if (!holdsKey) return []
   const path: Path = ['providers', name, 'base_url']

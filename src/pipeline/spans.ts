@@ -5,6 +5,7 @@ import type { Usage } from '../contracts/usage.ts'
 import type { AttemptRecord } from './attempt-record.ts'
 import type { Exchange } from './exchange.ts'
 import type { Place } from './places.ts'
+import { parseAddress } from '../core/host-port.ts'
 import { usdText } from '../core/usd.ts'
 import { A, H } from '../telemetry/semconv.ts'
 import { httpRoute, methodName, operationName, placeOfTarget, schemeOf } from './places.ts'
@@ -181,6 +182,12 @@ function attemptSpan(
     found[A.serverAddress] = place.address
     found[A.serverPort] = place.port
     text(found, A.urlFull, place.url + x.upstreamPath)
+  }
+  // Of several addresses the one that had the call.
+  const peer = record.endpoint === '' ? null : parseAddress(record.endpoint)
+  if (peer !== null) {
+    found[A.peerAddress] = peer.host
+    found[A.peerPort] = peer.port
   }
   if (status > 0) found[A.status] = status
   if (resend > 0) found[A.resendCount] = resend

@@ -5,7 +5,7 @@ import type { HealthTable } from '../routing/health.ts'
 import type { ClusterKit } from './clusters.ts'
 import type { UpstreamPool } from './upstream-pool.ts'
 import { createCredentials, CredentialShare } from '../providers/credentials/index.ts'
-import { isLoopback } from '../core/loopback.ts'
+import { staysOnLoopback } from '../config/loopback-only.ts'
 import { SIM_BASE_URL } from '../config/sim-url.ts'
 import type { Policies } from '../pipeline/policies.ts'
 import { Snapshot } from '../pipeline/snapshot.ts'
@@ -107,8 +107,10 @@ function baseUrlOf(provider: ProviderConfig, simUrl: string | null): URL {
 }
 
 /** The key crosses a network in clear, and nobody has said that this is meant. */
-function inClear({ class: kind, egress }: ProviderConfig, url: URL): boolean {
-  if (url.protocol !== 'http:' || kind === 'mesh' || isLoopback(url.hostname) || egress.plaintextKey) return false
+function inClear(provider: ProviderConfig, url: URL): boolean {
+  const { class: kind, egress } = provider
+  if (url.protocol !== 'http:' || kind === 'mesh' || egress.plaintextKey) return false
+  if (staysOnLoopback(provider, url.hostname)) return false
   return egress.mode === 'direct-tls' || egress.mode === 'connect-proxy'
 }
 

@@ -40,6 +40,8 @@ export const A = {
   errorType: 'error.type',
   serverAddress: 'server.address',
   serverPort: 'server.port',
+  peerAddress: 'network.peer.address',
+  peerPort: 'network.peer.port',
   clientAddress: 'client.address',
   method: 'http.request.method',
   status: 'http.response.status_code',

@@ -56,15 +56,17 @@ const PATIENCE_MS = 30_000
 export function connectorFor(options: ConnectOptions): Connector {
   const { proxy, origination, tls, timeoutMs } = options
   if (tls.svid === true) return meshConnector(options)
-  const direct = buildConnector({
+  const connect = buildConnector({
     timeout: timeoutMs,
     noDelay: true,
     allowH2: false,
     autoSelectFamily: true,
     rejectUnauthorized: tls.rejectUnauthorized,
     ...(tls.ca === null ? {} : { ca: tls.ca }),
-    ...(tls.serverName === null ? {} : { servername: tls.serverName }),
   }) as unknown as Connector
+  const { serverName: servername } = tls
+  // undici itself prefers the name of a `host` header: that of the service, which its certificate need not have.
+  const direct: Connector = servername === null ? connect : (wanted, hand) => connect({ ...wanted, servername }, hand)
   const plain: Connector = proxy === null ? direct : tunnelConnector(proxy, options)
   if (origination === null) return plain
   return (wanted, hand) =>

@@ -69,6 +69,27 @@ const named = (spans: readonly SeenSpan[], name: string): SeenSpan => {
   return found
 }
 
+test('of several addresses the attempt’s span names the one that had the call', async () => {
+  const { url } = await backend(answers)
+  const port = Number(new URL(url).port)
+  const to = await gateway(`providers:
+  pods:
+    type: openai_compatible
+    base_url: http://models.internal/v1
+    class: mesh
+    discovery: { type: static, endpoints: ["127.0.0.1:${port}"] }
+    balancing: { metrics: false }
+models: { m: pods/m }
+`)
+  await ask(to, { traceparent: SAMPLED })
+  const { attributes } = named(await sink.trace(TRACE, 3), 'POST')
+  expect(attributes).toMatchObject({
+    [A.serverAddress]: 'models.internal',
+    'network.peer.address': '127.0.0.1',
+    'network.peer.port': port,
+  })
+})
+
 test('one request: SERVER, the call, the attempt, each below the one before, and the backend below the attempt', async () => {
   const { url, headers } = await backend(answers)
   const to = await gateway(`providers:\n${provider('llama', url, ', class: mesh')}models: { m: llama/m }\n`)
