@@ -24,6 +24,6 @@ export interface CallDoor {
   readonly decide: null
   /** The call has been handed over: there is no second one. */
   readonly used: boolean
-  /** At most once. */
+  /** At most one of them is made: `used` tells whether this was it. */
   call(target: Target, request: UpstreamRequest, sink: UpstreamSink): Call
 }

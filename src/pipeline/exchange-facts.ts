@@ -36,7 +36,8 @@ export abstract class ExchangeFacts extends OpenMember implements RequestFacts {
   /** Model name of a request that is not JSON (multipart); '' = none. */
   formModel = ''
   stream = false
-  readonly bytesIn: number
+  /** Of the body, unpacked. */
+  bytesIn: number
 
   constructor(services: Services, received: Received, door: Door | null) {
     super()

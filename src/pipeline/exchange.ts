@@ -76,6 +76,7 @@ export class Exchange extends ExchangeFacts implements ClientSide, JsonOwner, St
   begin(): void {
     // Its client may have left while the body was made ready: what is taken from here on nobody would give back.
     if (this.over) return
+    this.bytesIn = this.received.body.length
     try {
       const { auth } = this.snapshot.policies
       if (auth === null) {
@@ -186,8 +187,10 @@ export class Exchange extends ExchangeFacts implements ClientSide, JsonOwner, St
     if (this.clients?.leader === this) this.clients.end()
     this.services.telemetry.request(this)
     if (this.trace?.sampled === true) this.snapshot.policies.tracing?.writeSpans(this)
-    // Of a stranger there is nothing to bill, and as much as it likes: records of others must not give way to it.
-    if (this.error?.code !== 'unauthenticated') this.snapshot.policies.recorder?.write(usageRecord(this))
+    // Of a stranger there is nothing to bill, and as much as it likes: records of others must not give way to it. And what
+    // a proxy was told it may do it has not done yet.
+    const handedOver = this.error === null && this.door !== null && this.door.decide !== null
+    if (this.error?.code !== 'unauthenticated' && !handedOver) this.snapshot.policies.recorder?.write(usageRecord(this))
     this.snapshot.release()
   }
 

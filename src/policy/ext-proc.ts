@@ -261,11 +261,11 @@ class Process implements CallDoor {
 
   // ── the call ──────────────────────────────────────────────────────────────
   call(target: Target, request: UpstreamRequest, sink: UpstreamSink): Call {
-    this.used = true
-    this.#sink = sink
     const { body } = request
     const choice = this.#choose(target, request, sink)
     if (choice === undefined) return NO_CALL
+    this.used = true
+    this.#sink = sink
     const x = this.#exchange
     const route = x === null ? [] : routeHeaders(x, target, x.attempts.at(-1)?.model ?? '')
     this.#write(callHead({ config: this.#parts.config(), target, request, given: this.#clientHeaders, route, choice }))

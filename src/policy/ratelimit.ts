@@ -127,6 +127,12 @@ class RateLimits {
     const facts = this.#factsOf(entries)
     const match = facts.model === '' ? null : snapshot.table.match(facts.model)
     const expected = { inputTokens: hits, outputTokens: 0, nanoUsd: 0 }
+    // Limits may have to be waited for, and the configuration may be replaced meanwhile.
+    snapshot.retain()
+    const answer: Done = (response, decision) => {
+      snapshot.release()
+      done(response, decision)
+    }
     const admitted = (lease: Lease | null): void => {
       const [target] = match?.route.targets ?? []
       // Only who says that this is the check of a call will say when the call is over.
@@ -134,9 +140,9 @@ class RateLimits {
       if (!ends) lease?.settle(expected)
       const pending: Pending | null =
         lease === null || !ends ? null : { lease, expected, target, model: facts.model, snapshot, lesson: null }
-      done(okAnswer(lease, statuses, pending === null ? null : leases.keep(pending)), 'allowed')
+      answer(okAnswer(lease, statuses, pending === null ? null : leases.keep(pending)), 'allowed')
     }
-    const refused = (error: unknown): void => done(overLimit(GatewayError.from(error), statuses), 'denied')
+    const refused = (error: unknown): void => answer(overLimit(GatewayError.from(error), statuses), 'denied')
     try {
       const query = { facts, model: match?.route.name ?? facts.model, target: null, estimate: expected }
       const lease = limiter.admit(query)

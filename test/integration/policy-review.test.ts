@@ -1,4 +1,7 @@
 // What proxies tell the policy service, and what their clients would like it to believe.
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import { create, fromBinary, toBinary, type MessageInitShape } from '@bufbuild/protobuf'
@@ -214,5 +217,30 @@ describe('what ends early', () => {
     for (let message = await stream.next(); message !== null; message = await stream.next())
       cases.push(message.response.case ?? 'none')
     expect(cases).toEqual(['responseHeaders'])
+  })
+})
+
+describe('what is counted', () => {
+  test('a body that came packed is expected to use what it would use unpacked', async () => {
+    const asked = await rig(LIMITS)
+    const body = JSON.stringify({ model: 'small', query: 'q', documents: ['words '.repeat(5000)] })
+    const expected = async (rawBody: Buffer, headers = {}): Promise<unknown> => {
+      const { dynamicMetadata } = await check(asked, headers, { path: '/v1/rerank', rawBody })
+      return dynamicMetadata?.['input_tokens']
+    }
+    const plain = await expected(Buffer.from(body))
+    expect(plain).toBeGreaterThan(1000)
+    expect(await expected(gzipSync(body), { 'content-encoding': 'gzip' })).toBe(plain)
+  })
+
+  test('what may go on is no call of ours; what may not is recorded', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'heddle-policy-'))
+    closing.push(() => rmSync(folder, { recursive: true }))
+    const path = join(folder, 'usage.jsonl')
+    const asked = await rig(`${LIMITS}\nusage: { records: { file: { path: ${JSON.stringify(path)} } } }`)
+    for (let i = 0; i < 3; i++) await check(asked)
+    await asked.gateway.stop()
+    const records = readFileSync(path, 'utf8').split('\n').slice(0, -1)
+    expect(records.map((line) => (JSON.parse(line) as { outcome: string }).outcome)).toEqual(['rate_limited'])
   })
 })

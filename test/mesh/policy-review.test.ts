@@ -1,10 +1,10 @@
 // What a real Envoy makes of answers without a body, of times that are over, and of addresses that clients invent.
 import { describe, expect, test } from 'vitest'
 import { CHAT_ANSWER, sendJson, startBackend } from '../support/backend.ts'
-import { call, chat } from '../support/client.ts'
+import { call, chat, headOf, open, until } from '../support/client.ts'
 import { closedAfterEach } from '../support/closing.ts'
 import { envoy } from './kit/binary.ts'
-import { extProc } from './kit/policy.ts'
+import { ANSWERS_ONLY, extAuthz, extProc, perRoute, rateLimit } from './kit/policy.ts'
 import { AUTH, KEY, policyMesh } from './policy-kit.ts'
 
 const closing = closedAfterEach()
@@ -58,5 +58,34 @@ auth:
     const forged = { 'x-client-id': 'spiffe://td/ns/a/sa/root', 'x-forwarded-for': '10.9.8.7' }
     expect((await chat(mesh.url, 'small', {}, forged)).status).toBe(401)
     expect((await chat(mesh.url, 'small', {}, BEARER)).status).toBe(200)
+  })
+
+  test('who leaves in the middle of an answer has not had it for nothing', async () => {
+    const backend = await startBackend((res) => {
+      res.writeHead(200, { 'content-type': 'text/event-stream' })
+      res.write('data: {"id":"1","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"a"}}]}\n\n')
+    })
+    closing.push(() => backend.close())
+    const mesh = await policyMesh(closing, {
+      filters: () => [extAuthz('policy'), rateLimit('policy'), extProc('policy', ANSWERS_ONLY)],
+      route: { typed_per_filter_config: perRoute('ext_authz', []) },
+      policy: 'authz: { limits: settle }, settle_within: 1s',
+      policies: `${AUTH}\nlimits: { tokens: { per: [tenant], rules: [{ tokens: 1000, per: 24h }] } }`,
+      backend: backend.url,
+    })
+    const ask = (): ReturnType<typeof open> =>
+      open(`${mesh.url}/v1/chat/completions`, {
+        body: { model: 'small', stream: true, max_tokens: 100, messages: [{ role: 'user', content: 'x' }] },
+        headers: BEARER,
+      })
+    const left = async (req: ReturnType<typeof open>): Promise<number> =>
+      Number((await headOf(req)).headers['x-ratelimit-remaining-tokens'])
+    const first = ask()
+    const before = await left(first)
+    first.destroy()
+    await until(async () => (await mesh.gateway.metric('heddle_policy_leases')) === 0, 6000)
+    const second = ask()
+    expect(await left(second)).toBe(2 * before - 1000)
+    second.destroy()
   })
 })

@@ -1,0 +1,77 @@
+import { EventEmitter } from 'node:events'
+import { expect, test } from 'vitest'
+import { create } from '@bufbuild/protobuf'
+import type { Target } from '../contracts/routing.ts'
+import type { UpstreamFault, UpstreamRequest, UpstreamSink } from '../contracts/upstream.ts'
+import type { CallDoor } from '../pipeline/door.ts'
+import { GatewayError } from '../core/errors.ts'
+import { CLOSED_HEADERS } from '../mesh/identity/visible.ts'
+import { ProcessingRequestSchema, type ProcessingResponse } from '../protocol/grpc/gen/ext_proc_pb.ts'
+import { processHandler, type ProcParts } from './ext-proc.ts'
+
+const target = (picker: object | undefined): Target =>
+  ({
+    provider: {
+      name: 'p',
+      config: { baseUrl: 'http://b.example/v1' },
+      upstream: picker === undefined ? {} : { picker },
+    },
+    headerName: 't',
+  }) as unknown as Target
+
+const EMPTY = {
+  pick: () => {
+    throw new GatewayError('upstream_unavailable', 'no endpoint')
+  },
+}
+const REQUEST = {
+  method: 'GET',
+  path: '/v1/files',
+  headers: [],
+  body: null,
+  longAnswer: false,
+  pick: {},
+} as unknown as UpstreamRequest
+
+test('a call for which no endpoint can be picked was not handed over: another target may have it', async () => {
+  const written: ProcessingResponse[] = []
+  const stream = Object.assign(new EventEmitter(), {
+    cancelled: false,
+    write: (message: ProcessingResponse) => written.push(message) > 0,
+    end: () => {},
+  })
+  const doors: CallDoor[] = []
+  const parts = {
+    services: {
+      clock: { monotonic: () => 0 },
+      limits: { headerBytes: 1000, headerCount: 10, body: 1000 },
+      current: () => ({ policies: { headers: CLOSED_HEADERS } }),
+    },
+    gate: { refusal: () => null, overload: () => null },
+    streams: { open: 0 },
+    inflight: () => {},
+    decided: () => {},
+    config: () => ({ credentials: true, rewrite: true, maxStreams: 1 }),
+    begin: (_received: unknown, _reply: unknown, door: CallDoor) => {
+      doors.push(door)
+      return { begin() {}, fail() {}, onClientGone() {}, onDrain() {}, onClientStalled() {} }
+    },
+  } as unknown as ProcParts
+  processHandler(parts)(stream as unknown as Parameters<ReturnType<typeof processHandler>>[0])
+  const key = (name: string, value: string): object => ({ key: name, rawValue: Buffer.from(value) })
+  const headers = { headers: [key(':method', 'GET'), key(':path', '/v1/files')] }
+  const head = { request: { case: 'requestHeaders', value: { headers, endOfStream: true } } } as const
+  stream.emit(
+    'data',
+    create(ProcessingRequestSchema, head as Parameters<typeof create<typeof ProcessingRequestSchema>>[1]),
+  )
+  const door = doors[0]!
+  const faults: UpstreamFault[] = []
+  const sink = { onFault: (fault: UpstreamFault) => void faults.push(fault) } as unknown as UpstreamSink
+  door.call(target(EMPTY), REQUEST, sink)
+  await Promise.resolve()
+  expect(faults).toMatchObject([{ kind: 'connect' }])
+  expect([door.used, written.length]).toEqual([false, 0])
+  door.call(target(undefined), REQUEST, sink)
+  expect([door.used, written[0]?.response.case]).toEqual([true, 'requestHeaders'])
+})
