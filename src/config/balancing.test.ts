@@ -5,12 +5,15 @@ import { loadConfigText } from './index.ts'
 
 /** The provider of such a file. Throws with the problems. */
 const load = (provider: string): ProviderConfig =>
-  loadConfigText(`providers:\n  p:\n    type: openai_compatible\n    base_url: http://m.test/v1\n${provider}`, {
-    presets: PRESETS,
-    facts: modelFacts,
-    prices: modelPrices,
-    env: {},
-  }).config.providers[0]!
+  loadConfigText(
+    `providers:\n  p:\n    type: openai_compatible\n${/base_url/.test(provider) ? '' : '    base_url: http://m.test/v1\n'}${provider}`,
+    {
+      presets: PRESETS,
+      facts: modelFacts,
+      prices: modelPrices,
+      env: {},
+    },
+  ).config.providers[0]!
 
 const STATIC = '    discovery: { type: static, endpoints: ["10.0.0.1:8000"] }\n'
 
@@ -34,6 +37,13 @@ describe('balancing', () => {
     expect(load(`${STATIC}    balancing: { policy: random }\n`).balancing?.metrics).toBeNull()
     expect(load(`${STATIC}    balancing: { metrics: false }\n`).balancing?.metrics).toBeNull()
     expect(load(`${STATIC}    balancing: { owner: mesh }\n`).balancing?.metrics).toBeNull()
+  })
+
+  test('metrics are asked for without TLS: never at the port of members that speak it', () => {
+    const https = (more: string): ProviderConfig['balancing'] =>
+      load(`${STATIC}    base_url: https://m.test/v1\n${more}`).balancing
+    expect(https('')?.metrics).toBeNull()
+    expect(https('    balancing: { metrics: { port: 9090 } }\n')?.metrics).toMatchObject({ port: 9090 })
   })
 
   test('a picker elsewhere', () => {

@@ -8,6 +8,7 @@ type Parsed = NonNullable<ProviderEntry['balancing']>
 /** Null without `discovery`. */
 export function toBalancing(
   entry: ProviderEntry,
+  baseUrl: string,
   path: Path,
   { map, problems }: ProviderContext,
 ): BalancingConfig | null {
@@ -20,6 +21,8 @@ export function toBalancing(
   // What holds when nothing is said stands in the schema, once.
   const balancing: Parsed = entry.balancing ?? balancingField.parse({})!
   const { policy, owner, prefix, metrics, saturation, zone } = balancing
+  // Metrics are asked for in clear: at a port that speaks TLS that would be noise, and at a vendor's a nuisance.
+  const unasked = metrics === false || (metrics.port === undefined && baseUrl.startsWith('https:'))
   if (prefix.block_bytes % 8 !== 0) report(['prefix', 'block_bytes'], 'must be a multiple of 8')
   if (policy === 'scored' && Object.values(balancing.scorers).every((weight) => weight === 0))
     report(['scorers'], 'nothing speaks for any endpoint: use `policy: random`')
@@ -33,7 +36,7 @@ export function toBalancing(
       maxBytes: prefix.max_bytes,
     },
     metrics:
-      metrics === false || policy !== 'scored' || owner === 'mesh' || metrics.interval === 0
+      unasked || policy !== 'scored' || owner === 'mesh' || metrics.interval === 0
         ? null
         : {
             path: metrics.path,

@@ -204,7 +204,7 @@ export const toProvider = (name: string, entry: Entry, context: ProviderContext)
     credentials: toCredentials(entry, context, path),
     capacity: toCapacity(entry),
     discovery: toDiscovery(entry, path, context),
-    balancing: toBalancing(entry, path, context),
+    balancing: toBalancing(entry, baseUrl, path, context),
     data: toData(entry),
     class: toClass(entry, preset.name, baseUrl, apiKey !== null || entry.credentials !== undefined),
     egress: toEgress(entry, baseUrl, path, context),

@@ -92,7 +92,7 @@ export const balancingField = optional(
     metrics: withDefault(
       metrics,
       {},
-      'What endpoints say of their load is asked for this way; `false` = it is not. Only with `policy: scored`.',
+      'What endpoints say of their load is asked for this way, without TLS; `false` = it is not. Only with `policy: scored`, and where `base_url` is https only with `port`.',
     ),
     orca: withDefault(
       flag,
