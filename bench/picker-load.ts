@@ -1,5 +1,7 @@
 /** The workload of bench/picker.ts: agents of some kinds, each conversation a long system prompt and turns that grow. */
 import { Agent, request } from 'node:http'
+import { BLOCK_TOKENS, blocksOf, TOKEN_CHARS } from '../src/sim/pod-engine.ts'
+import { promptOf } from '../src/sim/pod.ts'
 import { seededRandom } from '../src/sim/random.ts'
 
 export interface LoadPlan {
@@ -21,6 +23,26 @@ export interface LoadResult {
   readonly firstTokens: number[]
   readonly answered: number
   failed: number
+  /** Of the prompts' tokens those that one cache without bounds would have had, were all pods one. */
+  readonly boundHit: number
+  readonly boundQueried: number
+}
+
+/** What no choice of a pod can do better than: whatever any pod has computed is there for all, at once and for good. */
+class OneCache {
+  readonly #blocks = new Set<number>()
+  hit = 0
+  queried = 0
+
+  ask(messages: readonly object[]): void {
+    const prompt = promptOf({ messages: messages as never })
+    const tokens = Math.ceil(prompt.length / TOKEN_CHARS)
+    const hashes = blocksOf(prompt)
+    const unknown = hashes.findIndex((hash) => !this.#blocks.has(hash))
+    this.queried += tokens
+    this.hit += Math.min((unknown < 0 ? hashes.length : unknown) * BLOCK_TOKENS, tokens - 1)
+    for (const hash of hashes) this.#blocks.add(hash)
+  }
 }
 
 const TEXT = 'The shuttle carries the weft through the shed while the reed beats it home. '
@@ -73,6 +95,7 @@ const contentOf = (sse: string): string => [...sse.matchAll(/"content":"([^"]*)"
 export async function runLoad(port: number, plan: LoadPlan): Promise<LoadResult> {
   const { salt, seconds, conversations, kinds, turns, systemChars, turnChars, thinkMs } = plan
   const result = { firstTokens: [] as number[], answered: 0, failed: 0 }
+  const bound = new OneCache()
   const systems = Array.from({ length: kinds }, (_, kind) => fill(`${salt} agent ${kind}`, systemChars))
   const end = performance.now() + seconds * 1000
   const line = async (index: number): Promise<void> => {
@@ -84,6 +107,7 @@ export async function runLoad(port: number, plan: LoadPlan): Promise<LoadResult>
       const messages: object[] = [{ role: 'system', content: systems[kind] }]
       for (let turn = 0; turn < turns && performance.now() < end; turn++) {
         messages.push({ role: 'user', content: fill(`${index}.${number}.${turn}`, turnChars) })
+        bound.ask(messages)
         const { ok, firstTokenMs, text } = await ask(port, messages)
         if (ok) {
           result.answered++
@@ -98,5 +122,5 @@ export async function runLoad(port: number, plan: LoadPlan): Promise<LoadResult>
     }
   }
   await Promise.all(Array.from({ length: conversations }, (_, index) => line(index)))
-  return result
+  return { ...result, boundHit: bound.hit, boundQueried: bound.queried }
 }

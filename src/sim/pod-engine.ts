@@ -22,7 +22,7 @@ export interface PodOptions {
 
 /** A token is four characters: prompts are long, and nobody reads the answers. */
 export const TOKEN_CHARS = 4
-const BLOCK_TOKENS = 16
+export const BLOCK_TOKENS = 16
 const BLOCK_CHARS = BLOCK_TOKENS * TOKEN_CHARS
 /** Prompt tokens that one step computes at most, so that answers under way go on (chunked prefill). */
 const CHUNK_TOKENS = 2048
@@ -66,7 +66,7 @@ export interface SequenceEvents {
 }
 
 /** Chained: a block's hash stands for all before it as well. 53 bits. */
-function blocksOf(text: string): number[] {
+export function blocksOf(text: string): number[] {
   const hashes: number[] = []
   let low = 0x811c9dc5 | 0
   let high = 0x1b873593 | 0

@@ -48,7 +48,7 @@ const bodyOf = (req: IncomingMessage): Promise<Buffer> =>
   })
 
 /** As a chat template puts it. */
-function promptOf(body: JsonObject): string {
+export function promptOf(body: JsonObject): string {
   const { messages, prompt } = body
   if (!Array.isArray(messages)) return typeof prompt === 'string' ? prompt : JSON.stringify(prompt ?? '')
   return messages
