@@ -6,6 +6,8 @@ import { gzipSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import { create, fromBinary, toBinary, type MessageInitShape } from '@bufbuild/protobuf'
 import { CheckRequestSchema, CheckResponseSchema, type CheckResponse } from '../../src/protocol/grpc/gen/authz_pb.ts'
+import { RateLimitRequestSchema } from '../../src/protocol/grpc/gen/ratelimit_pb.ts'
+import { DOMAIN, PHASE, TICKET, USAGE } from '../../src/policy/ratelimit.ts'
 import type { ProcessingResponse } from '../../src/protocol/grpc/gen/ext_proc_pb.ts'
 import { CHAT_ANSWER, sendJson, startBackend } from '../support/backend.ts'
 import { call, chat, until } from '../support/client.ts'
@@ -14,6 +16,7 @@ import { startGateway, type Gateway } from '../support/gateway.ts'
 import { bodyPart, chatHead, headersOf, policyClient, type PolicyClient } from '../support/policy-client.ts'
 
 const CHECK = '/envoy.service.auth.v3.Authorization/Check'
+const LIMIT = '/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit'
 const KEY = 'hk-Vq7xZ2mLw9RtY4nB8sKd'
 const BEARER = { authorization: `Bearer ${KEY}` }
 const BODY = JSON.stringify({ model: 'small', messages: [{ role: 'user', content: 'hello' }] })
@@ -32,8 +35,8 @@ providers: { alpha: { type: openai_compatible, base_url: "${url}", api_key: sk-1
 models: { small: alpha/real }
 ${more}`
 
-async function rig(more: string, policy = ' ', url = 'http://127.0.0.1:9/v1'): Promise<Rig> {
-  const gateway = await startGateway(yaml(url, policy, more))
+async function rig(more: string, policy = ' ', url = 'http://127.0.0.1:9/v1', server = ''): Promise<Rig> {
+  const gateway = await startGateway(yaml(url, policy, more).replace('access: false }', `access: false }${server}`))
   closing.push(() => gateway.stop())
   const client = policyClient(`127.0.0.1:${gateway.ports.policy}`)
   closing.push(() => client.close())
@@ -243,4 +246,34 @@ describe('what is counted', () => {
     const records = readFileSync(path, 'utf8').split('\n').slice(0, -1)
     expect(records.map((line) => (JSON.parse(line) as { outcome: string }).outcome)).toEqual(['rate_limited'])
   })
+})
+
+test('whichever worker hears of the end of a call settles it', async () => {
+  const { gateway } = await rig(
+    'limits: { t: { per: [model], rules: [{ tokens: 1000, per: 24h }] } }',
+    ', authz: { limits: settle }',
+    undefined,
+    ', workers: 2',
+  )
+  const clients = Array.from({ length: 8 }, () => policyClient(`127.0.0.1:${gateway.ports.policy}`))
+  closing.push(() => clients.forEach((client) => client.close()))
+  for (const client of clients) {
+    const { dynamicMetadata } = await check({ gateway, client: clients[0]! })
+    const entries = [
+      { key: PHASE, value: 'done' },
+      { key: TICKET, value: String(dynamicMetadata?.['ticket']) },
+      { key: USAGE, value: '3,2' },
+    ]
+    const told = create(RateLimitRequestSchema, { domain: DOMAIN, descriptors: [{ entries }] })
+    expect((await client.unary(LIMIT, Buffer.from(toBinary(RateLimitRequestSchema, told)))).error).toBeNull()
+  }
+  await until(async () => (await gateway.metric('heddle_policy_leases')) === 0)
+  // Of eight connections some are with the other worker.
+  expect(await gateway.metric('heddle_policy_unknown_tickets_total')).toBeGreaterThan(0)
+  const body = JSON.stringify({ model: 'small', max_tokens: 1, messages: [{ role: 'user', content: 'x' }] })
+  const { httpResponse } = await check({ gateway, client: clients[0]! }, {}, { rawBody: Buffer.from(body) })
+  const list = httpResponse.case === 'okResponse' ? httpResponse.value.responseHeadersToAdd : []
+  const left = Number(list.find(({ header }) => header?.key === 'x-ratelimit-remaining-tokens')?.header?.value)
+  expect(left).toBeGreaterThan(1000 - 8 * 5 - 40)
+  expect(left).toBeLessThan(1000 - 8 * 5)
 })

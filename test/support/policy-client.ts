@@ -72,7 +72,11 @@ export class ProcStreamClient {
 }
 
 export function policyClient(address: string): PolicyClient {
-  const client = new RawClient(address, credentials.createInsecure(), { 'grpc.max_receive_message_length': -1 })
+  const client = new RawClient(address, credentials.createInsecure(), {
+    'grpc.max_receive_message_length': -1,
+    // A connection each: clients of one address would share theirs.
+    'grpc.use_local_subchannel_pool': 1,
+  })
   return {
     unary: (path, bytes) =>
       new Promise((resolve) => {
