@@ -28,6 +28,31 @@ const checkTls = ({ tls }: ServerConfig, map: SourceMap): readonly Problem[] => 
   return problems
 }
 
+/** Else nothing would be listened on. */
+const checkPolicyTls = ({ policy, tls }: ServerConfig, map: SourceMap): readonly Problem[] =>
+  policy?.tls === true && tls === null
+    ? [map.problem(['server', 'policy', 'tls'], 'needs `server.tls`: where the certificate comes from', 'key')]
+    : []
+
+/** Each has endpoints to choose from. */
+export const checkPickers = (
+  { policy }: ServerConfig,
+  providers: readonly ProviderConfig[],
+  declared: readonly string[],
+  map: SourceMap,
+): readonly Problem[] =>
+  (policy?.pickers ?? []).flatMap(({ provider: name }, i) => {
+    const path: Path = ['server', 'policy', 'pickers', i, 'provider']
+    const provider = providers.find((one) => one.name === name)
+    // One that is itself faulty has been reported.
+    if (provider === undefined && declared.includes(name)) return []
+    if (provider === undefined)
+      return [map.problem(path, `no provider is named ${map.show(path, name)}${didYouMean(name, declared)}`)]
+    return provider.discovery === null
+      ? [map.problem(path, `provider ${map.show(path, name)} has no \`discovery\`: there is nothing to choose from`)]
+      : []
+  })
+
 /** What it answers holds the keys of providers, for whoever has a key of ours. */
 const exposedPolicy = (
   { policy, tls }: ServerConfig,
@@ -43,7 +68,7 @@ const exposedPolicy = (
       )
 
 export const checkServer = (server: ServerConfig, authenticated: boolean, map: SourceMap): readonly Problem[] => {
-  const problems = checkTls(server, map)
+  const problems = [...checkTls(server, map), ...checkPolicyTls(server, map)]
   if (server.insecure) return problems
   const exposed = (key: string | Path, host: string, what: string): readonly Problem[] => {
     if (isLoopback(host)) return []

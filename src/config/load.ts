@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { dirname, isAbsolute, join, resolve } from 'node:path'
 import type { HeddleConfig, ProviderConfig, ProviderPreset, ServerConfig } from '../contracts/config.ts'
-import { checkDefaults, checkModels, checkServer } from './crosscheck.ts'
+import { checkDefaults, checkModels, checkPickers, checkServer } from './crosscheck.ts'
 import { hashConfig } from './dump.ts'
 import { readSecretFile } from './interpolate.ts'
 import type { SecretSource } from './interpolate.ts'
@@ -272,6 +272,7 @@ const build = (reading: Reading, options: LoadOptions, zeroConfig: boolean): Hed
   const defaults = toDefaults(parsed.defaults)
   problems.push(...checkServer(server, auth !== null, map), ...checkDefaults(defaults, map))
   const declared = { providers: keysOf(reading.value['providers']), models: keysOf(reading.value['models']) }
+  problems.push(...checkPickers(server, providers, declared.providers, map))
   problems.push(...checkModels(models, providers, declared, presetTable(options.presets), map))
   const config = {
     server,
