@@ -16,7 +16,9 @@ export class Feeds {
       return
     }
     const { set } = feed
-    this.#sets.set(set.key, set)
+    // Also the last word of a cluster that is no longer configured.
+    if (set.members.length === 0) this.#sets.delete(set.key)
+    else this.#sets.set(set.key, set)
     for (const onSet of this.#watchers.get(set.key) ?? []) onSet(set)
   }
 

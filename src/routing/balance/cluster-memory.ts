@@ -178,7 +178,8 @@ export class ClusterMemory {
 
   /** Says nothing of its health; if it was the probe, another may follow. */
   neutral(slot: number): void {
-    this.#floats[slot * FLOATS + PROBE_UNTIL] = 0
+    const at = slot * FLOATS + PROBE_UNTIL
+    if (this.#floats[at] !== 0) this.#floats[at] = 0
   }
 
   /** unreachable: nobody listens there, which is enough. Else it takes some in a row. */

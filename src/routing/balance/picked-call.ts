@@ -49,6 +49,8 @@ export class CountedCall implements PickedCall {
   began(now: number): void {
     if (this.#begun || this.#over || !this.#valid) return
     this.#begun = true
+    // If it was the one that tries a member after its rest: it answers, and another may follow before a long stream ends.
+    this.#memory.neutral(this.#slot)
     const units = 1 + this.#tokens / BASE_TOKENS
     this.#memory.observe(this.#slot, (now - this.#startedAt) / units, now)
   }

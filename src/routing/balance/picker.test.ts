@@ -275,6 +275,19 @@ describe('memory of all threads', () => {
   })
 })
 
+test('a long answer that has begun does not keep others from a member that was tried with it', () => {
+  const cluster = new TestCluster([member(0)])
+  new CountedCall(cluster.state, member(0), 1, NOW, false).end('unreachable', NOW)
+  const later = NOW + 2001
+  const probe = new CountedCall(cluster.state, member(0), 1, later, false)
+  expect(cluster.state.resting(0, later + 1)).toBe(true)
+  probe.began(later + 1)
+  expect(cluster.state.resting(0, later + 1)).toBe(false)
+  // Well again only at its end: until then one failure is enough, and its rest is longer.
+  probe.end('failed', later + 2)
+  expect(cluster.state.ejectedUntil(0)).toBe(later + 2 + 4000)
+})
+
 test('who has failed this very call comes after all others but those that rest', () => {
   const cluster = new TestCluster([member(0), member(1), member(2)])
   const picker = pickerOf(cluster)
