@@ -28,20 +28,23 @@ export interface LoadResult {
   readonly boundQueried: number
 }
 
-/** What no choice of a pod can do better than: whatever any pod has computed is there for all, at once and for good. */
+/** What no choice of a pod can do better than: whatever any pod has computed is there for all, and for good. */
 class OneCache {
   readonly #blocks = new Set<number>()
   hit = 0
   queried = 0
 
-  ask(messages: readonly object[]): void {
+  /** Returns what is to be called when its first token is there: before that nobody can use what is being computed. */
+  ask(messages: readonly object[]): () => void {
     const prompt = promptOf({ messages: messages as never })
     const tokens = Math.ceil(prompt.length / TOKEN_CHARS)
     const hashes = blocksOf(prompt)
     const unknown = hashes.findIndex((hash) => !this.#blocks.has(hash))
     this.queried += tokens
     this.hit += Math.min((unknown < 0 ? hashes.length : unknown) * BLOCK_TOKENS, tokens - 1)
-    for (const hash of hashes) this.#blocks.add(hash)
+    return () => {
+      for (const hash of hashes) this.#blocks.add(hash)
+    }
   }
 }
 
@@ -62,7 +65,7 @@ interface Turn {
 }
 
 /** One streamed call; the text of its answer becomes part of the conversation. */
-const ask = (port: number, messages: readonly object[]): Promise<Turn> =>
+const ask = (port: number, messages: readonly object[], onFirst: () => void): Promise<Turn> =>
   new Promise((resolve) => {
     const begun = performance.now()
     const body = Buffer.from(JSON.stringify({ model: 'm', messages, stream: true, max_tokens: 16 }))
@@ -75,7 +78,10 @@ const ask = (port: number, messages: readonly object[]): Promise<Turn> =>
       (res) => {
         res.setEncoding('utf8')
         res.on('data', (chunk: string) => {
-          if (first < 0 && chunk.includes('data: ')) first = performance.now() - begun
+          if (first < 0 && chunk.includes('data: ')) {
+            first = performance.now() - begun
+            onFirst()
+          }
           text += chunk
         })
         res.on('error', fail)
@@ -107,8 +113,7 @@ export async function runLoad(port: number, plan: LoadPlan): Promise<LoadResult>
       const messages: object[] = [{ role: 'system', content: systems[kind] }]
       for (let turn = 0; turn < turns && performance.now() < end; turn++) {
         messages.push({ role: 'user', content: fill(`${index}.${number}.${turn}`, turnChars) })
-        bound.ask(messages)
-        const { ok, firstTokenMs, text } = await ask(port, messages)
+        const { ok, firstTokenMs, text } = await ask(port, messages, bound.ask(messages))
         if (ok) {
           result.answered++
           result.firstTokens.push(firstTokenMs)

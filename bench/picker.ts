@@ -218,7 +218,7 @@ mesh: { kind: none }
     console.log(`| ${TITLES[policy]} | ${cells.join(' | ')} |`)
   }
   console.log(
-    '\nAt best: all pods one, with a cache without bounds. First turns of a kind, and what each turn adds, are new to any.',
+    '\nAt best: all pods one, with a cache without bounds. New to any: what each turn adds, and system prompts that several begin with at a time.',
   )
   const better = results.random.p99 / results.scored.p99
   const bars = [
