@@ -141,8 +141,9 @@ describe.skipIf(envoy === null)('AC-LB-1', () => {
     const backends = await pods(1)
     const { url, gateway } = await inferenceGateway(backends)
     expect((await chat(url, 'small', prompt(0, 0))).status).toBe(200)
+    // The port stays until the next start.
     const without = `
-server: { log: { level: silent, access: false }, policy: { port: 0, pickers: [{ port: 0, provider: pods }] } }
+server: { log: { level: silent, access: false }, policy: { port: 0 } }
 mesh: { kind: none }
 providers: { pods: { type: vllm, base_url: "http://pods.models.svc:8000/v1" } }
 models: { small: pods/small }
