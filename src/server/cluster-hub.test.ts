@@ -229,6 +229,17 @@ test('gauges of a provider that has gone are 0', async () => {
   expect(rig.value('heddle_discovery_endpoints', { cluster: 'p', state: 'draining' })).toBe(0)
 })
 
+test('a configuration that is refused leaves no names behind', async () => {
+  const serves = configOf({ p: source('/a/') })
+  const told = await rig.use(serves)
+  told.endpoints([at(1)])
+  await rig.hub.use(configOf({ renamed: source('/a/') }), false)
+  await rig.hub.settle(serves)
+  expect(rig.hub.state()).toMatchObject([{ providers: ['p'] }])
+  expect(rig.value('heddle_discovery_endpoints', { cluster: 'p', state: 'ready' })).toBe(1)
+  expect(rig.value('heddle_discovery_endpoints', { cluster: 'renamed' })).toBeUndefined()
+})
+
 test('what cannot be used is said once', async () => {
   const told = await rig.use(configOf({ p: source('/a/') }))
   for (let i = 0; i < 100; i++) told.skipped('invalid', '1 keys hold no address')

@@ -65,7 +65,6 @@ export class ClusterHub {
     const started: ClusterWatch[] = []
     for (const [key, { discovery, names }] of wanted) {
       const known = this.#clusters.get(key)
-      if (known !== undefined) known.names = names
       const cluster = known ?? this.#begin(key, discovery, names)
       if (!cluster.known && (known === undefined || !this.#waited.has(cluster))) started.push(cluster)
     }
@@ -102,7 +101,14 @@ export class ClusterHub {
       this.#parts.unpublish(none)
     }
     const { scraper: load = loadScraper } = this.#parts
-    await Promise.all([...wanted].map(async ([key, { metrics }]) => this.#clusters.get(key)?.scrape(metrics, load)))
+    await Promise.all(
+      [...wanted].map(async ([key, { metrics, names }]) => {
+        const cluster = this.#clusters.get(key)
+        if (cluster === undefined) return
+        cluster.names = names
+        await cluster.scrape(metrics, load)
+      }),
+    )
   }
 
   /** What workers begin with. */
