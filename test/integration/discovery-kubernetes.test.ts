@@ -1,6 +1,7 @@
 // EndpointSlices and InferencePools from an API server that does to its clients what Kubernetes does.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import type { ServerResponse } from 'node:http'
+import { createServer, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -271,4 +272,24 @@ test('an InferencePool that changes, and one that is gone', async () => {
   kube.delete(POOLS, 'llama')
   await until('that is told', () => heard.errors.length > errors)
   expect(heard.addresses).toEqual(['10.0.0.3:8002'])
+})
+
+test('a list whose pages never end is given up, and asked for with pauses', async () => {
+  let asked = 0
+  const server = createServer((_request, response) => {
+    asked++
+    response.setHeader('content-type', 'application/json')
+    const items = [slice('vllm-1', 'vllm', [{ ip: '10.0.0.1', pod: 'a' }])]
+    response.end(JSON.stringify({ metadata: { resourceVersion: '1', continue: 'more' }, items }))
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  try {
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    const heard = await follow({ api: { url, token: null, ca: null } })
+    await heard.expectError('invalid')
+    expect(asked).toBeLessThan(500)
+  } finally {
+    server.closeAllConnections()
+    server.close()
+  }
 })

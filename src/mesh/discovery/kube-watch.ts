@@ -7,6 +7,8 @@ import { DiscoveryFault, Loop, type DiscoveryParts, type Told } from './parts.ts
 const PAGE = 100
 const MAX_BYTES = 4 * 1024 * 1024
 const MAX_OBJECTS = 2000
+/** Of a server that cuts them smaller than it is asked to. */
+const MAX_PAGES = 200
 const LIST_MS = 15_000
 /** The server ends a watch after this, s; it goes on where it was. Ours is longer by what the answer may take. */
 const WATCH_S = 60
@@ -82,7 +84,9 @@ export class KubeWatch<T> {
     const found = new Map<string, T>()
     let version = ''
     let next = ''
+    let pages = 0
     do {
+      if (++pages > MAX_PAGES) throw new DiscoveryFault('invalid', `a list of more than ${MAX_PAGES} pages`)
       const path = this.#path({ limit: String(PAGE), ...(next === '' ? {} : { continue: next }) })
       const answer = await askOnce(base, { path, timeoutMs: LIST_MS, maxBytes: MAX_BYTES, signal })
       if (answer.status !== 200) throw refused(base, answer.status)
