@@ -45,7 +45,7 @@ test('a call for which no endpoint can be picked was not handed over: another ta
     services: {
       clock: { monotonic: () => 0 },
       limits: { headerBytes: 1000, headerCount: 10, body: 1000 },
-      current: () => ({ policies: { headers: CLOSED_HEADERS } }),
+      current: () => ({ policies: { headers: CLOSED_HEADERS, auth: null } }),
     },
     gate: { refusal: () => null, overload: () => null },
     streams: { open: 0 },

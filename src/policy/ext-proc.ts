@@ -23,7 +23,7 @@ import { ATTRIBUTES, EndpointChoice, subsetOf } from './endpoint.ts'
 import { grpcError, GRPC } from './grpc-error.ts'
 import { findHeader, headerObject, listOf } from './headers.ts'
 import { Meter } from './meter.ts'
-import { addressOf, PolicyReceived, tooLarge, unfitHead, unpack, withoutPseudo } from './received.ts'
+import { addressOf, identify, PolicyReceived, tooLarge, unfit, unpack, withoutPseudo } from './received.ts'
 
 export const METADATA_NAMESPACE = 'heddle'
 
@@ -204,16 +204,21 @@ class Process implements CallDoor {
     }
     const principal = text('connection.uri_san_peer_certificate')
     this.#subset = subsetOf(message.metadataContext)
-    const received = new PolicyReceived(head, principal, services.current().policies.headers)
+    const { policies } = services.current()
+    const received = new PolicyReceived(head, principal, policies.headers)
     this.#received = received
-    const refusal = unfitHead(head, services.limits) ?? this.#unfitLength(received)
-    if (refusal !== null) this.#make(received).fail(refusal)
+    const later = (error: GatewayError): void => {
+      if (this.#begun === null && !this.#over) this.#refuse(received, error)
+    }
+    const refusal = unfit(head, received, services.limits) ?? identify(received, policies.auth, later)
+    if (refusal !== null) this.#refuse(received, refusal)
     else if (endOfStream) this.#begin()
   }
 
-  #unfitLength(received: PolicyReceived): GatewayError | null {
-    const { body } = this.#parts.services.limits
-    return Number(received.header('content-length') ?? 0) > body ? tooLarge(body) : null
+  /** Before all of it has come: what still comes of it is dropped. */
+  #refuse(received: PolicyReceived, error: GatewayError): void {
+    this.#body = null
+    this.#make(received).fail(error)
   }
 
   #make(received: PolicyReceived): Begun {
@@ -235,10 +240,8 @@ class Process implements CallDoor {
     if (body.length > 0) this.#body.push(Buffer.from(body.buffer, body.byteOffset, body.byteLength))
     this.#bodyBytes += body.length
     const { limits } = this.#parts.services
-    if (this.#bodyBytes > limits.body) {
-      this.#body = null
-      this.#make(received).fail(tooLarge(limits.body))
-    } else if (endOfStream || endOfStreamWithoutMessage) this.#begin()
+    if (this.#bodyBytes > limits.body) this.#refuse(received, tooLarge(limits.body))
+    else if (endOfStream || endOfStreamWithoutMessage) this.#begin()
   }
 
   #begin(): void {
@@ -251,6 +254,8 @@ class Process implements CallDoor {
     const { services } = this.#parts
     received.body = this.#body.length === 1 ? this.#body[0]! : Buffer.concat(this.#body)
     this.#body = null
+    // The rules have changed while the body came: who it is now the new ones say.
+    if (received.identifiedBy !== services.current().policies.auth) received.identity = null
     const exchange = this.#make(received)
     unpack(received, services.limits, (error) => {
       if (this.#over) return

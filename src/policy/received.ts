@@ -1,5 +1,5 @@
 import type { ServerConfig } from '../contracts/config.ts'
-import type { HeaderGate, PeerIdentity } from '../contracts/identity.ts'
+import type { Authenticator, HeaderGate, PeerIdentity } from '../contracts/identity.ts'
 import type { HeaderList } from '../contracts/http.ts'
 import { decodeBody, encodingOf } from '../core/decode.ts'
 import { GatewayError } from '../core/errors.ts'
@@ -14,6 +14,8 @@ const METHOD = /^[A-Z][A-Z-]{0,30}$/
 export class PolicyReceived extends RawReceived {
   readonly peerIdentity: PeerIdentity | null
   readonly told = true
+  /** Whose answer `identity` is. */
+  identifiedBy: Authenticator | null = null
 
   /** principal: whom the client's certificate names, as the proxy says; '' = nobody. */
   constructor(head: Head, principal: string, gate?: HeaderGate) {
@@ -56,6 +58,32 @@ export function unfitHead({ method, raw }: Head, limits: ServerConfig['limits'])
 
 export const tooLarge = (bytes: number): GatewayError =>
   new GatewayError('payload_too_large', `The body is larger than ${bytes} bytes.`)
+
+/** The same, and why a body that is announced will not be taken. */
+export const unfit = (head: Head, received: PolicyReceived, limits: ServerConfig['limits']): GatewayError | null =>
+  unfitHead(head, limits) ??
+  (Number(received.header('content-length') ?? 0) > limits.body ? tooLarge(limits.body) : null)
+
+/**
+ * Who sends it, before its body is waited for: a stranger's is not read. Returns why it is refused, or tells so later;
+ * null = nothing is known against it.
+ */
+export function identify(
+  received: PolicyReceived,
+  auth: Authenticator | null,
+  later: (error: GatewayError) => void,
+): GatewayError | null {
+  if (auth === null) return null
+  try {
+    received.identity = auth.identify(received)
+    if (received.identity instanceof Promise)
+      received.identity.catch((error: unknown) => later(GatewayError.from(error)))
+    received.identifiedBy = auth
+    return null
+  } catch (error) {
+    return GatewayError.from(error)
+  }
+}
 
 /** Unpacks what the client has packed; then, or at once. error null = the body is in place. */
 export function unpack(

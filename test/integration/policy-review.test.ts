@@ -207,6 +207,29 @@ describe('what ends early', () => {
     await until(async () => (await gateway.targets())['alpha/real']!.inflight === 0)
   })
 
+  test('a head that is refused is refused once, whatever follows it', async () => {
+    const { gateway, client } = await rig(LIMITS)
+    const twice = { key: 'x-api-key', rawValue: Buffer.from('a') }
+    const given = headersOf({ ':method': 'POST', ':path': '/v1/chat/completions', ':authority': 'x' })
+    const headers = { headers: [...given.headers, twice, twice] }
+    const stream = client.process()
+    stream.send({ request: { case: 'requestHeaders', value: { headers, endOfStream: false } } })
+    stream.send(bodyPart(BODY))
+    expect((await stream.next())?.response.case).toBe('immediateResponse')
+    await stream.over()
+    await until(async () => (await gateway.metric('heddle_policy_streams')) === 0)
+    expect(await gateway.metric('heddle_requests_total')).toBe(1)
+  })
+
+  test('a stranger’s body is not waited for', async () => {
+    const { client } = await rig(`auth: { keys: [{ id: one, key: "${KEY}" }] }`)
+    const stream = client.process()
+    stream.send(chatHead({ authorization: 'Bearer hk-somebody' }))
+    const answer = await stream.next()
+    expect(answer?.response.case === 'immediateResponse' && answer.response.value.status?.code).toBe(401)
+    await stream.over()
+  })
+
   test('an answer that is all head gets no body', async () => {
     const { client } = await rig('')
     const stream = client.process()

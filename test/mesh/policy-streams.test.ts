@@ -196,7 +196,7 @@ describe.skipIf(envoy === null)('AC-PS-1 an answer that Heddle has itself', () =
     const services = {
       clock: systemClock,
       limits: { body: 1 << 20, headerBytes: 16384, headerCount: 100 },
-      current: () => ({ policies: { headers: CLOSED_HEADERS } }),
+      current: () => ({ policies: { headers: CLOSED_HEADERS, auth: null } }),
     }
     const procParts = {
       services,
