@@ -33,7 +33,10 @@ const REQUEST = {
   pick: {},
 } as unknown as UpstreamRequest
 
-test('a call for which no endpoint can be picked was not handed over: another target may have it', async () => {
+type Message = Parameters<typeof create<typeof ProcessingRequestSchema>>[1]
+
+/** A stream whose head has come. */
+function started(endOfStream: boolean, more: readonly string[] = []) {
   const written: ProcessingResponse[] = []
   const stream = Object.assign(new EventEmitter(), {
     cancelled: false,
@@ -58,13 +61,26 @@ test('a call for which no endpoint can be picked was not handed over: another ta
     },
   } as unknown as ProcParts
   processHandler(parts)(stream as unknown as Parameters<ReturnType<typeof processHandler>>[0])
+  const send = (message: object): void => void stream.emit('data', create(ProcessingRequestSchema, message as Message))
   const key = (name: string, value: string): object => ({ key: name, rawValue: Buffer.from(value) })
-  const headers = { headers: [key(':method', 'GET'), key(':path', '/v1/files')] }
-  const head = { request: { case: 'requestHeaders', value: { headers, endOfStream: true } } } as const
-  stream.emit(
-    'data',
-    create(ProcessingRequestSchema, head as Parameters<typeof create<typeof ProcessingRequestSchema>>[1]),
-  )
+  const headers = {
+    headers: [':method', 'GET', ':path', '/v1/files', ...more].flatMap((name, i, all) =>
+      i % 2 === 0 ? [key(name, all[i + 1]!)] : [],
+    ),
+  }
+  send({ request: { case: 'requestHeaders', value: { headers, endOfStream } } })
+  return { written, doors, send }
+}
+
+test('what is refused by its head is refused once, whatever still comes of it', () => {
+  const { doors, send } = started(false, ['x-api-key', 'a', 'x-api-key', 'a'])
+  expect(doors.length).toBe(1)
+  send({ request: { case: 'requestBody', value: { body: Buffer.from('{}'), endOfStream: true } } })
+  expect(doors.length).toBe(1)
+})
+
+test('a call for which no endpoint can be picked was not handed over: another target may have it', async () => {
+  const { written, doors } = started(true)
   const door = doors[0]!
   const faults: UpstreamFault[] = []
   const sink = { onFault: (fault: UpstreamFault) => void faults.push(fault) } as unknown as UpstreamSink
