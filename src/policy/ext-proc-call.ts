@@ -7,6 +7,7 @@ import type { EndpointChoice } from './endpoint.ts'
 import type { ProcessingResponseSchema } from '../protocol/grpc/gen/ext_proc_pb.ts'
 import { CLIENT_KEYS, OWN_ROUTE_HEADERS, STEERING } from '../pipeline/decision.ts'
 import { partsOf } from './ext-proc-reply.ts'
+import { XFCC } from '../mesh/identity/peer-header.ts'
 import { findHeader, headerOptions, namesOf } from './headers.ts'
 
 export type ResponseInit = Parameters<typeof create<typeof ProcessingResponseSchema>>[1]
@@ -26,7 +27,7 @@ export interface CallParts {
 const staysWithProxy = (name: string): boolean =>
   name.startsWith(':') ||
   (name.startsWith('x-envoy-') && !STEERING.includes(name)) ||
-  name.startsWith('x-forwarded-') ||
+  (name.startsWith('x-forwarded-') && name !== XFCC) ||
   name === 'x-request-id'
 
 /** The head of the call as Heddle would make it: nothing of the client's own goes on. */

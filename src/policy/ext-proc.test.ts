@@ -7,6 +7,7 @@ import type { CallDoor } from '../pipeline/door.ts'
 import { GatewayError } from '../core/errors.ts'
 import { CLOSED_HEADERS } from '../mesh/identity/visible.ts'
 import { ProcessingRequestSchema, type ProcessingResponse } from '../protocol/grpc/gen/ext_proc_pb.ts'
+import { OpenStreams } from './streams.ts'
 import { processHandler, type ProcParts } from './ext-proc.ts'
 
 const target = (picker: object | undefined): Target =>
@@ -51,7 +52,7 @@ function started(endOfStream: boolean, more: readonly string[] = []) {
       current: () => ({ policies: { headers: CLOSED_HEADERS, auth: null } }),
     },
     gate: { refusal: () => null, overload: () => null },
-    streams: { open: 0 },
+    streams: new OpenStreams(),
     inflight: () => {},
     decided: () => {},
     config: () => ({ credentials: true, rewrite: true, maxStreams: 1 }),

@@ -5,7 +5,6 @@ import type { ClientSide, HeaderList, ReplyWriter } from '../contracts/http.ts'
 import type { Target } from '../contracts/routing.ts'
 import type { Call, UpstreamRequest, UpstreamSink } from '../contracts/upstream.ts'
 import type { CallDoor } from '../pipeline/door.ts'
-import type { PolicyParts } from './parts.ts'
 import { GatewayError } from '../core/errors.ts'
 import { routeHeaders } from '../pipeline/decision.ts'
 import { Exchange } from '../pipeline/exchange.ts'
@@ -23,14 +22,13 @@ import { ATTRIBUTES, EndpointChoice, subsetOf } from './endpoint.ts'
 import { grpcError, GRPC } from './grpc-error.ts'
 import { findHeader, headerObject, listOf } from './headers.ts'
 import { Meter } from './meter.ts'
+import { OpenStream, streamHandler, type StreamParts } from './streams.ts'
 import { addressOf, identify, PolicyReceived, tooLarge, unfit, unpack, withoutPseudo } from './received.ts'
 
 export const METADATA_NAMESPACE = 'heddle'
 
-export interface ProcParts extends PolicyParts {
+export interface ProcParts extends StreamParts {
   config(): PolicyServiceConfig['extProc']
-  /** Streams that are open now. */
-  readonly streams: { open: number }
   /** Makes what decides; left out, the pipeline. */
   readonly begin?: (received: PolicyReceived, reply: ReplyWriter, door: CallDoor) => Begun
 }
@@ -43,36 +41,14 @@ export interface Begun extends ClientSide {
 
 /** External processing (envoy.service.ext_proc.v3): a request and its answer pass through the pipeline. */
 export function processHandler(parts: ProcParts): handleBidiStreamingCall<ProcessingRequest, ProcessingResponse> {
-  return (stream) => {
-    const closed = parts.gate.refusal()
-    const overload = closed === null ? parts.gate.overload() : null
-    const full = parts.streams.open >= parts.config().maxStreams
-    if (closed !== null || overload !== null || full) {
-      parts.decided('ext_proc', 'unavailable', 0)
-      const why = closed?.message ?? (full ? 'too many open streams' : `overloaded: ${overload}`)
-      stream.emit('error', grpcError(full ? GRPC.RESOURCE_EXHAUSTED : GRPC.UNAVAILABLE, why))
-      return
-    }
-    parts.streams.open++
-    parts.inflight(1)
-    const process = new Process(parts, stream)
-    let over = false
-    const gone = (): void => {
-      if (over) return
-      over = true
-      parts.streams.open--
-      parts.inflight(-1)
-      process.gone()
-    }
-    stream.on('data', (message: ProcessingRequest) => process.take(message))
-    stream.on('end', () => process.finish())
-    stream.on('error', gone)
-    stream.on('cancelled', gone)
-    stream.on('close', gone)
-  }
+  return streamHandler(parts, {
+    name: 'ext_proc',
+    maxStreams: () => parts.config().maxStreams,
+    begin: (stream) => new Process(parts, stream),
+  })
 }
 
-class Process implements CallDoor {
+class Process extends OpenStream implements CallDoor {
   readonly name = 'ext_proc'
   readonly counts = true
   readonly decide = null
@@ -100,6 +76,7 @@ class Process implements CallDoor {
   used = false
 
   constructor(parts: ProcParts, stream: ProcStream) {
+    super()
     this.#parts = parts
     this.#stream = stream
     this.#startedAt = parts.services.clock.monotonic()
@@ -377,6 +354,11 @@ class Process implements CallDoor {
   finish(): void {
     if (this.#meter === null && this.#reply.open && !this.#answerEnded) this.#begun?.onClientGone()
     if (!this.#reply.closes) this.#stream.end()
+  }
+
+  fail(error: GatewayError): void {
+    if (this.#begun !== null) this.#begun.fail(error)
+    else this.#stream.emit('error', grpcError(GRPC.UNAVAILABLE, error.message))
   }
 
   gone(): void {

@@ -3,7 +3,6 @@ import { create } from '@bufbuild/protobuf'
 import type { PickHints, Picker } from '../contracts/cluster.ts'
 import type { HeaderList } from '../contracts/http.ts'
 import type { Metadata } from '../protocol/grpc/gen/core_pb.ts'
-import type { PolicyParts } from './parts.ts'
 import { GatewayError } from '../core/errors.ts'
 import { requestId } from '../core/ids.ts'
 import { errorHeaders, errorJson } from '../protocol/openai/errors.ts'
@@ -22,6 +21,7 @@ import type { ProcStream } from './ext-proc-reply.ts'
 import { grpcError, GRPC } from './grpc-error.ts'
 import { findHeader, headerOptions, listOf } from './headers.ts'
 import { Meter } from './meter.ts'
+import { OpenStream, streamHandler, type StreamParts } from './streams.ts'
 import { tooLarge } from './received.ts'
 
 /** Names of the router that llm-d has made of the extension, then those before it: both are understood. */
@@ -30,47 +30,24 @@ const OBJECTIVE = ['x-llm-d-inference-objective', 'x-gateway-inference-objective
 const SESSION = ['x-session-id', 'x-session-token'] as const
 const DROPPED = 'x-llm-d-request-dropped-reason'
 
-export interface PickerParts extends PolicyParts {
+export interface PickerParts extends StreamParts {
   /** Of the configuration that serves now; null = it has no such provider, or one without discovery. */
   picker(): Picker | null
   /** < 0: requests of that objective may be refused when all endpoints are saturated. */
   priorityOf(objective: string): number
-  readonly streams: { open: number }
   maxStreams(): number
 }
 
 /** Endpoint picking for inference gateways (Gateway API Inference Extension): nothing but where a request should go. */
 export function pickHandler(parts: PickerParts): handleBidiStreamingCall<ProcessingRequest, ProcessingResponse> {
-  return (stream) => {
-    const closed = parts.gate.refusal()
-    const full = parts.streams.open >= parts.maxStreams()
-    if (closed !== null || full) {
-      stream.emit(
-        'error',
-        grpcError(full ? GRPC.RESOURCE_EXHAUSTED : GRPC.UNAVAILABLE, closed?.message ?? 'too many open streams'),
-      )
-      return
-    }
-    parts.streams.open++
-    parts.inflight(1)
-    const picking = new Picking(parts, stream)
-    let over = false
-    const gone = (): void => {
-      if (over) return
-      over = true
-      parts.streams.open--
-      parts.inflight(-1)
-      picking.gone()
-    }
-    stream.on('data', (message: ProcessingRequest) => picking.take(message))
-    stream.on('end', () => stream.end())
-    stream.on('error', gone)
-    stream.on('cancelled', gone)
-    stream.on('close', gone)
-  }
+  return streamHandler(parts, {
+    name: 'epp',
+    maxStreams: () => parts.maxStreams(),
+    begin: (stream) => new Picking(parts, stream),
+  })
 }
 
-class Picking {
+class Picking extends OpenStream {
   readonly #parts: PickerParts
   readonly #stream: ProcStream
   readonly #startedAt: number
@@ -87,6 +64,7 @@ class Picking {
   #over = false
 
   constructor(parts: PickerParts, stream: ProcStream) {
+    super()
     this.#parts = parts
     this.#stream = stream
     this.#startedAt = parts.services.clock.monotonic()
@@ -233,6 +211,16 @@ class Picking {
 
   #write(response: Parameters<typeof create<typeof ProcessingResponseSchema>>[1]): void {
     this.#stream.write(create(ProcessingResponseSchema, response))
+  }
+
+  finish(): void {
+    this.#stream.end()
+  }
+
+  /** Its answer is passed on as it is: only the proxy can end it well. */
+  fail(error: GatewayError): void {
+    if (this.#decided) this.#stream.emit('error', grpcError(GRPC.UNAVAILABLE, error.message))
+    else this.#refuse(error)
   }
 
   gone(): void {

@@ -1,4 +1,4 @@
-import { existsSync, lstatSync, unlinkSync } from 'node:fs'
+import { chmodSync, existsSync, lstatSync, unlinkSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import type * as grpcModule from '@grpc/grpc-js'
 import type { ConnectionInjector, Server as GrpcServer } from '@grpc/grpc-js'
@@ -16,6 +16,7 @@ import { processHandler } from './ext-proc.ts'
 import { healthService } from './health.ts'
 import { pickHandler } from './picker.ts'
 import { rateLimitHandler } from './ratelimit.ts'
+import type { OpenStreams } from './streams.ts'
 
 type Grpc = typeof grpcModule
 
@@ -34,7 +35,7 @@ const KEEPALIVE_MS = 60_000
 export interface PolicyServerParts extends PolicyParts {
   readonly config: PolicyServiceConfig
   readonly leases: Leases
-  readonly streams: { open: number }
+  readonly streams: OpenStreams
   ready(): boolean
   /** Who picks for a provider of the configuration that serves now; null = nobody. */
   pickerOf(provider: string): Picker | null
@@ -144,6 +145,8 @@ export class PolicyServer {
     if (config.socket !== null && options.socket) {
       await freeSocket(config.socket)
       await this.#listen(this.#policy, { path: config.socket })
+      // Who can reach the folder may connect, as on loopback: the proxy runs under a user of its own.
+      chmodSync(config.socket, 0o666)
       this.#socketPath = config.socket
     }
     return { policy, pickers }

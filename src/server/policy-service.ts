@@ -8,6 +8,8 @@ import type { Gate } from '../http/request-handler.ts'
 import type { Told } from '../pipeline/leases.ts'
 import type { Services } from '../pipeline/services.ts'
 import type { PolicyPorts, PolicyServer } from '../policy/index.ts'
+import type { GatewayError } from '../core/errors.ts'
+import { OpenStreams } from '../policy/streams.ts'
 import type { Histogram, MetricRegistry } from '../telemetry/metrics.ts'
 import type { WorkerPlace } from '../routing/health.ts'
 import { everyUnref } from '../core/every.ts'
@@ -15,6 +17,7 @@ import { Leases } from '../pipeline/leases.ts'
 import { OVERHEAD_BOUNDS } from '../telemetry/metrics.ts'
 
 const SWEEP_MS = 1000
+const LAST_WORDS_MS = 3000
 const CHANNEL = 'heddle-leases'
 
 export interface PolicyServiceParts {
@@ -65,7 +68,7 @@ export function openLeases({ services, config, place, metrics }: PolicyServicePa
 export class PolicyService {
   readonly #parts: PolicyServiceParts
   readonly #leases: ReturnType<typeof openLeases>
-  readonly #streams = { open: 0 }
+  readonly #streams = new OpenStreams()
   readonly #durations = new Map<string, Histogram>()
   #server: PolicyServer | null = null
   #tls: TlsListener | null = null
@@ -157,8 +160,13 @@ export class PolicyService {
     this.#tls?.update(tls)
   }
 
+  /** New streams go elsewhere; those that are open go on for so long, and get some time more for their last words. */
   drain(maxMs: number): void {
-    this.#server?.drain(maxMs)
+    this.#server?.drain(maxMs + LAST_WORDS_MS)
+  }
+
+  failOpen(error: GatewayError): void {
+    this.#streams.failAll(error)
   }
 
   close(): void {

@@ -361,9 +361,10 @@ export class Worker implements Gate {
     await this.#idle(maxMs)
     const cut = this.#inflight
     if (cut > 0) {
-      this.#handler.failOpen(
-        new GatewayError('draining', 'This instance shut down before the answer was complete.', { retryAfterMs: 1000 }),
-      )
+      const end = 'This instance shut down before the answer was complete.'
+      const error = new GatewayError('draining', end, { retryAfterMs: 1000 })
+      this.#handler.failOpen(error)
+      this.#policy?.failOpen(error)
       await this.#idle(FLUSH_MS)
     }
     this.#tls?.close()

@@ -1,4 +1,5 @@
 // The policy port against peers that break its protocol: an error for them alone, bounded memory, no effect on others.
+import { statSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import fc from 'fast-check'
 import { create, toBinary } from '@bufbuild/protobuf'
@@ -273,6 +274,33 @@ test('health says what is served', async () => {
   expect((await ask('nobody')).error?.code).toBe(5)
 })
 
+test('a stream that is open when the process ends its time gets the error event', async () => {
+  const other = await startGateway(`
+server: { log: { level: silent, access: false }, drain: { max: 1s }, policy: { port: 0 } }
+mesh: { kind: none }
+providers: { alpha: { type: openai_compatible, base_url: "http://127.0.0.1:9/v1" } }
+models: { small: alpha/real }
+`)
+  const own = policyClient(`127.0.0.1:${other.ports.policy}`)
+  const stream = own.process()
+  stream.send(chatHead())
+  stream.send(bodyPart(STREAM))
+  await decided(stream)
+  stream.send(answerHead(200, { 'content-type': 'text/event-stream' }))
+  const chunk = { id: 'c', object: 'chat.completion.chunk', choices: [{ index: 0, delta: { content: 'a' } }] }
+  stream.send(answerPart(`data: ${JSON.stringify(chunk)}\n\n`, false))
+  expect(await caseOf(stream)).toBe('responseHeaders')
+  expect(await caseOf(stream)).toBe('responseBody')
+  const stopped = other.stop()
+  const last = (await stream.next())?.response
+  const mutation = last?.case === 'responseBody' ? last.value.response?.bodyMutation?.mutation : undefined
+  expect(mutation?.case).toBe('streamedResponse')
+  expect(mutation?.case === 'streamedResponse' && Buffer.from(mutation.value.body).toString()).toContain('draining')
+  await stream.over()
+  expect(await stopped).toBe(1)
+  own.close()
+})
+
 test('a Unix socket is the same port', async () => {
   const path = `/tmp/heddle-policy-${process.pid}.sock`
   const other = await startGateway(`
@@ -281,6 +309,8 @@ mesh: { kind: none }
 providers: { alpha: { type: openai_compatible, base_url: "http://127.0.0.1:9/v1" } }
 models: { small: alpha/real }
 `)
+  // As on loopback: the proxy beside it runs under a user of its own.
+  expect(statSync(path).mode & 0o777).toBe(0o666)
   const local = policyClient(`unix:${path}`)
   const stream = local.process()
   stream.send({

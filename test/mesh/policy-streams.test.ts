@@ -5,6 +5,7 @@ import { Server, ServerCredentials } from '@grpc/grpc-js'
 import { describe, expect, test } from 'vitest'
 import type { ReplyWriter } from '../../src/contracts/http.ts'
 import { CLOSED_HEADERS } from '../../src/mesh/identity/visible.ts'
+import { OpenStreams } from '../../src/policy/streams.ts'
 import { processHandler, type ProcParts } from '../../src/policy/ext-proc.ts'
 import { ExternalProcessor } from '../../src/protocol/grpc/gen/ext_proc_pb.ts'
 import { grpcService } from '../../src/protocol/grpc/service.ts'
@@ -204,7 +205,7 @@ describe.skipIf(envoy === null)('AC-PS-1 an answer that Heddle has itself', () =
       inflight() {},
       decided() {},
       config: () => ({ credentials: true, rewrite: true, maxStreams: 100 }),
-      streams: { open: 0 },
+      streams: new OpenStreams(),
       begin,
     } as unknown as ProcParts
     const grpc = new Server()
