@@ -25,7 +25,7 @@ import { Meter } from './meter.ts'
 import { OpenStream, streamHandler, type StreamParts } from './streams.ts'
 import { addressOf, identify, PolicyReceived, tooLarge, unfit, unpack, withoutPseudo } from './received.ts'
 
-export const METADATA_NAMESPACE = 'heddle'
+const METADATA_NAMESPACE = 'heddle'
 
 export interface ProcParts extends StreamParts {
   config(): PolicyServiceConfig['extProc']

@@ -6,7 +6,7 @@ import type { BalancingConfig } from '../../contracts/config-cluster.ts'
 import type { WorkerPlace } from '../health.ts'
 import { ScoredPicker } from './picker.ts'
 
-export { ClusterMemory, clusterBytes, MAX_ENDPOINTS, type LoadSignals } from './cluster-memory.ts'
+export { ClusterMemory } from './cluster-memory.ts'
 export type { ScoredPicker } from './picker.ts'
 
 /** One a worker and cluster. place: of the worker; its row of the cluster's memory is written by it alone. */

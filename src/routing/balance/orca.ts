@@ -3,8 +3,6 @@ import type { LoadSignals } from './cluster-memory.ts'
 
 export const ORCA_HEADER = 'endpoint-load-metrics'
 export const ORCA_BIN_HEADER = 'endpoint-load-metrics-bin'
-/** In a request: in which form reports are wanted. */
-export const ORCA_FORMAT_HEADER = 'endpoint-load-metrics-format'
 /** Longer reports are not read, characters. */
 const MAX_CHARS = 8192
 /** Numbers of one report that are read. */
