@@ -1,4 +1,3 @@
-import type { handleUnaryCall, sendUnaryData, ServerUnaryCall } from '@grpc/grpc-js'
 import { create, type MessageInitShape } from '@bufbuild/protobuf'
 import type { PolicyServiceConfig } from '../contracts/config-policy.ts'
 import type { ClientSide, HeaderList, ReplyWriter } from '../contracts/http.ts'
@@ -7,6 +6,7 @@ import type { Decision } from '../pipeline/decision.ts'
 import type { DecisionDoor } from '../pipeline/door.ts'
 import type { Leases } from '../pipeline/leases.ts'
 import type { Head } from '../pipeline/raw-received.ts'
+import type { UnaryCall, UnaryHandler } from '../protocol/grpc/calls.ts'
 import type { PolicyParts } from './parts.ts'
 import { GatewayError } from '../core/errors.ts'
 import { cutBody, decisionOf, isCut } from '../pipeline/decision.ts'
@@ -20,7 +20,7 @@ import {
 } from '../protocol/grpc/gen/authz_pb.ts'
 import { headerOptions, listOf } from './headers.ts'
 import { addressOf, PolicyReceived, tooLarge, unfitHead, unpack, withoutPseudo } from './received.ts'
-import { grpcError, GRPC } from './grpc-error.ts'
+import { GRPC } from '../protocol/grpc/status.ts'
 
 /** google.rpc.Code of a refusal; which one does not matter to proxies, as the HTTP answer is with it. */
 const PERMISSION_DENIED = 7
@@ -31,45 +31,30 @@ export interface AuthzParts extends PolicyParts {
 }
 
 /** External authorization (envoy.service.auth.v3): may this request go on, and where should it go? */
-export function checkHandler(parts: AuthzParts): handleUnaryCall<CheckRequest, CheckResponse> {
-  return (call: ServerUnaryCall<CheckRequest, CheckResponse>, answer: sendUnaryData<CheckResponse>) => {
+export function checkHandler(parts: AuthzParts): UnaryHandler<CheckRequest, CheckResponse> {
+  return (call, request) => {
     const { services, gate } = parts
-    const startedAt = services.clock.monotonic()
     const closed = gate.refusal()
     const overload = closed === null ? gate.overload() : null
     if (closed !== null || overload !== null) {
       parts.decided('authz', 'unavailable', 0)
-      answer(grpcError(GRPC.UNAVAILABLE, closed?.message ?? `overloaded: ${overload}`))
+      call.fail(GRPC.UNAVAILABLE, closed?.message ?? `overloaded: ${overload}`)
       return
     }
+    const check = new Check(parts, call, request, services.clock.monotonic())
     parts.inflight(1)
-    let over = false
-    const done = (response: MessageInitShape<typeof CheckResponseSchema>, decision: string): void => {
-      if (over) return
-      over = true
-      parts.inflight(-1)
-      parts.decided('authz', decision, services.clock.monotonic() - startedAt)
-      answer(null, create(CheckResponseSchema, response))
-    }
-    const check = new Check(parts, done, call.request, startedAt)
-    call.on('cancelled', () => {
-      if (over) return
-      over = true
-      parts.inflight(-1)
-      check.client?.onClientGone()
-    })
+    call.listener = check
     check.begin()
   }
 }
-
-type Done = (response: MessageInitShape<typeof CheckResponseSchema>, decision: string) => void
 
 /** One check: the answer's side of its exchange. */
 class Check implements ReplyWriter, DecisionDoor {
   readonly name = 'authz'
   readonly counts: boolean
   readonly #parts: AuthzParts
-  readonly #done: Done
+  readonly #call: UnaryCall<CheckResponse>
+  readonly #startedAt: number
   readonly #head: Head
   readonly #received: PolicyReceived
   readonly #partial: boolean
@@ -77,9 +62,10 @@ class Check implements ReplyWriter, DecisionDoor {
   open = true
   client: ClientSide | null = null
 
-  constructor(parts: AuthzParts, done: Done, request: CheckRequest, startedAt: number) {
+  constructor(parts: AuthzParts, call: UnaryCall<CheckResponse>, request: CheckRequest, startedAt: number) {
     this.#parts = parts
-    this.#done = done
+    this.#call = call
+    this.#startedAt = startedAt
     this.counts = parts.limits() !== 'off'
     const { attributes } = request
     const http = attributes?.request?.http
@@ -127,8 +113,22 @@ class Check implements ReplyWriter, DecisionDoor {
     return null
   }
 
+  #done(response: MessageInitShape<typeof CheckResponseSchema>, decision: string): void {
+    const parts = this.#parts
+    parts.inflight(-1)
+    parts.decided('authz', decision, parts.services.clock.monotonic() - this.#startedAt)
+    this.#call.answer(create(CheckResponseSchema, response))
+  }
+
+  onCancelled(): void {
+    this.open = false
+    this.#parts.inflight(-1)
+    this.client?.onClientGone()
+  }
+
   // ── the decision ──────────────────────────────────────────────────────────
-  readonly decide = (x: Exchange, target: Target, model: string): void => {
+  decide(x: Exchange, target: Target, model: string): void {
+    if (!this.open) return
     this.open = false
     const decision: Decision = decisionOf(x, target, model, this.#parts.limits(), this.#parts.leases)
     this.#done(

@@ -1,16 +1,15 @@
-import type { ServerDuplexStream } from '@grpc/grpc-js'
 import { create, type JsonObject, type MessageInitShape } from '@bufbuild/protobuf'
 import type { ClientSide, HeaderList, ReplyWriter } from '../contracts/http.ts'
+import type { StreamCall } from '../protocol/grpc/calls.ts'
+import { GRPC } from '../protocol/grpc/status.ts'
 import {
   CommonResponse_ResponseStatus,
   ProcessingResponseSchema,
-  type ProcessingRequest,
   type ProcessingResponse,
 } from '../protocol/grpc/gen/ext_proc_pb.ts'
 import { bytesOf, findHeader, headerOptions, namesOf } from './headers.ts'
-import { grpcError, GRPC } from './grpc-error.ts'
 
-export type ProcStream = ServerDuplexStream<ProcessingRequest, ProcessingResponse>
+export type ProcStream = StreamCall<ProcessingResponse>
 type ResponseInit = MessageInitShape<typeof ProcessingResponseSchema>
 
 /** Longest part of a body in one message: Envoy's own (64 KiB). */
@@ -37,7 +36,6 @@ export class ProcReply implements ReplyWriter {
   #headSent = false
   #status = 0
   #headers: HeaderList = []
-  #listening = false
   /** The backend's head, while an answer to it is owed; null = the backend has not answered. */
   answerTo: HeaderList | null = null
   /** Told when the proxy reads again. */
@@ -156,12 +154,7 @@ export class ProcReply implements ReplyWriter {
     let taken = true
     for (const part of partsOf(typeof chunk === 'string' ? Buffer.from(chunk) : chunk))
       taken = this.#sendPart(part, false)
-    if (taken) return true
-    if (!this.#listening) {
-      this.#listening = true
-      this.#stream.on('drain', () => this.client?.onDrain())
-    }
-    return false
+    return taken
   }
 
   end(chunk?: Buffer | string): void {
@@ -191,7 +184,7 @@ export class ProcReply implements ReplyWriter {
   destroy(): void {
     if (this.#ended) return
     this.#ended = true
-    this.#stream.emit('error', grpcError(GRPC.INTERNAL, 'the answer broke off'))
+    this.#stream.fail(GRPC.INTERNAL, 'the answer broke off')
   }
 }
 

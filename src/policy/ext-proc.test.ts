@@ -1,4 +1,3 @@
-import { EventEmitter } from 'node:events'
 import { expect, test } from 'vitest'
 import { create } from '@bufbuild/protobuf'
 import type { Target } from '../contracts/routing.ts'
@@ -7,6 +6,7 @@ import type { CallDoor } from '../pipeline/door.ts'
 import { GatewayError } from '../core/errors.ts'
 import { CLOSED_HEADERS } from '../mesh/identity/visible.ts'
 import { ProcessingRequestSchema, type ProcessingResponse } from '../protocol/grpc/gen/ext_proc_pb.ts'
+import type { ProcStream } from './ext-proc-reply.ts'
 import { OpenStreams } from './streams.ts'
 import { processHandler, type ProcParts } from './ext-proc.ts'
 
@@ -39,11 +39,14 @@ type Message = Parameters<typeof create<typeof ProcessingRequestSchema>>[1]
 /** A stream whose head has come. */
 function started(endOfStream: boolean, more: readonly string[] = []) {
   const written: ProcessingResponse[] = []
-  const stream = Object.assign(new EventEmitter(), {
+  const call: ProcStream = {
     cancelled: false,
     write: (message: ProcessingResponse) => written.push(message) > 0,
     end: () => {},
-  })
+    fail: () => {},
+    pause: () => {},
+    resume: () => {},
+  }
   const doors: CallDoor[] = []
   const parts = {
     services: {
@@ -61,8 +64,8 @@ function started(endOfStream: boolean, more: readonly string[] = []) {
       return { begin() {}, fail() {}, onClientGone() {}, onDrain() {}, onClientStalled() {} }
     },
   } as unknown as ProcParts
-  processHandler(parts)(stream as unknown as Parameters<ReturnType<typeof processHandler>>[0])
-  const send = (message: object): void => void stream.emit('data', create(ProcessingRequestSchema, message as Message))
+  const listener = processHandler(parts)(call)!
+  const send = (message: object): void => listener.onMessage(create(ProcessingRequestSchema, message as Message))
   const key = (name: string, value: string): object => ({ key: name, rawValue: Buffer.from(value) })
   const headers = {
     headers: [':method', 'GET', ':path', '/v1/files', ...more].flatMap((name, i, all) =>

@@ -1,13 +1,14 @@
-import type { handleBidiStreamingCall } from '@grpc/grpc-js'
 import { create, type JsonObject } from '@bufbuild/protobuf'
 import type { PolicyServiceConfig } from '../contracts/config-policy.ts'
 import type { ClientSide, HeaderList, ReplyWriter } from '../contracts/http.ts'
 import type { Target } from '../contracts/routing.ts'
 import type { Call, UpstreamRequest, UpstreamSink } from '../contracts/upstream.ts'
 import type { CallDoor } from '../pipeline/door.ts'
+import type { StreamHandler } from '../protocol/grpc/calls.ts'
 import { GatewayError } from '../core/errors.ts'
 import { routeHeaders } from '../pipeline/decision.ts'
 import { Exchange } from '../pipeline/exchange.ts'
+import { GRPC } from '../protocol/grpc/status.ts'
 import {
   BodySendMode,
   ProcessingResponseSchema,
@@ -19,7 +20,6 @@ import {
 import { callBody, callHead, type ResponseInit } from './ext-proc-call.ts'
 import { ProcReply, type ProcStream } from './ext-proc-reply.ts'
 import { ATTRIBUTES, EndpointChoice, subsetOf } from './endpoint.ts'
-import { grpcError, GRPC } from './grpc-error.ts'
 import { findHeader, headerObject, listOf } from './headers.ts'
 import { Meter } from './meter.ts'
 import { OpenStream, streamHandler, type StreamParts } from './streams.ts'
@@ -40,7 +40,7 @@ export interface Begun extends ClientSide {
 }
 
 /** External processing (envoy.service.ext_proc.v3): a request and its answer pass through the pipeline. */
-export function processHandler(parts: ProcParts): handleBidiStreamingCall<ProcessingRequest, ProcessingResponse> {
+export function processHandler(parts: ProcParts): StreamHandler<ProcessingRequest, ProcessingResponse> {
   return streamHandler(parts, {
     name: 'ext_proc',
     maxStreams: () => parts.config().maxStreams,
@@ -90,7 +90,7 @@ class Process extends OpenStream implements CallDoor {
     } catch (error) {
       this.#over = true
       const fault = GatewayError.from(error)
-      if (this.#begun === null) this.#stream.emit('error', grpcError(GRPC.INTERNAL, 'the message could not be handled'))
+      if (this.#begun === null) this.#stream.fail(GRPC.INTERNAL, 'the message could not be handled')
       else this.#begun.fail(fault)
     }
   }
@@ -155,7 +155,7 @@ class Process extends OpenStream implements CallDoor {
 
   #protocolError(what: string): void {
     this.#over = true
-    this.#stream.emit('error', grpcError(GRPC.INVALID_ARGUMENT, what))
+    this.#stream.fail(GRPC.INVALID_ARGUMENT, what)
   }
 
   // ── the request ───────────────────────────────────────────────────────────
@@ -356,9 +356,13 @@ class Process extends OpenStream implements CallDoor {
     if (!this.#reply.closes) this.#stream.end()
   }
 
+  drained(): void {
+    this.#reply.client?.onDrain()
+  }
+
   fail(error: GatewayError): void {
     if (this.#begun !== null) this.#begun.fail(error)
-    else this.#stream.emit('error', grpcError(GRPC.UNAVAILABLE, error.message))
+    else this.#stream.fail(GRPC.UNAVAILABLE, error.message)
   }
 
   gone(): void {

@@ -1,5 +1,5 @@
-import type { handleServerStreamingCall, handleUnaryCall } from '@grpc/grpc-js'
 import { create } from '@bufbuild/protobuf'
+import type { StreamCall, StreamListener, StreamHandler, UnaryHandler } from '../protocol/grpc/calls.ts'
 import {
   HealthCheckResponse_ServingStatus as Status,
   HealthCheckResponseSchema,
@@ -7,6 +7,7 @@ import {
   type HealthCheckResponse,
 } from '../protocol/grpc/gen/health_pb.ts'
 import { everyUnref } from '../core/every.ts'
+import { GRPC } from '../protocol/grpc/status.ts'
 
 const WATCH_MS = 1000
 
@@ -15,8 +16,8 @@ export function healthService(
   known: readonly string[],
   ready: () => boolean,
 ): {
-  readonly check: handleUnaryCall<HealthCheckRequest, HealthCheckResponse>
-  readonly watch: handleServerStreamingCall<HealthCheckRequest, HealthCheckResponse>
+  readonly check: UnaryHandler<HealthCheckRequest, HealthCheckResponse>
+  readonly watch: StreamHandler<HealthCheckRequest, HealthCheckResponse>
 } {
   const names = new Set(['', ...known])
   const statusOf = (service: string): Status =>
@@ -26,28 +27,43 @@ export function healthService(
         ? Status.SERVING
         : Status.NOT_SERVING
   return {
-    check: (call, answer) => {
-      const status = statusOf(call.request.service)
+    check: (call, { service }) => {
+      const status = statusOf(service)
       // For a name that is not known a check fails, and only a watch says so (health.proto).
-      if (status === Status.SERVICE_UNKNOWN)
-        answer(Object.assign(new Error('no such service'), { code: 5, details: 'no such service' }))
-      else answer(null, create(HealthCheckResponseSchema, { status }))
+      if (status === Status.SERVICE_UNKNOWN) call.fail(GRPC.NOT_FOUND, 'no such service')
+      else call.answer(create(HealthCheckResponseSchema, { status }))
     },
-    watch: (call) => {
-      let last: Status | null = null
-      const tell = (): void => {
-        const status = statusOf(call.request.service)
-        if (status === last) return
-        last = status
-        call.write(create(HealthCheckResponseSchema, { status }))
-      }
-      tell()
-      const stop = everyUnref(tell, WATCH_MS)
-      call.on('cancelled', () => {
-        stop()
-        call.end()
-      })
-      call.on('close', stop)
-    },
+    watch: (call) => new Watch(call, statusOf),
+  }
+}
+
+/** Tells how it stands, and then each change. */
+class Watch implements StreamListener<HealthCheckRequest> {
+  readonly #call: StreamCall<HealthCheckResponse>
+  readonly #statusOf: (service: string) => Status
+  #last: Status | null = null
+  #stop: (() => void) | null = null
+
+  constructor(call: StreamCall<HealthCheckResponse>, statusOf: (service: string) => Status) {
+    this.#call = call
+    this.#statusOf = statusOf
+  }
+
+  onMessage({ service }: HealthCheckRequest): void {
+    const tell = (): void => {
+      const status = this.#statusOf(service)
+      if (status === this.#last) return
+      this.#last = status
+      this.#call.write(create(HealthCheckResponseSchema, { status }))
+    }
+    tell()
+    this.#stop = everyUnref(tell, WATCH_MS)
+  }
+
+  onEnd(): void {}
+  onDrain(): void {}
+
+  onGone(): void {
+    this.#stop?.()
   }
 }

@@ -1,10 +1,11 @@
-import type { handleBidiStreamingCall } from '@grpc/grpc-js'
 import { create } from '@bufbuild/protobuf'
 import type { PickHints, Picker } from '../contracts/cluster.ts'
 import type { HeaderList } from '../contracts/http.ts'
+import type { StreamHandler } from '../protocol/grpc/calls.ts'
 import type { Metadata } from '../protocol/grpc/gen/core_pb.ts'
 import { GatewayError } from '../core/errors.ts'
 import { requestId } from '../core/ids.ts'
+import { GRPC } from '../protocol/grpc/status.ts'
 import { errorHeaders, errorJson } from '../protocol/openai/errors.ts'
 import { readRequest, rewriteRequest, type RequestFields } from '../protocol/openai/request.ts'
 import {
@@ -18,7 +19,6 @@ import {
 import { EndpointChoice, subsetOf } from './endpoint.ts'
 import { callBody } from './ext-proc-call.ts'
 import type { ProcStream } from './ext-proc-reply.ts'
-import { grpcError, GRPC } from './grpc-error.ts'
 import { findHeader, headerOptions, listOf } from './headers.ts'
 import { Meter } from './meter.ts'
 import { OpenStream, streamHandler, type StreamParts } from './streams.ts'
@@ -39,7 +39,7 @@ export interface PickerParts extends StreamParts {
 }
 
 /** Endpoint picking for inference gateways (Gateway API Inference Extension): nothing but where a request should go. */
-export function pickHandler(parts: PickerParts): handleBidiStreamingCall<ProcessingRequest, ProcessingResponse> {
+export function pickHandler(parts: PickerParts): StreamHandler<ProcessingRequest, ProcessingResponse> {
   return streamHandler(parts, {
     name: 'epp',
     maxStreams: () => parts.maxStreams(),
@@ -77,7 +77,7 @@ class Picking extends OpenStream {
     } catch (error) {
       if (this.#decided) {
         this.#over = true
-        this.#stream.emit('error', grpcError(GRPC.INTERNAL, 'the message could not be handled'))
+        this.#stream.fail(GRPC.INTERNAL, 'the message could not be handled')
       } else this.#refuse(GatewayError.from(error))
     }
   }
@@ -217,9 +217,11 @@ class Picking extends OpenStream {
     this.#stream.end()
   }
 
+  drained(): void {}
+
   /** Its answer is passed on as it is: only the proxy can end it well. */
   fail(error: GatewayError): void {
-    if (this.#decided) this.#stream.emit('error', grpcError(GRPC.UNAVAILABLE, error.message))
+    if (this.#decided) this.#stream.fail(GRPC.UNAVAILABLE, error.message)
     else this.#refuse(error)
   }
 

@@ -1,23 +1,17 @@
-import type { sendUnaryData, ServerUnaryCall } from '@grpc/grpc-js'
 import { expect, test } from 'vitest'
 import { create } from '@bufbuild/protobuf'
 import type { Lease } from '../contracts/admission.ts'
 import { Leases } from '../pipeline/leases.ts'
 import { Snapshot } from '../pipeline/snapshot.ts'
-import {
-  RateLimitRequestSchema,
-  type RateLimitRequest,
-  type RateLimitResponse,
-} from '../protocol/grpc/gen/ratelimit_pb.ts'
+import { RateLimitRequestSchema, type RateLimitResponse } from '../protocol/grpc/gen/ratelimit_pb.ts'
 import { DOMAIN, PHASE, rateLimitHandler, TICKET, type RateLimitParts } from './ratelimit.ts'
 
 const ask = (handler: ReturnType<typeof rateLimitHandler>, entries: Readonly<Record<string, string>>) =>
   new Promise<RateLimitResponse>((resolve, reject) => {
     const descriptor = { entries: Object.entries(entries).map(([key, value]) => ({ key, value })) }
     const request = create(RateLimitRequestSchema, { domain: DOMAIN, descriptors: [descriptor] })
-    const answer: sendUnaryData<RateLimitResponse> = (error, value) =>
-      error === null ? resolve(value as RateLimitResponse) : reject(new Error(String(error)))
-    handler({ request } as ServerUnaryCall<RateLimitRequest, RateLimitResponse>, answer)
+    const fail = (_code: number, message: string): void => reject(new Error(message))
+    handler({ cancelled: false, listener: null, answer: resolve, fail }, request)
   })
 
 test('a configuration that is replaced while limits are waited for lasts until its call is over', async () => {

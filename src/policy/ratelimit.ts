@@ -1,4 +1,3 @@
-import type { handleUnaryCall } from '@grpc/grpc-js'
 import { create, type MessageInitShape } from '@bufbuild/protobuf'
 import { LRUCache } from 'lru-cache'
 import type { Lease } from '../contracts/admission.ts'
@@ -6,6 +5,7 @@ import type { HeaderList } from '../contracts/http.ts'
 import type { Principal } from '../contracts/identity.ts'
 import type { RequestFacts } from '../contracts/routing.ts'
 import type { Leases, Pending, Told } from '../pipeline/leases.ts'
+import type { UnaryHandler } from '../protocol/grpc/calls.ts'
 import type { PolicyParts } from './parts.ts'
 import { ANONYMOUS } from '../auth/anonymous.ts'
 import { GatewayError } from '../core/errors.ts'
@@ -20,7 +20,7 @@ import {
   type RateLimitRequest,
   type RateLimitResponse,
 } from '../protocol/grpc/gen/ratelimit_pb.ts'
-import { grpcError, GRPC } from './grpc-error.ts'
+import { GRPC } from '../protocol/grpc/status.ts'
 import { findHeader } from './headers.ts'
 
 /** Descriptors of other domains are somebody else's limits: they pass. */
@@ -48,27 +48,27 @@ type Answer = MessageInitShape<typeof RateLimitResponseSchema>
  * ticket; the call at its end (`heddle-phase: done`) replaces it by what was used. A ticket of external authorization is
  * settled in the same way.
  */
-export function rateLimitHandler(parts: RateLimitParts): handleUnaryCall<RateLimitRequest, RateLimitResponse> {
+export function rateLimitHandler(parts: RateLimitParts): UnaryHandler<RateLimitRequest, RateLimitResponse> {
   const service = new RateLimits(parts)
-  return (call, answer) => {
+  return (call, request) => {
     const { services, gate } = parts
     const startedAt = services.clock.monotonic()
     const closed = gate.refusal()
     if (closed !== null) {
-      answer(grpcError(GRPC.UNAVAILABLE, closed.message))
+      call.fail(GRPC.UNAVAILABLE, closed.message)
       return
     }
     parts.inflight(1)
     const done = (response: Answer, decision: string): void => {
       parts.inflight(-1)
       parts.decided('ratelimit', decision, services.clock.monotonic() - startedAt)
-      answer(null, create(RateLimitResponseSchema, response))
+      call.answer(create(RateLimitResponseSchema, response))
     }
     try {
-      service.answer(call.request, done)
+      service.answer(request, done)
     } catch (error) {
       parts.inflight(-1)
-      answer(grpcError(GRPC.INTERNAL, 'the limits could not be asked'))
+      call.fail(GRPC.INTERNAL, 'the limits could not be asked')
       services.log('error', { err: String(error) }, 'rate limit service failed')
     }
   }

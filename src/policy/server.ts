@@ -1,7 +1,5 @@
 import { chmodSync, existsSync, lstatSync, unlinkSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
-import type * as grpcModule from '@grpc/grpc-js'
-import type { ConnectionInjector, Server as GrpcServer } from '@grpc/grpc-js'
 import type { PolicyServiceConfig } from '../contracts/config-policy.ts'
 import type { Picker } from '../contracts/cluster.ts'
 import type { Leases } from '../pipeline/leases.ts'
@@ -10,15 +8,13 @@ import { Authorization } from '../protocol/grpc/gen/authz_pb.ts'
 import { ExternalProcessor } from '../protocol/grpc/gen/ext_proc_pb.ts'
 import { Health } from '../protocol/grpc/gen/health_pb.ts'
 import { RateLimitService } from '../protocol/grpc/gen/ratelimit_pb.ts'
-import { grpcService } from '../protocol/grpc/service.ts'
+import { GrpcServer } from '../protocol/grpc/server.ts'
 import { checkHandler } from './authz.ts'
 import { processHandler } from './ext-proc.ts'
 import { healthService } from './health.ts'
 import { pickHandler } from './picker.ts'
 import { rateLimitHandler } from './ratelimit.ts'
 import type { OpenStreams } from './streams.ts'
-
-type Grpc = typeof grpcModule
 
 const AUTHZ = 'envoy.service.auth.v3.Authorization'
 const EXT_PROC = 'envoy.service.ext_proc.v3.ExternalProcessor'
@@ -29,6 +25,8 @@ const HEALTH = 'grpc.health.v1.Health'
 const MESSAGE_ROOM = 2 * 1024 * 1024
 /** A proxy has few connections and many streams on each. */
 const CONNECTION_STREAMS = 10_000
+/** Messages that are not complete, of all proxies of a port. */
+const MAX_PARTIAL = 256 * 1024 * 1024
 /** A peer that vanished without a word is noticed. */
 const KEEPALIVE_MS = 60_000
 
@@ -48,39 +46,39 @@ export interface PolicyPorts {
   readonly pickers: readonly number[]
 }
 
-/** Loads what speaks gRPC: only where the port is configured. */
-export async function createPolicyServer(parts: PolicyServerParts): Promise<PolicyServer> {
-  return new PolicyServer(await import('@grpc/grpc-js'), parts)
+export function createPolicyServer(parts: PolicyServerParts): PolicyServer {
+  return new PolicyServer(parts)
 }
 
 /** The gRPC ports of one worker. */
 export class PolicyServer {
   readonly #parts: PolicyServerParts
-  readonly #injectors: ConnectionInjector[] = []
+  readonly #servers: GrpcServer[] = []
   readonly #listeners: Server[] = []
-  readonly #policy: ConnectionInjector
-  readonly #pickers: readonly ConnectionInjector[]
+  readonly #policy: GrpcServer
+  readonly #pickers: readonly GrpcServer[]
   #socketPath: string | null = null
 
-  constructor(grpc: Grpc, parts: PolicyServerParts) {
+  constructor(parts: PolicyServerParts) {
     this.#parts = parts
-    this.#policy = this.#injector(grpc, (server) => this.#addPolicies(server))
-    this.#pickers = parts.config.pickers.map((picker) =>
-      this.#injector(grpc, (server) => this.#addPicker(server, picker)),
-    )
+    this.#policy = this.#server((server) => this.#addPolicies(server))
+    this.#pickers = parts.config.pickers.map((picker) => this.#server((server) => this.#addPicker(server, picker)))
   }
 
-  #injector(grpc: Grpc, fill: (server: GrpcServer) => void): ConnectionInjector {
-    const server = new grpc.Server({
-      'grpc.max_receive_message_length': this.#parts.services.limits.body + MESSAGE_ROOM,
-      'grpc.max_send_message_length': -1,
-      'grpc.max_concurrent_streams': CONNECTION_STREAMS,
-      'grpc.keepalive_time_ms': KEEPALIVE_MS,
+  #server(fill: (server: GrpcServer) => void): GrpcServer {
+    const { services } = this.#parts
+    const maxMessage = services.limits.body + MESSAGE_ROOM
+    const server = new GrpcServer({
+      maxMessage,
+      maxPartial: Math.max(MAX_PARTIAL, 4 * maxMessage),
+      maxStreams: CONNECTION_STREAMS,
+      keepAliveMs: KEEPALIVE_MS,
+      now: services.clock.monotonic,
+      onFault: (error) => services.log('error', { err: String(error) }, 'policy service failed'),
     })
     fill(server)
-    const injector = server.createConnectionInjector(grpc.ServerCredentials.createInsecure())
-    this.#injectors.push(injector)
-    return injector
+    this.#servers.push(server)
+    return server
   }
 
   #addPolicies(server: GrpcServer): void {
@@ -92,18 +90,18 @@ export class PolicyServer {
     if (services.includes('authz')) {
       names.push(AUTHZ)
       const check = checkHandler({ ...parts, limits: () => config().authz.limits })
-      server.addService(grpcService(AUTHZ, Authorization), { check })
+      server.unary(AUTHZ, Authorization.method.check, check)
     }
     if (services.includes('ext_proc')) {
       names.push(EXT_PROC)
       const process = processHandler({ ...parts, config: () => config().extProc })
-      server.addService(grpcService(EXT_PROC, ExternalProcessor), { process })
+      server.streaming(EXT_PROC, ExternalProcessor.method.process, process)
     }
     if (services.includes('ratelimit')) {
       names.push(RATE_LIMIT)
-      server.addService(grpcService(RATE_LIMIT, RateLimitService), { shouldRateLimit: rateLimitHandler(parts) })
+      server.unary(RATE_LIMIT, RateLimitService.method.shouldRateLimit, rateLimitHandler(parts))
     }
-    server.addService(grpcService(HEALTH, Health), { ...healthService(names, () => parts.ready()) })
+    addHealth(server, names, () => parts.ready())
   }
 
   #addPicker(server: GrpcServer, { provider, objectives }: PolicyServiceConfig['pickers'][number]): void {
@@ -114,15 +112,15 @@ export class PolicyServer {
       priorityOf: (objective) => (Object.hasOwn(objectives, objective) ? objectives[objective]! : 0),
       maxStreams: () => parts.config.extProc.maxStreams,
     })
-    server.addService(grpcService(EXT_PROC, ExternalProcessor), { process })
+    server.streaming(EXT_PROC, ExternalProcessor.method.process, process)
     // The three names that the protocol of the extension asks for.
     const ready = (): boolean => parts.ready() && parts.pickerOf(provider) !== null
-    server.addService(grpcService(HEALTH, Health), { ...healthService(['liveness', 'readiness', EXT_PROC], ready) })
+    addHealth(server, ['liveness', 'readiness', EXT_PROC], ready)
   }
 
   /** Takes a connection to the policy port whose TLS another listener has ended. */
   accept(socket: Socket): void {
-    inject(this.#policy, socket)
+    this.#policy.accept(socket)
   }
 
   /**
@@ -140,8 +138,8 @@ export class PolicyServer {
       ? await this.#listen(this.#policy, { port: ports.policy, host, reusePort })
       : ports.policy
     const pickers: number[] = []
-    for (const [i, injector] of this.#pickers.entries())
-      pickers.push(await this.#listen(injector, { port: ports.pickers[i] ?? 0, host, reusePort }))
+    for (const [i, picker] of this.#pickers.entries())
+      pickers.push(await this.#listen(picker, { port: ports.pickers[i] ?? 0, host, reusePort }))
     if (config.socket !== null && options.socket) {
       await freeSocket(config.socket)
       await this.#listen(this.#policy, { path: config.socket })
@@ -153,18 +151,18 @@ export class PolicyServer {
   }
 
   #listen(
-    injector: ConnectionInjector,
+    server: GrpcServer,
     where: { port?: number; host?: string; reusePort?: boolean; path?: string },
   ): Promise<number> {
-    const server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEPALIVE_MS }, (socket) =>
-      inject(injector, socket),
+    const listener = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEPALIVE_MS }, (socket) =>
+      server.accept(socket),
     )
-    this.#listeners.push(server)
+    this.#listeners.push(listener)
     return new Promise((resolve, reject) => {
-      server.once('error', reject)
-      server.listen(where, () => {
-        server.off('error', reject)
-        const address = server.address()
+      listener.once('error', reject)
+      listener.listen(where, () => {
+        listener.off('error', reject)
+        const address = listener.address()
         resolve(typeof address === 'object' && address !== null ? address.port : 0)
       })
     })
@@ -172,21 +170,21 @@ export class PolicyServer {
 
   /** Proxies are told to open their next stream elsewhere; those that are open go on, at most so long. */
   drain(maxMs: number): void {
-    for (const injector of this.#injectors) injector.drain(maxMs)
+    for (const server of this.#servers) server.drain(maxMs)
   }
 
   /** No new connections; what is open is cut. */
   close(): void {
-    for (const server of this.#listeners) server.close()
-    for (const injector of this.#injectors) injector.destroy()
+    for (const listener of this.#listeners) listener.close()
+    for (const server of this.#servers) server.close()
     if (this.#socketPath !== null && existsSync(this.#socketPath)) unlinkSync(this.#socketPath)
   }
 }
 
-function inject(injector: ConnectionInjector, socket: Socket): void {
-  // Scanners and peers that break off: nothing of ours has failed.
-  socket.on('error', () => socket.destroy())
-  injector.injectConnection(socket)
+function addHealth(server: GrpcServer, names: readonly string[], ready: () => boolean): void {
+  const { check, watch } = healthService(names, ready)
+  server.unary(HEALTH, Health.method.check, check)
+  server.streaming(HEALTH, Health.method.watch, watch)
 }
 
 /** A socket that a process left behind which ended without a chance to remove it. Throws when somebody listens there. */

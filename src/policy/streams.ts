@@ -1,16 +1,18 @@
-import type { handleBidiStreamingCall } from '@grpc/grpc-js'
+import type { StreamHandler, StreamListener } from '../protocol/grpc/calls.ts'
 import type { GatewayError } from '../core/errors.ts'
 import type { ProcessingRequest, ProcessingResponse } from '../protocol/grpc/gen/ext_proc_pb.ts'
 import type { ProcStream } from './ext-proc-reply.ts'
 import type { PolicyParts } from './parts.ts'
 import { OpenList, OpenMember } from '../core/open-list.ts'
-import { grpcError, GRPC } from './grpc-error.ts'
+import { GRPC } from '../protocol/grpc/status.ts'
 
 /** What one stream of a proxy does; begun with its first message. */
 export abstract class OpenStream extends OpenMember {
   abstract take(message: ProcessingRequest): void
   /** The proxy has nothing more to say. */
   abstract finish(): void
+  /** The proxy reads again. */
+  abstract drained(): void
   /** It is over, however it ended. Once. */
   abstract gone(): void
   /** The process ends before it does. */
@@ -52,7 +54,7 @@ interface StreamService {
 export function streamHandler(
   parts: StreamParts,
   service: StreamService,
-): handleBidiStreamingCall<ProcessingRequest, ProcessingResponse> {
+): StreamHandler<ProcessingRequest, ProcessingResponse> {
   const { gate, streams } = parts
   return (stream) => {
     const closed = gate.refusal()
@@ -61,24 +63,40 @@ export function streamHandler(
     if (closed !== null || overload !== null || full) {
       parts.decided(service.name, 'unavailable', 0)
       const why = closed?.message ?? (full ? 'too many open streams' : `overloaded: ${overload}`)
-      stream.emit('error', grpcError(full ? GRPC.RESOURCE_EXHAUSTED : GRPC.UNAVAILABLE, why))
-      return
+      stream.fail(full ? GRPC.RESOURCE_EXHAUSTED : GRPC.UNAVAILABLE, why)
+      return null
     }
     parts.inflight(1)
     const begun = service.begin(stream)
     streams.add(begun)
-    let over = false
-    const gone = (): void => {
-      if (over) return
-      over = true
-      streams.remove(begun)
-      parts.inflight(-1)
-      begun.gone()
-    }
-    stream.on('data', (message: ProcessingRequest) => begun.take(message))
-    stream.on('end', () => begun.finish())
-    stream.on('error', gone)
-    stream.on('cancelled', gone)
-    stream.on('close', gone)
+    return new Listener(parts, begun)
+  }
+}
+
+class Listener implements StreamListener<ProcessingRequest> {
+  readonly #parts: StreamParts
+  readonly #stream: OpenStream
+
+  constructor(parts: StreamParts, stream: OpenStream) {
+    this.#parts = parts
+    this.#stream = stream
+  }
+
+  onMessage(message: ProcessingRequest): void {
+    this.#stream.take(message)
+  }
+
+  onEnd(): void {
+    this.#stream.finish()
+  }
+
+  onDrain(): void {
+    this.#stream.drained()
+  }
+
+  onGone(): void {
+    this.#parts.streams.remove(this.#stream)
+    this.#parts.inflight(-1)
+    this.#stream.gone()
   }
 }

@@ -102,7 +102,7 @@ export class PolicyService {
   async open(): Promise<void> {
     const { createPolicyServer } = await import('../policy/index.ts')
     const { config, services, gate, inflight } = this.#parts
-    this.#server = await createPolicyServer({
+    this.#server = createPolicyServer({
       config,
       services,
       gate,

@@ -1,14 +1,13 @@
 // AC-PS-1, AC-PS-2: what flows through external processing, as a real Envoy sends it.
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { Server, ServerCredentials } from '@grpc/grpc-js'
+import { createServer as createTcpServer, type AddressInfo } from 'node:net'
 import { describe, expect, test } from 'vitest'
 import type { ReplyWriter } from '../../src/contracts/http.ts'
 import { CLOSED_HEADERS } from '../../src/mesh/identity/visible.ts'
 import { OpenStreams } from '../../src/policy/streams.ts'
 import { processHandler, type ProcParts } from '../../src/policy/ext-proc.ts'
 import { ExternalProcessor } from '../../src/protocol/grpc/gen/ext_proc_pb.ts'
-import { grpcService } from '../../src/protocol/grpc/service.ts'
+import { GrpcServer } from '../../src/protocol/grpc/server.ts'
 import { systemClock } from '../../src/core/clock.ts'
 import { CHAT_ANSWER, sendJson, startBackend } from '../support/backend.ts'
 import { call, chat, headOf, open, until } from '../support/client.ts'
@@ -208,14 +207,12 @@ describe.skipIf(envoy === null)('AC-PS-1 an answer that Heddle has itself', () =
       streams: new OpenStreams(),
       begin,
     } as unknown as ProcParts
-    const grpc = new Server()
-    grpc.addService(grpcService(EXT_PROC, ExternalProcessor), { process: processHandler(procParts) })
-    const port = await new Promise<number>((resolve, reject) =>
-      grpc.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
-        error === null ? resolve(bound) : reject(error),
-      ),
-    )
-    closing.push(() => grpc.forceShutdown())
+    const grpc = new GrpcServer({ maxMessage: 1 << 20, maxPartial: 1 << 22 })
+    grpc.streaming(EXT_PROC, ExternalProcessor.method.process, processHandler(procParts))
+    const listener = createTcpServer((socket) => grpc.accept(socket))
+    await new Promise<void>((resolve) => void listener.listen(0, '127.0.0.1', resolve))
+    const { port } = listener.address() as AddressInfo
+    closing.push(() => (grpc.close(), listener.close()))
     let asked = 0
     const backend = createServer((_req, res) => {
       asked++
