@@ -47,15 +47,15 @@ const bearerOf = (authorization: string): string => {
 /** The one credential of a request; null = none. Two that differ are refused: which one would count? */
 const credentialOf = (from: PeerSource): string | null => {
   const authorization = from.header('authorization')
-  // As the SDKs of Anthropic and Azure send it.
+  // As the SDKs of Anthropic, Azure and Google send it.
   const xApiKey = from.header('x-api-key')
   const apiKey = from.header('api-key')
+  const googleKey = from.header('x-goog-api-key')
   const bearer = authorization === undefined ? undefined : bearerOf(authorization)
-  const token = bearer ?? xApiKey ?? apiKey
+  const token = bearer ?? xApiKey ?? apiKey ?? googleKey
   if (token === undefined) return null
-  if ((xApiKey !== undefined && xApiKey !== token) || (apiKey !== undefined && apiKey !== token)) {
-    throw refused('two credentials that differ')
-  }
+  const differs = (other: string | undefined): boolean => other !== undefined && other !== token
+  if (differs(xApiKey) || differs(apiKey) || differs(googleKey)) throw refused('two credentials that differ')
   if (token === '') throw refused('an empty key')
   return token
 }

@@ -7,6 +7,7 @@ import type { KeyObject } from 'node:crypto'
 import type { GrantConfig } from '../contracts/config-auth.ts'
 import type { LimitRule } from '../contracts/config-limits.ts'
 import type { Operation } from '../contracts/config.ts'
+import { OPERATION_NAMES } from '../protocol/operations.ts'
 import { parseLimits } from './limit-text.ts'
 import { decodeBase64Url, decodeObject } from './strict-json.ts'
 import type { JsonObject } from './strict-json.ts'
@@ -16,7 +17,7 @@ export const SIGNED_KEY_PREFIX = 'hk_'
 export const SIGNED_KEY_TYPE = 'heddle-key'
 export const MAX_SIGNED_KEY_LENGTH = 8192
 
-const OPERATIONS: readonly string[] = ['chat', 'completions', 'embeddings', 'responses', 'passthrough']
+const OPERATIONS: readonly string[] = OPERATION_NAMES
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
 /** The year 9999: beyond it dates have no text. */
 const MAX_SECONDS = 253_402_300_799

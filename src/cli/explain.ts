@@ -2,14 +2,13 @@ import { resolve } from 'node:path'
 import { loadConfig } from '../config/index.ts'
 import type { HeddleConfig, Operation } from '../contracts/config.ts'
 import { modelFacts, modelPrices, PRESETS } from '../providers/index.ts'
+import { OPERATION_NAMES } from '../protocol/operations.ts'
 import { EXIT, textFlag, UsageError } from './command.ts'
 import type { ParsedArgs } from './command.ts'
 import { COMMANDS } from './commands.ts'
 import type { ExplainRequest, Explanation } from '../pipeline/explain.ts'
 import { findConfig } from './find-config.ts'
 import type { Io } from './io.ts'
-
-const OPERATIONS: readonly Operation[] = ['chat', 'completions', 'embeddings', 'responses', 'passthrough']
 
 /** What is printed: anything that JSON can hold; `text` is the form for people. */
 type Printable = Pick<Explanation, 'text'>
@@ -32,9 +31,9 @@ const parseHeader = (text: string | undefined): Readonly<Record<string, string>>
 }
 
 const parseOperation = (text: string | undefined): Operation | undefined => {
-  const operation = OPERATIONS.find((name) => name === text)
+  const operation = OPERATION_NAMES.find((name) => name === text)
   if (text !== undefined && operation === undefined)
-    throw new UsageError(`\`--operation\` must be one of ${OPERATIONS.join(', ')}`)
+    throw new UsageError(`\`--operation\` must be one of ${OPERATION_NAMES.join(', ')}`)
   return operation
 }
 

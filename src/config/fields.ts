@@ -1,6 +1,6 @@
 /** Building blocks of the configuration schema: every field has a type, a default or none, and a description. */
 import { z } from 'zod'
-import type { Operation } from '../contracts/config.ts'
+import { OPERATION_NAMES } from '../protocol/operations.ts'
 import { DURATION_PATTERN, parseDuration, parsePercent, parseSize, PERCENT_PATTERN, SIZE_PATTERN } from './units.ts'
 
 const DURATION_HELP = 'must be a duration such as `500ms`, `30s`, `10m` or `1h`, at most `30d`'
@@ -46,13 +46,7 @@ export const integer = (min: number, max: number): z.ZodNumber =>
 
 export const port = integer(0, 65_535)
 /** What a request may ask for. */
-export const operation = z.enum([
-  'chat',
-  'completions',
-  'embeddings',
-  'responses',
-  'passthrough',
-] as const satisfies readonly Operation[])
+export const operation = z.enum(OPERATION_NAMES)
 export const flag = z.boolean()
 export const name = z.string().min(1, { error: 'must not be empty' }).max(256, { error: 'longer than 256 characters' })
 /** Text that may hold a secret or a document: bounded, never quoted in a message. */

@@ -83,6 +83,7 @@ test('an empty file has every default, and the providers of the environment', ()
     commit: { maxBytes: 65_536, maxMs: 60_000 },
     hedge: null,
     continuation: false,
+    unsupported: 'refuse',
   })
 })
 
@@ -213,6 +214,8 @@ test('a preset’s defaults can be overridden', () => {
     headers: { 'x-org': 'o' },
     query: { 'api-version': '2024' },
     operations: ['chat', 'embeddings'],
+    wire: 'openai.chat',
+    paths: {},
     modelPatterns: [],
     streamUsage: false,
     streamEnd: 'finish_reason',

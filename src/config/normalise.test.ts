@@ -38,7 +38,7 @@ const capabilitiesOut = (c: Capabilities) =>
     max_output_tokens: c.maxOutputTokens,
   })
 
-const routeOut = ({ timeouts, retries, breaker, commit, hedge, continuation }: RouteDefaults) => ({
+const routeOut = ({ timeouts, retries, breaker, commit, hedge, continuation, unsupported }: RouteDefaults) => ({
   timeouts: {
     connect: formatDuration(timeouts.connectMs),
     first_token: formatDuration(timeouts.firstTokenMs),
@@ -72,6 +72,7 @@ const routeOut = ({ timeouts, retries, breaker, commit, hedge, continuation }: R
     max_cost_per_minute: hedge.maxCostPerMinute,
   },
   continuation,
+  unsupported,
 })
 
 const providerOut = (p: ProviderConfig) => ({
@@ -79,6 +80,7 @@ const providerOut = (p: ProviderConfig) => ({
   headers: Object.fromEntries(Object.entries(p.headers).map(([name, value]) => [name, escape(value)])),
   query: p.query,
   operations: p.operations,
+  wire: p.wire ?? 'none',
   model_patterns: p.modelPatterns,
   stream_usage: p.streamUsage,
   stream_end: p.streamEnd,
@@ -176,6 +178,7 @@ const route = {
   commit: some({ max_bytes: fc.constantFrom('1KiB', '5MB', 0), max_wait: duration }),
   hedge: fc.option(some({ after: fc.oneof(fc.constant('auto'), duration), max_share: share })),
   continuation: fc.boolean(),
+  unsupported: fc.constantFrom('refuse', 'drop'),
 }
 
 const capabilities = some({
@@ -191,6 +194,7 @@ const provider = fc.tuple(
     auth: fc.constantFrom('bearer', 'none'),
     headers: fc.dictionary(fc.constantFrom('X-A', 'b', 'c-d'), fc.constantFrom('1', 'x y'), { maxKeys: 2 }),
     operations: fc.uniqueArray(fc.constantFrom('chat', 'embeddings', 'responses'), { minLength: 1 }),
+    wire: fc.constantFrom('none', 'anthropic.messages', 'openai.chat'),
     stream_usage: fc.boolean(),
     max_connections: positive,
     capabilities,

@@ -112,6 +112,7 @@ export const toDefaults = (d: Defaults): RouteDefaults => ({
   commit: { maxBytes: d.commit.max_bytes, maxMs: d.commit.max_wait },
   hedge: toHedge(d.hedge),
   continuation: d.continuation,
+  unsupported: d.unsupported,
 })
 
 const isPlainObject = (value: unknown): value is Record<string, unknown> =>
@@ -127,8 +128,8 @@ const merge = (base: unknown, over: unknown): unknown => {
 }
 
 const effectiveDefaults = (defaults: Defaults, model: ModelObject, hedgeDefaults: NonNullable<Defaults['hedge']>) => {
-  const { timeouts, retries, breaker, commit, continuation } = model
-  const merged = merge(defaults, { timeouts, retries, breaker, commit, continuation }) as Defaults
+  const { timeouts, retries, breaker, commit, continuation, unsupported } = model
+  const merged = merge(defaults, { timeouts, retries, breaker, commit, continuation, unsupported }) as Defaults
   const hedge =
     model.hedge === undefined || model.hedge === null
       ? model.hedge

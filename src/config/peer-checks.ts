@@ -27,6 +27,7 @@ const NEEDED: ReadonlySet<string> = new Set([
   'idempotency-key',
   'transfer-encoding',
   'x-api-key',
+  'x-goog-api-key',
   'x-request-id',
 ])
 

@@ -1,4 +1,5 @@
 import type { ProviderConfig, ProviderPreset } from '../contracts/config.ts'
+import type { Dialect } from '../contracts/dialect.ts'
 import { didYouMean } from './nearest.ts'
 import { toCapabilities } from './normalise.ts'
 import { toBalancing } from './normalise-balancing.ts'
@@ -137,7 +138,9 @@ const findKey = (entry: Entry, preset: ProviderPreset, path: Path, context: Prov
     context.problems.push(context.map.problem(path, `environment variable ${names} does not hold a key`, 'key'))
     return null
   }
-  const ownHeader = Object.keys(entry.headers ?? {}).some((name) => /^(authorization|api-key|x-api-key)$/i.test(name))
+  const ownHeader = Object.keys(entry.headers ?? {}).some((name) =>
+    /^(authorization|api-key|x-api-key|x-goog-api-key)$/i.test(name),
+  )
   // A compatible server at another address than the preset's may well need no key.
   if (preset.keyRequired && entry.base_url === undefined && !ownHeader) {
     const names = preset.keyEnv.join(' or ')
@@ -169,6 +172,15 @@ const checkCa = (entry: Entry, path: Path, context: ProviderContext): void => {
   problems.push(map.problem([...path, 'tls', 'ca'], 'must be PEM text; `${file:/path/ca.pem}` reads it from a file'))
 }
 
+/** What other dialects are translated to: the richest that it speaks, unless somebody says otherwise. */
+const toWire = (entry: Entry, preset: ProviderPreset): Dialect | null => {
+  if (entry.wire !== undefined) return entry.wire === 'none' ? null : entry.wire
+  const operations = entry.operations ?? preset.operations
+  if (preset.wire !== undefined) return preset.wire
+  if (operations.includes('chat')) return 'openai.chat'
+  return operations.includes('responses') ? 'openai.responses' : null
+}
+
 /** One entry under `providers` in its long form; undefined, with a problem noted, when its type is unknown. */
 export const toProvider = (name: string, entry: Entry, context: ProviderContext): ProviderConfig | undefined => {
   const path: Path = ['providers', name]
@@ -189,6 +201,8 @@ export const toProvider = (name: string, entry: Entry, context: ProviderContext)
     headers: lowerCaseHeaders(entry, path, context),
     query: { ...preset.query, ...entry.query },
     operations: [...new Set(entry.operations ?? preset.operations)],
+    wire: toWire(entry, preset),
+    paths: preset.paths ?? {},
     modelPatterns: [...new Set(entry.model_patterns ?? preset.modelPatterns)],
     streamUsage: entry.stream_usage ?? preset.streamUsage,
     streamEnd: entry.stream_end ?? preset.streamEnd,

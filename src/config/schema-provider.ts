@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { WIRES } from '../protocol/operations.ts'
 import { balancingField } from './schema-balancing.ts'
 import { capacityField } from './schema-capacity.ts'
 import { credentialsField, dataField } from './schema-credentials.ts'
@@ -153,12 +154,19 @@ export const providerSchema = z
       'Credential. Left out: the preset’s environment variable. Write `${env:NAME}` or `${file:PATH}`.',
     ),
     auth: optional(
-      z.enum(['bearer', 'api-key', 'x-api-key', 'none']),
+      z.enum(['bearer', 'api-key', 'x-api-key', 'x-goog-api-key', 'none']),
       'How the key is sent: `authorization: Bearer`, or in a header of that name, or not at all.',
     ),
     headers: optional(z.record(headerName, headerValue), 'Headers added to every request to this provider.'),
     query: optional(z.record(name, longText), 'Query parameters added to every request, such as `api-version`.'),
-    operations: optional(z.array(operation).min(1), 'What the provider can do. Left out: as the preset says.'),
+    operations: optional(
+      z.array(operation).min(1),
+      'What the provider speaks itself: such requests reach it as they came. Left out: as the preset says.',
+    ),
+    wire: optional(
+      z.enum([...WIRES, 'none']),
+      'What requests in other dialects are translated to. Left out: as the preset says, else chat completions where `operations` has them, else responses.',
+    ),
     model_patterns: optional(
       z.array(modelPattern).max(200),
       'Model names (with `*`) that go here without an entry under `models`. Left out: as the preset says.',

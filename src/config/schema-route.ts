@@ -127,6 +127,11 @@ export const defaultsShape = {
     null,
     'A second attempt beside a slow first one; the first token wins. `{}` turns it on, null off. It costs tokens twice.',
   ),
+  unsupported: withDefault(
+    z.enum(['refuse', 'drop']),
+    'refuse',
+    'What becomes of a request for something that its target’s wire cannot carry: an error, or an answer without it, which `x-heddle-dropped` names. Hints are always dropped, prompts never.',
+  ),
   continuation: withDefault(
     flag,
     false,

@@ -12,8 +12,17 @@ import type { MeshConfig } from './config-mesh.ts'
 import type { PolicyServiceConfig } from './config-policy.ts'
 import type { TracingConfig } from './config-tracing.ts'
 import type { UsageConfig } from './config-usage.ts'
+import type { Dialect } from './dialect.ts'
 
-export type Operation = 'chat' | 'completions' | 'embeddings' | 'responses' | 'passthrough'
+export type Operation =
+  | 'chat'
+  | 'completions'
+  | 'embeddings'
+  | 'responses'
+  | 'messages'
+  | 'generate_content'
+  | 'ollama_chat'
+  | 'passthrough'
 
 /** PEM texts. */
 export interface TlsConfig {
@@ -153,6 +162,8 @@ export interface RouteDefaults {
   readonly hedge: HedgeConfig | null
   /** Go on with another target when a chat stream breaks after commit. */
   readonly continuation: boolean
+  /** What a request asks for that its target's wire cannot carry: refused, or left behind and told of. */
+  readonly unsupported: 'refuse' | 'drop'
 }
 
 export interface Capabilities {
@@ -206,7 +217,7 @@ export interface Price extends CallRates {
   readonly tiers?: Readonly<Record<string, number | CallRates>> | undefined
 }
 
-export type AuthScheme = 'bearer' | 'api-key' | 'x-api-key' | 'none'
+export type AuthScheme = 'bearer' | 'api-key' | 'x-api-key' | 'x-goog-api-key' | 'none'
 
 export interface ProviderTls {
   readonly ca: string | null
@@ -230,7 +241,12 @@ export interface ProviderConfig {
   readonly headers: Readonly<Record<string, string>>
   /** Added to the URL of every request, such as `api-version`. */
   readonly query: Readonly<Record<string, string>>
+  /** What it speaks itself: such requests go to it as they came. */
   readonly operations: readonly Operation[]
+  /** What requests of other dialects are translated to; null = none are. */
+  readonly wire: Dialect | null
+  /** Where an operation is, when it is not at its usual path below the base URL. */
+  readonly paths: Readonly<Partial<Record<Operation, string>>>
   /** Glob patterns of upstream model names that route here by name without a `models` entry. */
   readonly modelPatterns: readonly string[]
   /** Understands `stream_options.include_usage`. */
@@ -288,6 +304,9 @@ export interface ProviderPreset {
   readonly auth: AuthScheme
   readonly query: Readonly<Record<string, string>>
   readonly operations: readonly Operation[]
+  /** Left out: `openai.chat` when it has chat, else `openai.responses` when it has that, else none. */
+  readonly wire?: Dialect
+  readonly paths?: Readonly<Partial<Record<Operation, string>>>
   readonly modelPatterns: readonly string[]
   readonly streamUsage: boolean
   readonly streamEnd: 'done' | 'finish_reason'

@@ -8,9 +8,10 @@ import { decodeBody, encodingOf } from '../core/decode.ts'
 import { CallbackTimer } from '../core/wheel.ts'
 import { OpenList } from '../core/open-list.ts'
 import { Exchange } from '../pipeline/exchange.ts'
-import { errorHeaders, errorJson } from '../protocol/openai/errors.ts'
+import { errorHeaders } from '../protocol/openai/errors.ts'
 import { endHeaders } from './drain-headers.ts'
 import { cutBody, isCut } from '../pipeline/decision.ts'
+import { errorBody } from '../pipeline/error-answer.ts'
 import { AuthzReply, isAuthzQuestion, type AuthzParts } from './ext-authz.ts'
 import { linger } from './linger.ts'
 import { duplicateHeader } from '../pipeline/raw-received.ts'
@@ -277,7 +278,7 @@ export class RequestHandler {
       return
     }
     const id = requestId(received.header('x-request-id'))
-    const body = errorJson(error, id)
+    const body = errorBody(received.path, error, id)
     const headers = [
       'content-type',
       'application/json',

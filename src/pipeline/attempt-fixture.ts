@@ -33,6 +33,7 @@ export const RULES: RouteDefaults = {
   commit: { maxBytes: 65_536, maxMs: 0 },
   hedge: null,
   continuation: false,
+  unsupported: 'refuse',
 }
 
 const LIMITS = { clientStallMs: 3000, sseEvent: 1 << 20, responseBody: 1 << 20 }

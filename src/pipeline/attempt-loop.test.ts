@@ -30,6 +30,8 @@ const start = (answers: readonly Answer[], targets: number, hedge: HedgeConfig |
       baseUrl: 'https://p.test',
       egress: { mode: 'direct-tls' },
       operations: ['chat'],
+      wire: 'openai.chat',
+      paths: {},
       type: 'openai',
       streamEnd: 'done',
       apiKey: null,
@@ -87,6 +89,7 @@ const start = (answers: readonly Answer[], targets: number, hedge: HedgeConfig |
       x.over = true
       loop.close()
     },
+    uncarried: () => null,
     claim: () => true,
     onAttemptClosed: () => {},
     onAttemptFailed: (attempt: never, failure: never) => loop.onFailed(attempt, failure),

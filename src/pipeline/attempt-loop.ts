@@ -3,17 +3,17 @@ import type { AttemptFailure } from '../routing/failure.ts'
 import type { Attempt } from './attempt.ts'
 import type { Exchange } from './exchange.ts'
 import type { PermitRequest } from './permit.ts'
-import type { StreamAttempt } from './stream-attempt.ts'
+import type { HeldStream } from './held-stream.ts'
 import { hasOthers } from './attempt-record.ts'
 import { GatewayError } from '../core/errors.ts'
 import { kindOfRefusal, NOT_CALLED, streamInterrupted } from '../routing/failure.ts'
 import { CallbackTimer, WheelTimer } from '../core/wheel.ts'
 import { planTargets } from '../routing/plan.ts'
-import { continuationNotice, isContinuable } from './continuation.ts'
+import { continuationNotice, isContinuable, mayContinue } from './continuation.ts'
 import { askPermit, outOfTime, tooLate } from './permit.ts'
 import { upstreamModel } from '../routing/table.ts'
 import { explainHeader } from './explain-header.ts'
-import { jitter, leastResting, mayPause } from './backoff.ts'
+import { earnRetries, jitter, leastResting, mayPause } from './backoff.ts'
 import { Hedge } from './hedge.ts'
 import { startAttempt, startShadows } from './start-attempt.ts'
 
@@ -70,6 +70,7 @@ export class AttemptLoop extends WheelTimer {
       asked: this.#match.asked === '' ? undefined : this.#match.asked,
       now,
       random: () => services.random.next(),
+      uncarried: (target) => this.#x.uncarried(target, this.#route.unsupported),
       refuse: pricing.strict ? (target) => pricing.refuses(target, upstreamModel(target, this.#match)) : undefined,
     })
     this.#x.planNote = plan.note
@@ -88,7 +89,7 @@ export class AttemptLoop extends WheelTimer {
       if (!this.#fallBack({ kind: kindOfRefusal(refusal), reason: refusal.code })) throw refusal
       return
     }
-    this.#earnRetries(now)
+    earnRetries(this.#route, this.#plan, now)
     if (this.#route.shadows.length > 0 && !this.#x.door?.decide) startShadows(this.#x, this.#match)
     this.#passSlow(now)
     if (this.#route.hedge !== null && this.#x.door === null)
@@ -123,14 +124,6 @@ export class AttemptLoop extends WheelTimer {
     if (next < 0) throw tooLate(x.budgetMs, Math.min(...order.map(({ health }) => health.p50StreamMs)))
     for (const { name } of order.slice(0, next)) (x.passedOver ??= []).push({ target: name, reason: 'too slow' })
     this.#index = next
-  }
-
-  #earnRetries(now = this.#now()): void {
-    const { ratio, minPerSecond } = this.#route.retries.budget
-    const { targets } = this.#route
-    // The floor is the model's: each of its targets gets a part.
-    for (const target of targets)
-      target.health.earnRetry(target === this.#plan.order[0] ? ratio : 0, minPerSecond / targets.length, now)
   }
 
   // ── starting ──────────────────────────────────────────────────────────────
@@ -322,7 +315,7 @@ export class AttemptLoop extends WheelTimer {
         // Nothing of that model can serve it either: the next one may.
         continue
       }
-      this.#earnRetries()
+      earnRetries(this.#route, this.#plan, this.#now())
       this.#x.planNote = `fallback to ${name} after ${failure.reason}`
       this.#attempt()
       return true
@@ -331,7 +324,7 @@ export class AttemptLoop extends WheelTimer {
   }
 
   /** A chat stream broke after commit: another target goes on where it stopped. False = it cannot. */
-  tryContinue(broken: StreamAttempt): boolean {
+  tryContinue(broken: HeldStream): boolean {
     const x = this.#x
     const { target, text } = broken
     // Only chat streams keep their text; what is passed on as it comes has none.
@@ -340,7 +333,7 @@ export class AttemptLoop extends WheelTimer {
     this.#continuing = {
       text,
       from: target,
-      left: this.#plan.order.filter((t) => t !== target && t.health.ejectedUntil === 0),
+      left: this.#plan.order.filter((t) => t !== target && mayContinue(x, t)),
     }
     if (!this.#continueWithNext()) return false
     x.continued++

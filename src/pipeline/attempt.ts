@@ -10,11 +10,11 @@ import type { Door } from './door.ts'
 import type { Permit } from './permit.ts'
 import type { Services } from './services.ts'
 import type { Usage } from '../contracts/usage.ts'
-import { ANOTHER, ONLY_THIS } from '../contracts/credentials.ts'
 import { classifyAnswer, classifyFault, NOT_CALLED, timeoutFailure } from '../routing/failure.ts'
 import { WheelTimer } from '../core/wheel.ts'
 import { proxyTime } from '../mesh/origin.ts'
-import { credentialScope, secretsOf } from './attempt-secrets.ts'
+import { restAfter } from './attempt-rest.ts'
+import { secretsOf } from './attempt-secrets.ts'
 import { notPicked } from './not-picked.ts'
 
 /** What an attempt tells the exchange that owns it. */
@@ -54,11 +54,10 @@ export interface AttemptPlan {
   readonly credential: Credential | null
 }
 
+const NOTHING: readonly string[] = []
 const MAX_ERROR_BYTES = 64 * 1024
 /** A proxy's own error is one line. */
 const PROXY_TEXT = 500
-/** A key of several rests this long when the provider gives no time with its 429. */
-const BUSY_KEY_MS = 1000
 /** After its terminal event a backend gets this long to end its answer, so that the connection can be used again. */
 const LINGER_MS = 1000
 
@@ -80,6 +79,8 @@ export abstract class Attempt extends WheelTimer implements UpstreamSink {
   committed = false
   over = false
   headers: UpstreamHeaders = {}
+  /** Parameters of the client that its wire could not carry. */
+  dropped: readonly string[] = NOTHING
   protected call: Call | null = null
   protected status = 0
   /** Wheel time of the last byte. */
@@ -247,12 +248,14 @@ export abstract class Attempt extends WheelTimer implements UpstreamSink {
     return hasOthers(this.target, this.record.endpoint) ? 'neutral' : 'failure'
   }
 
-  /** The call is not made: no credential can be used for it now. Told later, as the owner must have the attempt first. */
+  /**
+   * The call is not made: no credential can be used for it now, or the target cannot say what is asked. Told later, as the
+   * owner must have the attempt first.
+   */
   refuse(error: GatewayError): void {
     this.target.health.begin()
     const failure: AttemptFailure = {
-      kind: error.code === 'upstream_auth' ? 'dead' : 'busy',
-      reason: error.code === 'upstream_auth' ? 'key_refused' : 'no_key',
+      ...refusalOf(error),
       status: 0,
       retryable: true,
       retryAfterMs: error.retryAfterMs,
@@ -272,30 +275,11 @@ export abstract class Attempt extends WheelTimer implements UpstreamSink {
     return asked.length < 2 && hasOthers(this.target, this.record.endpoint)
   }
 
-  /** Who rests because of the failure: the credential, and the target only when no other credential can take its place. */
+  /** Who rests because of the failure. */
   #rest(failure: AttemptFailure): AttemptFailure {
-    const dead = failure.kind === 'dead'
-    if (!dead && (failure.kind !== 'busy' || this.#firstOfMany)) return failure
-    const { health, name } = this.target
-    const { retries, breaker } = this.rules
+    if (failure.kind !== 'dead' && (failure.kind !== 'busy' || this.#firstOfMany)) return failure
     const now = this.owner.services.clock.monotonic()
-    const pause = dead ? breaker.deadKeyMs : Math.min(failure.retryAfterMs ?? BUSY_KEY_MS, retries.maxRetryAfterMs)
-    let until = now + pause
-    // A backend that is overloaded (503 with a hint) is so whoever asks.
-    if (this.#credential !== null && (dead || failure.error.code === 'upstream_rate_limited')) {
-      const scope = credentialScope(this.target, this.model)
-      until = dead
-        ? this.#credential.dead(until, now, this.status === 403 ? scope : '')
-        : this.#credential.busy(until, now, scope)
-    }
-    if (until === ANOTHER) return { ...failure, kind: 'busy', retryAfterMs: 0 }
-    // A target for any model of a provider: what was refused for one model says nothing of the others, and a client that
-    // names a model it may not use must not take them out for everybody. A wrong key (401) is wrong for all.
-    const forOneModel = name.includes('*') && (!dead || this.status === 403)
-    if (until === ONLY_THIS || forOneModel) return failure
-    if (dead) health.dead(until)
-    else if (failure.retryAfterMs !== undefined) health.busy(until)
-    return failure
+    return restAfter(failure, this, this.#credential, this.status, now)
   }
 
   protected timeout(which: 'first_token' | 'idle' | 'attempt'): void {
@@ -397,4 +381,11 @@ export abstract class Attempt extends WheelTimer implements UpstreamSink {
     if (limits.clientStallMs > 0 && wheel.coarseNow - this.#pausedAt >= limits.clientStallMs)
       this.owner.onClientStalled()
   }
+}
+
+function refusalOf({ code }: GatewayError): Pick<AttemptFailure, 'kind' | 'reason'> {
+  if (code === 'upstream_auth') return { kind: 'dead', reason: 'key_refused' }
+  return code.startsWith('upstream_')
+    ? { kind: 'busy', reason: 'no_key' }
+    : { kind: 'missing', reason: 'untranslatable' }
 }

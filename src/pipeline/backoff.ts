@@ -1,5 +1,5 @@
 import type { RetryConfig } from '../contracts/config.ts'
-import type { Route, Target } from '../contracts/routing.ts'
+import type { Plan, Route, Target } from '../contracts/routing.ts'
 import type { Exchange } from './exchange.ts'
 
 /** Ms before the attempt that follows `made` others: full jitter (Brooker, AWS Architecture Blog 2015). */
@@ -15,4 +15,10 @@ export function leastResting(order: readonly Target[], now: number): { readonly 
   const rest = ({ health }: Target): number => (health.deadUntil > now ? Infinity : Math.max(0, health.busyUntil - now))
   const least = Math.min(...order.map(rest))
   return { next: order.findIndex((target) => rest(target) === least), least }
+}
+
+/** A request earns the retries of its model. The floor is the model's: each of its targets gets a part. now: monotonic, ms. */
+export function earnRetries({ retries: { budget }, targets }: Route, { order }: Plan, now: number): void {
+  for (const target of targets)
+    target.health.earnRetry(target === order[0] ? budget.ratio : 0, budget.minPerSecond / targets.length, now)
 }

@@ -1,5 +1,6 @@
 import type { Target } from '../contracts/routing.ts'
 import type { Exchange } from './exchange.ts'
+import { wireFor } from './translation.ts'
 
 const INSTRUCTION =
   'Your last message was cut off. Continue it from exactly where it stopped, without repeating any of it and without comment.'
@@ -42,3 +43,7 @@ export function continuationBody(
     : {}
   return Buffer.from(JSON.stringify({ ...body, model, messages, ...options }))
 }
+
+/** What goes on is in the client's own dialect. */
+export const mayContinue = (x: Exchange, { health, provider }: Target): boolean =>
+  health.ejectedUntil === 0 && wireFor(provider, x.operation) === null

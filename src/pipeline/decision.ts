@@ -18,7 +18,14 @@ export interface Decision {
 }
 
 /** Headers in which clients show who they are to Heddle: nobody behind it may see them. */
-export const CLIENT_KEYS: readonly string[] = ['authorization', 'x-api-key', 'api-key', 'cookie', 'proxy-authorization']
+export const CLIENT_KEYS: readonly string[] = [
+  'authorization',
+  'x-api-key',
+  'api-key',
+  'x-goog-api-key',
+  'cookie',
+  'proxy-authorization',
+]
 
 const headerText = (text: string): string => text.replaceAll(/[^\x20-\x7e]/g, '?')
 

@@ -4,7 +4,11 @@ import type { Attempt } from './attempt.ts'
 import type { Exchange } from './exchange.ts'
 import type { StreamAttempt } from './stream-attempt.ts'
 import { ERROR_CODES, type GatewayError } from '../core/errors.ts'
-import { errorEvent, errorHeaders, responsesErrorEvent } from '../protocol/openai/errors.ts'
+import { clientDialect } from '../protocol/client-dialects.ts'
+import { errorEvent, errorHeaders, errorJson, responsesErrorEvent } from '../protocol/openai/errors.ts'
+import { dialectAt } from './operation.ts'
+import { RawAttempt } from './raw-attempt.ts'
+import { TranslatedStream } from './translated-stream.ts'
 
 /** Told to wait nowhere else: for statuses that never go without (RFC 9110 10.2.3; Linkerd's load biaser reads it). */
 const RETRY_AFTER_MS = 1000
@@ -55,15 +59,29 @@ function isFinal({ attempts }: Exchange, error: GatewayError): boolean {
   return !ERROR_CODES[error.code].retryable || error.code === 'budget_exceeded' || attempts.length > 0
 }
 
+/** The envelope that the clients of a path know. */
+export function errorBody(path: string, error: GatewayError, id: string): string {
+  const dialect = dialectAt(path)
+  return dialect === 'openai.chat' ? errorJson(error, id) : clientDialect(dialect).error(error, id)
+}
+
 /**
  * What ends a stream that has begun; null = its bytes are such that nobody can append an error to them: only a broken
  * connection says that they are not all.
  */
 export function errorTail(x: Exchange, error: GatewayError, writing: Attempt | null): string | null {
-  if (!x.stream || x.operation === 'passthrough') return null
-  return x.operation === 'responses'
-    ? responsesErrorEvent(error, x.id, (writing as StreamAttempt).events)
-    : errorEvent(error, x.id)
+  if (writing instanceof TranslatedStream) return writing.encoder.take() + writing.encoder.error(error)
+  if (!x.stream || writing instanceof RawAttempt) return null
+  switch (x.operation) {
+    case 'responses':
+      return responsesErrorEvent(error, x.id, (writing as StreamAttempt).events)
+    case 'messages':
+      return `event: error\ndata: ${errorBody(x.received.path, error, x.id)}\n\n`
+    case 'generate_content':
+      return `data: ${errorBody(x.received.path, error, x.id)}\n\n`
+    default:
+      return errorEvent(error, x.id)
+  }
 }
 
 /** A fault of ours: its trace belongs in the log, not in the answer. */

@@ -2,7 +2,7 @@ import type { Operation } from '../contracts/config.ts'
 import type { Received } from '../contracts/http.ts'
 import type { Principal } from '../contracts/identity.ts'
 import type { Limiter } from '../contracts/admission.ts'
-import type { RequestFacts, RequestNeeds } from '../contracts/routing.ts'
+import type { RequestFacts, RequestNeeds, Target } from '../contracts/routing.ts'
 import type { RequestTrace } from '../contracts/trace.ts'
 import type { RequestFields } from '../protocol/openai/request.ts'
 import type { Door } from './door.ts'
@@ -14,6 +14,7 @@ import { OpenMember } from '../core/open-list.ts'
 import { callerBudgetMs, isRepeated } from '../protocol/budget.ts'
 import { NO_NEEDS } from '../protocol/facts.ts'
 import { singleHeaders } from './prepare.ts'
+import { clientOf, Translation, wireFor } from './translation.ts'
 
 /** What is known of a request before anything is done about it: what planning, conditions and limits may ask. */
 export abstract class ExchangeFacts extends OpenMember implements RequestFacts {
@@ -38,6 +39,7 @@ export abstract class ExchangeFacts extends OpenMember implements RequestFacts {
   stream = false
   /** Of the body, unpacked. */
   bytesIn: number
+  #translation: Translation | null = null
 
   constructor(services: Services, received: Received, door: Door | null) {
     super()
@@ -61,6 +63,30 @@ export abstract class ExchangeFacts extends OpenMember implements RequestFacts {
   }
   get model(): string {
     return this.fields?.model ?? this.formModel
+  }
+  /** What the client says in no vendor's words; read on first use. Throws GatewayError when it cannot be read. */
+  get translation(): Translation {
+    this.#translation ??= new Translation(
+      clientOf(this.operation)!,
+      this.fields!,
+      this.id,
+      Math.floor(this.services.clock.now() / 1000),
+    )
+    return this.#translation
+  }
+  /** The parameter that the wire of a target cannot carry; null = all can go to it. */
+  uncarried(target: Target, unsupported: 'refuse' | 'drop'): string | null {
+    const wire = wireFor(target.provider, this.operation)
+    if (wire === null) return null
+    // Who only asks whether it may call will send what the client sent.
+    if (this.door?.decide) return 'dialect'
+    return this.translation.uncarried(wire, unsupported)
+  }
+  /** No attempt will need what the client sent. */
+  protected releaseRequest(): void {
+    this.received.releaseBody()
+    this.fields?.release()
+    this.#translation?.release()
   }
   get inMesh(): boolean {
     return this.snapshot.policies.mesh.kind !== 'none'

@@ -8,17 +8,16 @@ import type { Attempt } from './attempt.ts'
 import type { AttemptRecord } from './attempt-record.ts'
 import type { Door } from './door.ts'
 import type { JsonAttempt, JsonOwner } from './json-attempt.ts'
-import type { RawAttempt, RawOwner } from './raw-attempt.ts'
+import { RawAttempt, type RawOwner } from './raw-attempt.ts'
 import type { Services } from './services.ts'
-import type { StreamAttempt, StreamOwner } from './stream-attempt.ts'
+import type { HeldStream, StreamOwner } from './held-stream.ts'
 import { ANONYMOUS } from '../auth/anonymous.ts'
 import { GatewayError } from '../core/errors.ts'
-import { errorJson } from '../protocol/openai/errors.ts'
 import { streamInterrupted } from '../routing/failure.ts'
 import { Account } from './account.ts'
 import { ExchangeFacts } from './exchange-facts.ts'
 import { AttemptLoop } from './attempt-loop.ts'
-import { errorHead, errorTail, logFault } from './error-answer.ts'
+import { errorBody, errorHead, errorTail, logFault } from './error-answer.ts'
 import { addCost, addMeshHeaders, answerHeaders, rawAnswerHeaders } from './headers.ts'
 import { joinEarlier, takeOutcome, type Clients } from './join.ts'
 import type { Permit } from './permit.ts'
@@ -115,7 +114,7 @@ export class Exchange extends ExchangeFacts implements ClientSide, JsonOwner, St
       this.#sendJson(200, modelsAnswer(this.snapshot, endpoint.id, this.received.method, principal.access))
       return
     }
-    prepare(this, endpoint.operation, endpoint.upstreamPath)
+    prepare(this, endpoint)
     // Before the route is looked up: a refusal must not tell which names there are.
     const denial = principal.access.request(this)
     if (denial !== null)
@@ -148,7 +147,7 @@ export class Exchange extends ExchangeFacts implements ClientSide, JsonOwner, St
     if (error.code === 'internal') logFault(this, error)
     if (this.#writing !== null) this.#failCommitted(error)
     else {
-      const body = errorJson(error, this.id)
+      const body = errorBody(this.received.path, error, this.id)
       const { status, headers } = errorHead(this, error)
       this.status = status
       if (error.headers.length === 0) this.account.lease?.addHeaders(headers)
@@ -257,7 +256,7 @@ export class Exchange extends ExchangeFacts implements ClientSide, JsonOwner, St
     if (this.over) return
     this.usage = attempt.usage
     try {
-      if (this.#loop?.tryContinue(attempt as StreamAttempt) !== true) this.fail(streamInterrupted(failure))
+      if (this.#loop?.tryContinue(attempt as HeldStream) !== true) this.fail(streamInterrupted(failure))
     } catch (error) {
       this.fail(GatewayError.from(error))
     }
@@ -269,10 +268,8 @@ export class Exchange extends ExchangeFacts implements ClientSide, JsonOwner, St
 
   onAttemptDone(attempt: Attempt): void {
     this.usage = addUsages(this.usage, attempt.usage)
-    if (attempt === this.#writing && !this.stream) {
-      // A raw answer ends with its backend's.
-      this.writer.end()
-    }
+    // A raw answer ends with its backend's.
+    if (attempt instanceof RawAttempt) this.writer.end()
     this.#finish()
   }
 
@@ -287,12 +284,12 @@ export class Exchange extends ExchangeFacts implements ClientSide, JsonOwner, St
     this.writer.send(200, headers, body)
   }
 
-  onStreamCommit(attempt: StreamAttempt): void {
+  onStreamCommit(attempt: HeldStream): void {
     const first = this.#writing === null
     this.#writing = attempt
     if (!first) return
     this.#releaseBody()
-    const headers = answerHeaders(attempt, this.id, 'text/event-stream; charset=utf-8', this.account)
+    const headers = answerHeaders(attempt, this.id, attempt.contentType, this.account)
     headers.push('cache-control', 'no-cache', 'x-accel-buffering', 'no')
     if (this.match?.route.continuation === true) headers.push('x-heddle-continuation', 'possible')
     this.#begin(headers)
@@ -338,8 +335,7 @@ export class Exchange extends ExchangeFacts implements ClientSide, JsonOwner, St
   /** After commit nobody asks again: an open stream must not hold its prompt, which may be far larger than all else. */
   #releaseBody(): void {
     if (this.match?.route.continuation === true) return
-    this.received.releaseBody()
-    this.fields?.release()
+    this.releaseRequest()
   }
 
   #addExplain(headers: HeaderList): void {

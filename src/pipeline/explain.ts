@@ -7,6 +7,7 @@ import type { Principal } from '../contracts/identity.ts'
 import { Principals } from '../auth/principal.ts'
 import { StaticKeys } from '../auth/static-keys.ts'
 import { usdText } from '../core/usd.ts'
+import { OPERATIONS } from '../protocol/operations.ts'
 import { NO_USAGE } from '../protocol/usage.ts'
 import { chargeOf, PriceBook, TokenEstimator } from '../usage/index.ts'
 import { ANONYMOUS } from '../auth/anonymous.ts'
@@ -15,7 +16,7 @@ import { readRequest } from '../protocol/openai/request.ts'
 import { HealthTable } from '../routing/health.ts'
 import { planTargets } from '../routing/plan.ts'
 import { compileCondition, RouteTable, upstreamModel } from '../routing/table.ts'
-import { spliceBody, wantsUsage } from './start-attempt.ts'
+import { spliceBody, wantsUsage } from './upstream-request.ts'
 
 export interface ExplainRequest {
   readonly operation: Operation
@@ -56,14 +57,6 @@ export interface Explanation {
   readonly maxAttempts: number
   readonly error: { readonly code: string; readonly status: number; readonly message: string } | null
   readonly config: string
-}
-
-const PATHS: Readonly<Record<Operation, string>> = {
-  chat: '/chat/completions',
-  completions: '/completions',
-  embeddings: '/embeddings',
-  responses: '/responses',
-  passthrough: '',
 }
 
 /** The same table and planner as at run time, on fresh health and with nothing to call. */
@@ -218,7 +211,7 @@ function explainOrder(
     return {
       target: target.name,
       model,
-      url: `${target.provider.config.baseUrl}${PATHS[request.operation]}`,
+      url: `${target.provider.config.baseUrl}${OPERATIONS[request.operation].path}`,
       changed: changed.map((key) => `${key}: ${JSON.stringify(sent[key])}`),
       priority: target.priority,
       weight: target.weight,

@@ -1,11 +1,8 @@
-import type { Operation } from '../contracts/config.ts'
-import type { Usage } from '../contracts/usage.ts'
+import type { AnswerReader } from './answer-reader.ts'
 import type { AttemptOwner, AttemptPlan } from './attempt.ts'
-import { judgeAnswer, usageOf } from '../protocol/openai/answer.ts'
 import { invalidAnswer } from '../routing/failure.ts'
 import { Attempt } from './attempt.ts'
 import { decodeBody, encodingOf } from '../core/decode.ts'
-import { usageHints } from '../protocol/usage.ts'
 
 /** The owner takes the whole answer. */
 export interface JsonOwner extends AttemptOwner {
@@ -20,14 +17,14 @@ const first = (value: string | string[] | undefined): string | undefined =>
 /** A call whose answer is one JSON object: held whole, judged by its shape, and only then the client's. */
 export class JsonAttempt extends Attempt {
   declare readonly owner: JsonOwner
-  readonly #operation: Operation
+  readonly #reader: AnswerReader
   #chunks: Buffer[] = []
   #bytes = 0
   #begun = false
 
-  constructor(plan: AttemptPlan & { readonly owner: JsonOwner; readonly operation: Operation }) {
+  constructor(plan: AttemptPlan & { readonly owner: JsonOwner; readonly reader: AnswerReader }) {
     super(plan)
-    this.#operation = plan.operation
+    this.#reader = plan.reader
   }
 
   override answerTokens(): number {
@@ -79,30 +76,15 @@ export class JsonAttempt extends Attempt {
     })
   }
 
-  #usageIn(body: Buffer): Usage | null {
-    try {
-      return usageOf(body, usageHints(this.target.provider.config.type))
-    } catch {
-      return null
-    }
-  }
-
   #judge(body: Buffer): void {
-    switch (judgeAnswer(this.#operation, body)) {
-      case 'invalid':
-        // It may be no answer and be billed all the same.
-        this.usage = this.#usageIn(body)
-        this.fail(invalidAnswer('invalid_answer', this.target.name))
-        return
-      case 'error':
-        this.usage = this.#usageIn(body)
-        this.fail(this.classify(200, JSON.parse(body.toString())))
-        return
-      case 'ok':
+    const { verdict, usage, body: answer } = this.#reader.read(body)
+    // It may be no answer and be billed all the same.
+    this.usage = usage
+    if (verdict === 'invalid') this.fail(invalidAnswer('invalid_answer', this.target.name))
+    else if (verdict === 'error') this.fail(this.classify(200, JSON.parse(body.toString())))
+    else if (this.owner.claim(this)) {
+      this.owner.onAnswer(this, answer)
+      this.succeed(false)
     }
-    this.usage = usageOf(body, usageHints(this.target.provider.config.type))
-    if (!this.owner.claim(this)) return
-    this.owner.onAnswer(this, body)
-    this.succeed(false)
   }
 }

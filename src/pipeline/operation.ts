@@ -1,16 +1,32 @@
 import type { Operation } from '../contracts/config.ts'
+import type { Dialect } from '../contracts/dialect.ts'
+import type { UrlFacts } from '../protocol/openai/request.ts'
+import { OPERATIONS } from '../protocol/operations.ts'
 
 /** `models` is answered here; the others go to a target. */
 export type Endpoint =
-  | { readonly kind: 'call'; readonly operation: Operation; readonly upstreamPath: string }
+  | {
+      readonly kind: 'call'
+      readonly operation: Operation
+      readonly upstreamPath: string
+      /** Where the dialect says them in the path. */
+      readonly url?: UrlFacts
+    }
   | { readonly kind: 'models'; readonly id: string | null }
 
+const call = (operation: Operation): Endpoint => ({
+  kind: 'call',
+  operation,
+  upstreamPath: OPERATIONS[operation].path,
+})
+
 const CALLS: ReadonlyMap<string, Endpoint> = new Map(
-  (['chat/completions', 'completions', 'embeddings', 'responses'] as const).flatMap((path) => {
-    const operation: Operation = path === 'chat/completions' ? 'chat' : path
-    const endpoint: Endpoint = { kind: 'call', operation, upstreamPath: `/${path}` }
+  (['chat', 'completions', 'embeddings', 'responses', 'messages', 'ollama_chat'] as const).flatMap((operation) => {
+    const endpoint = call(operation)
+    const { path, route } = OPERATIONS[operation]
     // Some clients are given a base URL without /v1, some with it twice; some end their paths with a slash.
-    return [`/v1/${path}`, `/${path}`, `/v1/v1/${path}`].flatMap(
+    const paths = route.startsWith('/v1/') ? [`/v1${path}`, path, `/v1/v1${path}`] : [route]
+    return paths.flatMap(
       (p) =>
         [
           [p, endpoint],
@@ -20,6 +36,20 @@ const CALLS: ReadonlyMap<string, Endpoint> = new Map(
   }),
 )
 
+/** Gemini names model and method in its path (ai.google.dev/api/generate-content). */
+const GENERATE = /^\/v1(?:beta|alpha)?\/models\/(.+):(generateContent|streamGenerateContent)$/
+
+function generateOf(path: string): Endpoint | null {
+  const found = GENERATE.exec(path)
+  if (found === null) return null
+  return {
+    kind: 'call',
+    operation: 'generate_content',
+    upstreamPath: `/models/:${found[2]!}`,
+    url: { model: decodeId(found[1]!), stream: found[2] === 'streamGenerateContent' },
+  }
+}
+
 const MODELS: ReadonlySet<string> = new Set(['/v1/models', '/models'])
 
 /** Methods that pass through to a backend. */
@@ -27,7 +57,7 @@ const PASSED = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
 
 /** The methods that a path takes, for the `allow` header (RFC 9110 10.2.1). */
 export function methodsOf(path: string): readonly string[] {
-  if (CALLS.has(path)) return ['POST']
+  if (CALLS.has(path) || GENERATE.test(path)) return ['POST']
   return MODELS.has(path) ? ['GET', 'HEAD'] : PASSED
 }
 
@@ -48,7 +78,7 @@ function isDisguised(path: string): boolean {
     .replaceAll(/;[^/]*/g, '')
     .toLowerCase()
     .replace(/\/+$/, '')
-  return bare !== path && (CALLS.has(bare) || MODELS.has(bare))
+  return bare !== path && (CALLS.has(bare) || MODELS.has(bare) || /:(?:stream)?generatecontent$/.test(bare))
 }
 
 /**
@@ -56,9 +86,9 @@ function isDisguised(path: string): boolean {
  * segments, encoded slashes) are none.
  */
 export function endpointOf(method: string, path: string): Endpoint | null {
-  const call = CALLS.get(path)
   // With any method: what another one than POST means there no backend is asked.
-  if (call !== undefined) return call
+  const known = CALLS.get(path) ?? generateOf(path)
+  if (known !== null) return known
   if (MODELS.has(path)) return { kind: 'models', id: null }
   if (path.startsWith('/v1/models/') && (method === 'GET' || method === 'HEAD'))
     return { kind: 'models', id: decodeId(path.slice('/v1/models/'.length)) }
@@ -80,4 +110,11 @@ function decodeId(text: string): string {
   } catch {
     return text
   }
+}
+
+/** What clients of a path speak, whatever is there: by that they understand errors. */
+export function dialectAt(path: string): Dialect {
+  if (path.startsWith('/v1/messages')) return 'anthropic.messages'
+  if (path.startsWith('/v1beta/') || GENERATE.test(path)) return 'gemini.generate'
+  return path.startsWith('/api/') ? 'ollama.chat' : 'openai.chat'
 }

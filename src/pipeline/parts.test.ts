@@ -80,6 +80,7 @@ describe('headers of an answer', () => {
     ({
       target: { name: 'p/m', headerName: 'p/m', provider: { name: 'p', config: { type } } },
       owner: { attempts: [{}, {}] },
+      dropped: ['seed'],
       headers,
     }) as unknown as Attempt
   const hostile = {

@@ -2,29 +2,14 @@
 import type { Operation, ProviderConfig } from '../contracts/config.ts'
 import type { Exchange } from './exchange.ts'
 import type { Snapshot } from './snapshot.ts'
+import { OPERATIONS } from '../protocol/operations.ts'
 import { providerName } from '../telemetry/semconv.ts'
 
-/** The conventions know no name for the Responses API and for what is passed through; the former is a chat. */
-const OPERATIONS: Readonly<Record<Operation, string>> = {
-  chat: 'chat',
-  completions: 'text_completion',
-  embeddings: 'embeddings',
-  responses: 'chat',
-  passthrough: 'passthrough',
-}
-const ROUTES: Readonly<Record<Operation, string>> = {
-  chat: '/v1/chat/completions',
-  completions: '/v1/completions',
-  embeddings: '/v1/embeddings',
-  responses: '/v1/responses',
-  passthrough: '/v1/*',
-}
-
-export const operationName = (operation: Operation): string => OPERATIONS[operation]
+export const operationName = (operation: Operation): string => OPERATIONS[operation].name
 
 /** Of the paths that Heddle knows; '' = nothing is there, so a stranger's path names no series and no span. */
 export const httpRoute = (x: Exchange): string => {
-  if (x.upstreamPath !== '') return ROUTES[x.operation]
+  if (x.upstreamPath !== '') return OPERATIONS[x.operation].route
   return x.received.path === '/v1/models' || x.received.path === '/models' ? '/v1/models' : ''
 }
 

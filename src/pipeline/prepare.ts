@@ -1,4 +1,3 @@
-import type { Operation } from '../contracts/config.ts'
 import type { Received } from '../contracts/http.ts'
 import type { RouteMatch } from '../contracts/routing.ts'
 import type { Exchange } from './exchange.ts'
@@ -6,10 +5,10 @@ import { GatewayError } from '../core/errors.ts'
 import { readRequest } from '../protocol/openai/request.ts'
 import { formField } from '../protocol/multipart.ts'
 import { expectClearForm } from './form.ts'
-import { methodsOf } from './operation.ts'
+import { methodsOf, type Endpoint } from './operation.ts'
 
 /** Reads what the request says of itself. Throws GatewayError. */
-export function prepare(x: Exchange, operation: Operation, upstreamPath: string): void {
+export function prepare(x: Exchange, { operation, upstreamPath, url }: Extract<Endpoint, { kind: 'call' }>): void {
   const { received, services } = x
   x.operation = operation
   x.upstreamPath = upstreamPath
@@ -23,10 +22,12 @@ export function prepare(x: Exchange, operation: Operation, upstreamPath: string)
     // Clients that send no type at all still mean JSON: there is nothing else it could be.
     if (type !== '' && !isJson(type))
       throw new GatewayError('unsupported_media_type', `The content type '${type.slice(0, 100)}' is not JSON.`)
-    x.fields = readRequest(operation, received.body, {
-      depth: services.limits.jsonDepth,
-      keys: services.limits.jsonKeys,
-    })
+    x.fields = readRequest(
+      operation,
+      received.body,
+      { depth: services.limits.jsonDepth, keys: services.limits.jsonKeys },
+      url,
+    )
     x.stream = x.fields.stream
   } else if (received.body.length > 0 && isJson(type)) {
     x.fields = readRequest(operation, received.body, {

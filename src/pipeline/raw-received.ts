@@ -92,6 +92,7 @@ const ONCE = new Set([
   'authorization',
   'x-api-key',
   'api-key',
+  'x-goog-api-key',
   'x-request-id',
 ])
 const ONCE_LENGTHS = new Set([...ONCE].map((name) => name.length))

@@ -1,30 +1,27 @@
 import type { Operation } from '../contracts/config.ts'
 import type { Credential } from '../contracts/credentials.ts'
 import type { RouteMatch, Target } from '../contracts/routing.ts'
-import type { PickFacts, UpstreamRequest } from '../contracts/upstream.ts'
-import type { Attempt } from './attempt.ts'
+import type { PickFacts } from '../contracts/upstream.ts'
+import type { Attempt, AttemptPlan } from './attempt.ts'
 import type { AttemptRecord } from './attempt-record.ts'
 import type { Exchange } from './exchange.ts'
 import type { Permit } from './permit.ts'
-import type { RequestFields } from '../protocol/openai/request.ts'
+import type { StreamDialect } from '../protocol/openai/answer.ts'
 import { GatewayError } from '../core/errors.ts'
+import { messagesStream } from '../protocol/anthropic/pass.ts'
+import { geminiStream } from '../protocol/gemini/pass.ts'
 import { chatStream, responsesStream } from '../protocol/openai/answer.ts'
-import { replaceFormField } from '../protocol/multipart.ts'
-import { asksForUsage, rewriteRequest } from '../protocol/openai/request.ts'
+import { usageHints } from '../protocol/usage.ts'
 import { upstreamModel } from '../routing/table.ts'
+import { NativeReader, TranslatedReader } from './answer-reader.ts'
 import { credentialScope } from './attempt-secrets.ts'
 import { addContext } from './context.ts'
-import { continuationBody } from './continuation.ts'
 import { JsonAttempt } from './json-attempt.ts'
 import { RawAttempt } from './raw-attempt.ts'
 import { startShadowCall } from './shadow.ts'
 import { StreamAttempt } from './stream-attempt.ts'
-
-/** Client headers that mean something to a backend and carry no identity. */
-const FORWARD = ['openai-beta', 'idempotency-key'] as const
-const NO_HEADERS: readonly string[] = []
-/** The simulated backend takes its faults from these. */
-const FORWARD_SIM = ['x-sim-fault', 'x-sim-seed'] as const
+import { TranslatedStream } from './translated-stream.ts'
+import { prepareCall, upstreamRequest, type PreparedCall } from './upstream-request.ts'
 
 export interface AttemptOptions {
   /** Clock.monotonic, ms, when the caller has just read it. */
@@ -65,36 +62,70 @@ export function startAttempt(x: Exchange, target: Target, match: RouteMatch, opt
   const refusal = GatewayError.is(chosen) ? chosen : null
   const credential = GatewayError.is(chosen) ? null : chosen
   const plan = { owner: x, target, model, record, now, rules: match.route, permit: options.permit ?? null, credential }
-  let attempt: Attempt
-  let includeUsage = false
-  if (x.operation === 'passthrough') attempt = new RawAttempt(plan)
-  else if (!x.stream) attempt = new JsonAttempt({ ...plan, operation: x.operation })
-  else {
-    const responses = x.operation === 'responses'
-    includeUsage = wantsUsage(x.operation, true, target, x.fields!)
-    attempt = new StreamAttempt({
-      ...plan,
-      dialect: responses ? responsesStream : chatStream,
-      dropUsage: includeUsage,
-      keepText: match.route.continuation && x.operation === 'chat' && !x.needs.tools && !x.needs.jsonSchema,
-      resumes: options.continueFrom !== undefined,
-    })
-  }
-  if (refusal !== null) {
-    attempt.refuse(refusal)
+  const prepared = prepareOrRefusal(x, target, model, options.continueFrom ?? null)
+  const call = GatewayError.is(prepared) ? null : prepared
+  const attempt = attemptFor(x, plan, call, options.continueFrom !== undefined)
+  if (refusal !== null || call === null) {
+    attempt.refuse(refusal ?? (prepared as GatewayError))
     return attempt
   }
-  const { continueFrom } = options
-  const body =
-    continueFrom === undefined
-      ? bodyFor(x, model, includeUsage)
-      : continuationBody(x.json(), continueFrom, model, includeUsage)
-  let request = upstreamRequest(x, target, body, credential)
+  let request = upstreamRequest(x, target, call, credential)
   if (target.provider.config.balancing !== null) request = { ...request, pick: pickFacts(x, model) }
   const more = [...(request.more ?? NO_HEADERS)]
   addContext(more, { x, target, spanId: record.spanId, now })
   attempt.start(more.length === 0 ? request : { ...request, more })
   return attempt
+}
+
+const NO_HEADERS: readonly string[] = []
+
+function prepareOrRefusal(
+  x: Exchange,
+  target: Target,
+  model: string,
+  continueFrom: string | null,
+): PreparedCall | GatewayError {
+  try {
+    return prepareCall(x, target, model, continueFrom)
+  } catch (error) {
+    const refusal = GatewayError.from(error)
+    if (refusal.code === 'internal') throw error
+    return refusal
+  }
+}
+
+type Plan = Omit<AttemptPlan, 'owner'> & { readonly owner: Exchange }
+
+/** What reads the answer. call: null = there will be none. */
+function attemptFor(x: Exchange, plan: Plan, call: PreparedCall | null, resumes: boolean): Attempt {
+  const { operation } = x
+  const wire = call?.wire ?? null
+  if (operation === 'passthrough' || (operation === 'ollama_chat' && wire === null)) return new RawAttempt(plan)
+  if (wire !== null) {
+    const { client, context } = x.translation
+    const attempt = x.stream
+      ? new TranslatedStream({ ...plan, wire, client, context, resumes })
+      : new JsonAttempt({ ...plan, reader: new TranslatedReader(wire, client, context) })
+    attempt.dropped = call!.dropped
+    return attempt
+  }
+  if (!x.stream) {
+    const hints = usageHints(plan.target.provider.config.type)
+    return new JsonAttempt({ ...plan, reader: new NativeReader(operation, hints) })
+  }
+  return new StreamAttempt({
+    ...plan,
+    dialect: STREAMS[operation] ?? chatStream,
+    dropUsage: call?.includeUsage === true,
+    keepText: plan.rules.continuation && operation === 'chat' && !x.needs.tools && !x.needs.jsonSchema,
+    resumes,
+  })
+}
+
+const STREAMS: Readonly<Partial<Record<Operation, StreamDialect>>> = {
+  responses: responsesStream,
+  messages: messagesStream,
+  generate_content: geminiStream,
 }
 
 /** What tells one address of a cluster from another for this call. */
@@ -122,61 +153,6 @@ function chooseCredential(x: Exchange, target: Target, model: string, now: numbe
   }
 }
 
-/** Heddle asks for the usage chunk itself: it may, the backend knows it, and the client did not. */
-export function wantsUsage(operation: Operation, stream: boolean, target: Target, fields: RequestFields): boolean {
-  return (
-    stream &&
-    operation !== 'responses' &&
-    operation !== 'passthrough' &&
-    target.provider.config.streamUsage &&
-    !asksForUsage(fields)
-  )
-}
-
-/** The received body with what must change for this target. */
-export function spliceBody(fields: RequestFields, model: string, includeUsage: boolean): Buffer {
-  const modelJson = model === fields.model || fields.modelStart < 0 ? null : Buffer.from(JSON.stringify(model))
-  return rewriteRequest(fields, { modelJson, includeUsage })
-}
-
-function bodyFor(x: Exchange, model: string, includeUsage: boolean): Buffer | null {
-  if (x.fields === null) {
-    if (x.formModel !== '' && model !== x.formModel)
-      return replaceFormField(x.received.body, x.received.header('content-type') ?? '', 'model', model)
-    return x.received.body.length === 0 ? null : x.received.body
-  }
-  return spliceBody(x.fields, model, includeUsage)
-}
-
-function upstreamRequest(
-  x: Exchange,
-  target: Target,
-  body: Buffer | null,
-  credential: Credential | null,
-): UpstreamRequest {
-  const { provider } = target
-  const raw = x.operation === 'passthrough'
-  const { method } = x.received
-  const path = provider.basePath + x.upstreamPath + joinQuery(provider.query, raw ? x.received.query : '')
-  let headers = raw ? provider.rawHeaders : x.stream ? provider.streamHeaders : provider.jsonHeaders
-  // First, so that what it makes of the provider's list can be kept; no signature covers what follows.
-  if (credential !== null) headers = credential.sign(headers, method, path, body)
-  if (raw) {
-    const type = x.received.header('content-type')
-    if (type !== undefined && body !== null) headers = [...headers, 'content-type', type]
-  }
-  let more: string[] | null = null
-  for (const name of provider.config.type === 'sim' ? [...FORWARD, ...FORWARD_SIM] : FORWARD) {
-    const value = x.received.header(name)
-    if (value !== undefined) (more ??= []).push(name, value)
-  }
-  const request = { method, path, headers, body, longAnswer: x.stream }
-  return more === null ? request : { ...request, more }
-}
-
-const joinQuery = (own: string, client: string): string =>
-  client === '' || client === '?' ? own : own === '' ? client : `${own}&${client.slice(1)}`
-
 /** A copy is a disclosure like any other: it goes nowhere where the request itself might not. */
 export function startShadows(x: Exchange, match: RouteMatch): void {
   const { access } = x.principal
@@ -199,8 +175,12 @@ function startShadow(x: Exchange, target: Target, match: RouteMatch): void {
     x.services.telemetry.shadow(target, 'no_key', 0)
     return
   }
-  const includeUsage = x.fields !== null && wantsUsage(x.operation, x.stream, target, x.fields)
-  const request = upstreamRequest(x, target, bodyFor(x, model, includeUsage), credential)
+  const call = prepareOrRefusal(x, target, model, null)
+  if (GatewayError.is(call)) {
+    x.services.telemetry.shadow(target, 'unfit', 0)
+    return
+  }
+  const request = upstreamRequest(x, target, call, credential)
   const { pricing } = x.snapshot.policies
   startShadowCall(x.services, target, request, {
     timeouts: match.route.timeouts,

@@ -1,6 +1,7 @@
-import type { Price } from '../contracts/config.ts'
+import type { Operation, Price, ProviderConfig } from '../contracts/config.ts'
 import type { Plan, RequestFacts, Route, Target } from '../contracts/routing.ts'
 import { GatewayError } from '../core/errors.ts'
+import { OPERATIONS } from '../protocol/operations.ts'
 
 export interface PlanInput {
   readonly route: Route
@@ -13,6 +14,8 @@ export interface PlanInput {
   random(): number
   /** Why the caller may not use a target, beyond what its principal says; null = it may. */
   readonly refuse?: ((target: Target) => string | null) | undefined
+  /** The parameter that the wire of a target cannot carry; null = it can carry all. Left out: nothing is translated. */
+  readonly uncarried?: ((target: Target) => string | null) | undefined
 }
 
 type Skip = { target: Target; reason: string }
@@ -60,6 +63,12 @@ export function planTargets(input: PlanInput): Plan {
 
 /** Begins the reason of a target that the caller may not use. */
 const DENIED = 'not allowed: '
+/** Begins the reason of a target whose wire has no word for something in the request. */
+const UNCARRIED = 'cannot carry '
+
+/** It speaks the operation itself, or Heddle translates. */
+export const serves = ({ operations, wire }: ProviderConfig, operation: Operation): boolean =>
+  operations.includes(operation) || (wire !== null && OPERATIONS[operation].dialect !== null)
 
 const seconds = (ms: number): string => `${Math.ceil(ms / 1000)} s`
 
@@ -88,7 +97,7 @@ function misfit(target: Target, input: PlanInput): string | null {
   const { facts } = input
   const { capabilities: can, provider } = target
   const { needs } = facts
-  if (!provider.config.operations.includes(facts.operation)) return `provider does not serve ${facts.operation}`
+  if (!serves(provider.config, facts.operation)) return `provider does not serve ${facts.operation}`
   if (needs.tools && can.tools === false) return 'no tools'
   if (needs.vision && can.vision === false) return 'no vision'
   if (needs.audio && can.audio === false) return 'no audio'
@@ -100,6 +109,8 @@ function misfit(target: Target, input: PlanInput): string | null {
     return `context window of ${can.contextWindow} tokens`
   const denied = denial(target, input)
   if (denied !== null) return denied
+  const uncarried = input.uncarried?.(target) ?? null
+  if (uncarried !== null) return `${UNCARRIED}${uncarried}`
   if (target.when !== null && !target.when.evaluate(facts)) return `condition is false: ${target.when.source}`
   return null
 }
@@ -123,6 +134,12 @@ function nothingFits(input: PlanInput, skipped: readonly Skip[]): GatewayError {
       },
     )
   }
+  const param = skipped.find((s) => s.reason.startsWith(UNCARRIED))?.reason.slice(UNCARRIED.length)
+  if (param !== undefined)
+    return new GatewayError('unsupported_parameter', `No target of the model '${route.name}' can do '${param}'.`, {
+      param,
+      detail,
+    })
   const missing = [
     ...new Set(skipped.map((s) => s.reason).filter((r) => r.startsWith('no ') || r.startsWith('provider does'))),
   ]

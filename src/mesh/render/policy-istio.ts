@@ -86,6 +86,7 @@ function extensionProviders(config: HeddleConfig, place: Place, policy: PolicySe
           'authorization',
           'api-key',
           'x-api-key',
+          'x-goog-api-key',
           'content-type',
           'x-request-id',
           'traceparent',

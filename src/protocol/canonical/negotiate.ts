@@ -1,7 +1,7 @@
 import type { ChatRequest, Message, Opaque, Part } from '../../contracts/canonical.ts'
 import type { Dialect, Feature, Wire } from '../../contracts/dialect.ts'
 import { GatewayError } from '../../core/errors.ts'
-import { FEATURES, featuresIn } from './features.ts'
+import { FEATURES } from './features.ts'
 
 /** refuse: a request that asks for what the wire cannot carry fails. drop: it goes without, and the answer says so. */
 export type UnsupportedRule = 'refuse' | 'drop'
@@ -12,29 +12,39 @@ export interface Negotiated {
   readonly dropped: readonly string[]
 }
 
+/** What of the features the wire can neither carry nor do without; null = nothing. */
+export function missingFor(features: ReadonlySet<Feature>, wire: Wire, rule: UnsupportedRule): Feature | null {
+  for (const feature of features) {
+    if (wire.carries[feature] !== 'no' || FEATURES[feature].kind === 'hint') continue
+    if (rule === 'refuse' || NEVER_DROPPED.has(feature)) return feature
+  }
+  return null
+}
+
 /**
  * Fits a request to a wire: what it cannot carry is refused (`unsupported_parameter`) or taken out, by what it means and
  * what the route says. Opaque bytes of another dialect are always taken out: nobody else can read them.
  */
-export function negotiate(request: ChatRequest, wire: Wire, rule: UnsupportedRule): Negotiated {
-  const dropped = new Set<string>()
-  const out = new Set<Feature>()
-  for (const feature of featuresIn(request)) {
-    if (wire.carries[feature] !== 'no') continue
-    const { param, kind, title } = FEATURES[feature]
-    if (kind === 'semantic' && (rule === 'refuse' || NEVER_DROPPED.has(feature)))
-      throw new GatewayError('unsupported_parameter', `${title}: the backend of this model cannot do that.`, {
-        param,
-        detail: `${wire.dialect} has no ${feature}`,
-      })
-    out.add(feature)
-    dropped.add(param)
+export function negotiate(
+  request: ChatRequest,
+  features: ReadonlySet<Feature>,
+  wire: Wire,
+  rule: UnsupportedRule,
+): Negotiated {
+  const missing = missingFor(features, wire, rule)
+  if (missing !== null) {
+    const { param, title } = FEATURES[missing]
+    throw new GatewayError('unsupported_parameter', `${title}: the backend of this model cannot do that.`, {
+      param,
+      detail: `${wire.dialect} has no ${missing}`,
+    })
   }
+  const out = new Set([...features].filter((feature) => wire.carries[feature] === 'no'))
+  const dropped = new Set([...out].map((feature) => FEATURES[feature].param))
   for (const name of request.unknown ?? []) dropped.add(name)
-  let fitted = request
   const foreign = hasForeign(request, wire.dialect)
   if (foreign) dropped.add(FEATURES.reasoning_proof.param)
-  if (out.size > 0 || foreign) fitted = without(request, out, wire.dialect)
+  const fitted = out.size > 0 || foreign ? without(request, out, wire.dialect) : request
   return { request: fitted, dropped: [...dropped] }
 }
 

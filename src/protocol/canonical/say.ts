@@ -15,7 +15,11 @@ export const errorText = (error: GatewayError): string =>
 export const notYet = (param: string, why: string): GatewayError =>
   new GatewayError('unsupported_parameter', `The field '${param}' is not supported here: ${why}.`, { param })
 
-/** Top-level fields that are in none of the lists. */
+/** Names between spaces and line breaks, as a set. */
+export const fieldNames = (names: string): ReadonlySet<string> =>
+  new Set(names.split(/\s+/).filter((name) => name !== ''))
+
+/** Top-level fields that are not known. */
 export function unknownFields(sent: JsonObject, known: ReadonlySet<string>): readonly string[] | undefined {
   let found: string[] | undefined
   for (const name of Object.keys(sent)) if (!known.has(name) && sent[name] !== null) (found ??= []).push(name)

@@ -22,8 +22,28 @@ const NAMES = [
   'x_groq',
   'service_tier',
   'timings',
+  'content',
+  'candidates',
+  'promptFeedback',
+  'usageMetadata',
+  'message',
+  'delta',
+  'content_block',
 ] as const
-const [CHOICES, USAGE, ERROR, DATA, OUTPUT, TYPE, RESPONSE, X_GROQ, SERVICE_TIER, TIMINGS] = numbersOf(NAMES)
+const SLOTS = numbersOf(NAMES)
+const [CHOICES, USAGE, ERROR, DATA, OUTPUT, TYPE, RESPONSE, X_GROQ, SERVICE_TIER, TIMINGS, CONTENT, CANDIDATES] = SLOTS
+const [, , , , , , , , , , , , PROMPT_FEEDBACK, USAGE_METADATA, MESSAGE, DELTA, CONTENT_BLOCK] = SLOTS
+/** Slots of answerScanner that other dialects look at. */
+export const SLOT = {
+  USAGE,
+  ERROR,
+  CANDIDATES,
+  PROMPT_FEEDBACK,
+  USAGE_METADATA,
+  MESSAGE,
+  DELTA,
+  CONTENT_BLOCK,
+} as const
 
 /** Shared by all streams of a thread: each call of read() is complete before the next begins. */
 export const answerScanner = new JsonScanner(NAMES)
@@ -33,15 +53,23 @@ const number = (value: unknown): number =>
 const record = (value: unknown): Record<string, unknown> =>
   typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
 
-function parseSlot(bytes: Buffer, offset: number, slot: number): unknown {
+export function parseSlot(bytes: Buffer, offset: number, slot: number): unknown {
   return JSON.parse(bytes.toString('utf8', offset + answerScanner.start(slot), offset + answerScanner.end(slot)))
 }
 
 /** null, false, 0 and "" are no error: some backends send `"error": null` with every answer. */
-function truthy(slot: number): boolean {
+export function truthy(slot: number): boolean {
   const kind = answerScanner.kind(slot)
   if (kind === 0 || kind === LETTER_N || kind === LETTER_F || kind === ZERO) return false
   return kind !== QUOTE || answerScanner.end(slot) - answerScanner.start(slot) > 2
+}
+
+/** What an answer is a list of. */
+const LISTS: Readonly<Partial<Record<Operation, number>>> = {
+  embeddings: DATA,
+  responses: OUTPUT,
+  messages: CONTENT,
+  generate_content: CANDIDATES,
 }
 
 export type AnswerVerdict = 'ok' | 'error' | 'invalid'
@@ -50,7 +78,8 @@ export type AnswerVerdict = 'ok' | 'error' | 'invalid'
 export function judgeAnswer(operation: Operation, body: Buffer): AnswerVerdict {
   if (answerScanner.scan(body, false) !== SCAN_OK || answerScanner.rootKind !== OPEN_BRACE) return 'invalid'
   if (truthy(ERROR)) return 'error'
-  const list = operation === 'embeddings' ? DATA : operation === 'responses' ? OUTPUT : CHOICES
+  if (operation === 'generate_content' && answerScanner.kind(PROMPT_FEEDBACK) === OPEN_BRACE) return 'ok'
+  const list = LISTS[operation] ?? CHOICES
   if (answerScanner.kind(list) !== OPEN_BRACKET) return 'invalid'
   // `"choices": []` is no answer; an empty `data` or `output` can be one.
   if (
@@ -63,7 +92,12 @@ export function judgeAnswer(operation: Operation, body: Buffer): AnswerVerdict {
 
 /** Usage in what answerScanner read last; null when it holds none. Groq has it under `x_groq`, llama.cpp as `timings`. */
 function scannedUsage(bytes: Buffer, hints: UsageHints | undefined): Usage | null {
-  const slot = answerScanner.kind(USAGE) === OPEN_BRACE ? USAGE : -1
+  const slot =
+    answerScanner.kind(USAGE) === OPEN_BRACE
+      ? USAGE
+      : answerScanner.kind(USAGE_METADATA) === OPEN_BRACE
+        ? USAGE_METADATA
+        : -1
   if (slot < 0 && answerScanner.kind(X_GROQ) !== OPEN_BRACE && answerScanner.kind(TIMINGS) !== OPEN_BRACE) return null
   const tier = answerScanner.kind(SERVICE_TIER) === QUOTE ? parseSlot(bytes, 0, SERVICE_TIER) : ''
   if (slot >= 0) return readUsage(parseSlot(bytes, 0, USAGE), hints, tier)
@@ -94,6 +128,10 @@ export interface StreamDialect {
   finished(bytes: Buffer): boolean
   /** `[DONE]` ends the stream. */
   readonly done: boolean
+  /** No event ends the stream but the connection, after the finish reason. */
+  readonly endsByFinish?: boolean
+  /** What two events say of usage together; left out: the later one says it all. */
+  merge?(before: Usage, now: Usage): Usage
 }
 
 const nonEmpty = (value: unknown): boolean =>
@@ -121,7 +159,7 @@ function choiceHasContent(choice: unknown): boolean {
   return CONTENT_FIELDS.some((field) => nonEmpty(delta[field]))
 }
 
-function eventData(bytes: Buffer): unknown {
+export function eventData(bytes: Buffer): unknown {
   return JSON.parse(bytes.toString('utf8', answerScanner.dataStart, answerScanner.dataEnd))
 }
 
@@ -153,14 +191,14 @@ const TERMINAL = new Set(['response.completed', 'response.incomplete'])
 const CALL_ITEMS = /call$/
 
 /** `event: error` without an `error` field: some servers put the message straight into the data. */
-function isErrorEvent(bytes: Buffer): boolean {
+export function isErrorEvent(bytes: Buffer): boolean {
   return (
     answerScanner.nameLength === 5 &&
     bytes.toString('latin1', answerScanner.nameStart, answerScanner.nameStart + 5) === 'error'
   )
 }
 
-function eventType(bytes: Buffer): string {
+export function eventType(bytes: Buffer): string {
   return answerScanner.kind(TYPE) === QUOTE
     ? bytes.toString('latin1', answerScanner.start(TYPE) + 1, answerScanner.end(TYPE) - 1)
     : ''

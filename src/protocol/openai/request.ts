@@ -21,6 +21,10 @@ const NAMES = [
   'max_output_tokens',
   'n',
   'best_of',
+  'contents',
+  'generationConfig',
+  'generation_config',
+  'system',
 ] as const
 const [
   MODEL,
@@ -38,9 +42,15 @@ const [
   ,
   N,
   BEST_OF,
+  CONTENTS,
+  GENERATION_CONFIG,
+  GENERATION_CONFIG_SNAKE,
+  SYSTEM,
 ] = numbersOf(NAMES)
-const DEEP_VISION = 1
-const DEEP_AUDIO = 2
+/** Keys that only attachments have: of chat and responses; of recordings; of Anthropic, Gemini and Ollama. */
+const DEEP = ['image_url', 'input_audio', 'media_type', 'inlineData', 'inline_data', 'fileData', 'images'] as const
+const DEEP_AUDIO = 1 << DEEP.indexOf('input_audio')
+const DEEP_VISION = ((1 << DEEP.length) - 1) & ~DEEP_AUDIO
 
 const QUOTE = 34
 const OPEN_BRACKET = 91
@@ -53,11 +63,17 @@ const MAX_MODEL_BYTES = 512
 const BYTES_PER_TOKEN = 4
 
 const NOTHING = Buffer.alloc(0)
-const scanner = new JsonScanner(NAMES, ['image_url', 'input_audio'])
+const scanner = new JsonScanner(NAMES, DEEP)
 
 export interface JsonLimits {
   readonly depth: number
   readonly keys: number
+}
+
+/** What the path says in dialects that have it there. */
+export interface UrlFacts {
+  readonly model: string
+  readonly stream: boolean
 }
 
 /** What Heddle reads of a JSON request without parsing it; offsets are into the body. */
@@ -88,13 +104,14 @@ export class RequestFields implements RequestNeeds {
   readonly choices: number
   #json: Record<string, unknown> | null = null
 
-  constructor(body: Buffer, s: JsonScanner) {
+  /** streams: unless the body says no (Ollama, docs/api.md). */
+  constructor(body: Buffer, s: JsonScanner, url: UrlFacts | null, streams: boolean) {
     this.body = body
-    const hasModel = s.kind(MODEL) === QUOTE
+    const hasModel = url === null && s.kind(MODEL) === QUOTE
     this.modelStart = hasModel ? s.start(MODEL) : -1
     this.modelEnd = hasModel ? s.end(MODEL) : -1
-    this.model = hasModel ? stringAt(body, this.modelStart, this.modelEnd) : ''
-    this.stream = s.kind(STREAM) === LETTER_T
+    this.model = url !== null ? url.model : hasModel ? stringAt(body, this.modelStart, this.modelEnd) : ''
+    this.stream = url !== null ? url.stream : streams ? s.kind(STREAM) !== LETTER_F : s.kind(STREAM) === LETTER_T
     const hasOptions = s.kind(STREAM_OPTIONS) === OPEN_BRACE
     this.streamOptionsStart = hasOptions ? s.start(STREAM_OPTIONS) : -1
     this.streamOptionsEnd = hasOptions ? s.end(STREAM_OPTIONS) : -1
@@ -105,13 +122,13 @@ export class RequestFields implements RequestNeeds {
     this.audio = (s.deep & DEEP_AUDIO) !== 0
     this.jsonSchema = mentions(body, s, RESPONSE_FORMAT) || mentions(body, s, TEXT)
     let bytes = 0
-    for (const i of [MESSAGES, PROMPT, INPUT]) if (s.kind(i) !== 0) bytes += s.end(i) - s.start(i)
+    for (const i of [MESSAGES, PROMPT, INPUT, CONTENTS, SYSTEM]) if (s.kind(i) !== 0) bytes += s.end(i) - s.start(i)
     const attached = attachedIn(body)
     this.attachedBytes = attached.bytes
     this.attachedTokens = attached.tokens
     this.textBytes = Math.max(0, bytes - attached.bytes)
     this.promptTokens = Math.ceil(this.textBytes / BYTES_PER_TOKEN) + attached.tokens
-    this.maxTokens = largest(body, s, MAX_TOKENS, N)
+    this.maxTokens = largest(body, s, MAX_TOKENS, N) || generationMaximum(body, s)
     this.choices = Math.max(1, largest(body, s, N, BEST_OF + 1))
   }
 
@@ -126,6 +143,17 @@ export class RequestFields implements RequestNeeds {
     this.#json ??= JSON.parse(this.body.toString()) as Record<string, unknown>
     return this.#json
   }
+}
+
+/** Gemini has its maximum one level down. */
+function generationMaximum(body: Buffer, s: JsonScanner): number {
+  for (const slot of [GENERATION_CONFIG, GENERATION_CONFIG_SNAKE]) {
+    if (s.kind(slot) !== OPEN_BRACE) continue
+    const config = JSON.parse(body.toString('utf8', s.start(slot), s.end(slot))) as Record<string, unknown>
+    const most = config['maxOutputTokens'] ?? config['max_output_tokens']
+    if (typeof most === 'number' && most > 0) return Math.min(most, MOST)
+  }
+  return 0
 }
 
 /** Numbers of clients that no backend would take: beyond this they mean the same. */
@@ -160,15 +188,20 @@ function mentions(body: Buffer, s: JsonScanner, i: number): boolean {
  * Validates a JSON request as far as routing needs and notes where its fields stand.
  * Throws GatewayError `invalid_json` or `invalid_request` with the field in `param`.
  */
-export function readRequest(operation: Operation, body: Buffer, limits: JsonLimits): RequestFields {
+export function readRequest(
+  operation: Operation,
+  body: Buffer,
+  limits: JsonLimits,
+  url: UrlFacts | null = null,
+): RequestFields {
   if (body.length === 0) throw new GatewayError('invalid_json', 'The request has no body.')
   const code = scanner.scan(body, true, limits.depth, limits.keys)
   if (code !== SCAN_OK) throw jsonError(body, code, limits)
   if (scanner.nonAscii && !isUtf8(body)) throw new GatewayError('invalid_json', 'The body is not valid UTF-8.')
   if (scanner.rootKind !== OPEN_BRACE) throw new GatewayError('invalid_request', 'The body must be a JSON object.')
   checkTypes(operation)
-  const fields = new RequestFields(body, scanner)
-  if (fields.modelStart < 0 && operation !== 'passthrough') throw missing('model', 'a string, the name of a model')
+  const fields = new RequestFields(body, scanner, url, operation === 'ollama_chat')
+  if (fields.model === '' && operation !== 'passthrough') throw missing('model', 'a string, the name of a model')
   return fields
 }
 
@@ -198,6 +231,17 @@ const RULES: Readonly<Record<Operation, readonly FieldRule[]>> = {
   ],
   embeddings: [...STREAM_RULES, { slot: INPUT, name: 'input', kinds: LIST_OR_TEXT, what: 'a string or a list' }],
   responses: [...STREAM_RULES, { slot: INPUT, name: 'input', kinds: [0, ...LIST_OR_TEXT], what: 'a string or a list' }],
+  messages: [
+    { slot: STREAM, name: 'stream', kinds: [0, LETTER_T, LETTER_F], what: 'true or false' },
+    { slot: MESSAGES, name: 'messages', kinds: [OPEN_BRACKET], what: 'a list of messages' },
+  ],
+  generate_content: [
+    { slot: CONTENTS, name: 'contents', kinds: [OPEN_BRACKET, OPEN_BRACE, QUOTE], what: 'a list of contents' },
+  ],
+  ollama_chat: [
+    { slot: STREAM, name: 'stream', kinds: [0, LETTER_T, LETTER_F], what: 'true or false' },
+    { slot: MESSAGES, name: 'messages', kinds: [0, OPEN_BRACKET], what: 'a list of messages' },
+  ],
   passthrough: [],
 }
 

@@ -1,0 +1,76 @@
+import type { Json, JsonObject } from '../contracts/canonical.ts'
+import type { Operation } from '../contracts/config.ts'
+import type { AnswerContext, ClientDialect, Wire } from '../contracts/dialect.ts'
+import type { Usage } from '../contracts/usage.ts'
+import { isObject } from '../protocol/canonical/read.ts'
+import { judgeAnswer, usageOf } from '../protocol/openai/answer.ts'
+import type { AnswerVerdict } from '../protocol/openai/answer.ts'
+import type { UsageHints } from '../protocol/usage.ts'
+import { Listener } from './listener.ts'
+
+/** What a whole JSON answer turned out to be. */
+export interface ReadAnswer {
+  readonly verdict: AnswerVerdict
+  /** May be billed although it is no answer. */
+  readonly usage: Usage | null
+  /** For the client. */
+  readonly body: Buffer
+}
+
+/** Reads whole answers. Never throws. */
+export interface AnswerReader {
+  read(body: Buffer): ReadAnswer
+}
+
+/** The client speaks the backend's dialect: the bytes are judged by their shape. */
+export class NativeReader implements AnswerReader {
+  readonly #operation: Operation
+  readonly #hints: UsageHints
+
+  constructor(operation: Operation, hints: UsageHints) {
+    this.#operation = operation
+    this.#hints = hints
+  }
+
+  read(body: Buffer): ReadAnswer {
+    const verdict = judgeAnswer(this.#operation, body)
+    let usage: Usage | null = null
+    try {
+      usage = usageOf(body, this.#hints)
+    } catch {
+      // No answer, and no count either.
+    }
+    return { verdict, usage, body }
+  }
+}
+
+/** The backend's answer is told to the writer of the client's dialect. */
+export class TranslatedReader implements AnswerReader {
+  readonly #wire: Wire
+  readonly #client: ClientDialect
+  readonly #context: AnswerContext
+
+  constructor(wire: Wire, client: ClientDialect, context: AnswerContext) {
+    this.#wire = wire
+    this.#client = client
+    this.#context = context
+  }
+
+  read(body: Buffer): ReadAnswer {
+    const encoder = this.#client.answer(this.#context)
+    const listener = new Listener(encoder)
+    const answer = parse(body)
+    const verdict = answer === null ? 'invalid' : this.#wire.answer(answer, listener)
+    const written = verdict === 'ok' ? Buffer.from(encoder.body()) : body
+    return { verdict, usage: listener.used, body: written }
+  }
+}
+
+function parse(body: Buffer): JsonObject | null {
+  try {
+    const value = JSON.parse(body.toString()) as Json
+    return isObject(value) ? value : null
+  } catch {
+    return null
+  }
+}

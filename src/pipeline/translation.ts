@@ -1,0 +1,82 @@
+import type { ChatRequest, JsonObject } from '../contracts/canonical.ts'
+import type { Operation } from '../contracts/config.ts'
+import type { AnswerContext, ClientDialect, Feature, Wire } from '../contracts/dialect.ts'
+import type { Provider, Target } from '../contracts/routing.ts'
+import type { RequestFields } from '../protocol/openai/request.ts'
+import { GatewayError } from '../core/errors.ts'
+import { FEATURES, featuresIn } from '../protocol/canonical/features.ts'
+import { missingFor, negotiate } from '../protocol/canonical/negotiate.ts'
+import { clientDialect } from '../protocol/client-dialects.ts'
+import { OPERATIONS } from '../protocol/operations.ts'
+import { asksForUsage } from '../protocol/openai/request.ts'
+import { wireOf } from '../protocol/wires.ts'
+
+/** What a client of an operation speaks; null = nothing that could be translated. */
+export const clientOf = (operation: Operation): ClientDialect | null => {
+  const { dialect } = OPERATIONS[operation]
+  return dialect === null ? null : clientDialect(dialect)
+}
+
+/** The wire that a request of this operation is translated to at a provider; null = the provider speaks it itself. */
+export const wireFor = ({ config }: Provider, operation: Operation): Wire | null =>
+  config.wire === null || config.operations.includes(operation) || OPERATIONS[operation].dialect === null
+    ? null
+    : wireOf(config.wire)
+
+/** One request in no vendor's words, for a target that speaks another dialect than its client. */
+export interface Translated {
+  readonly wire: Wire
+  readonly body: Buffer
+  /** Parameters that were left behind. */
+  readonly dropped: readonly string[]
+}
+
+/** Of the client's request answers repeat settings, never what was said: an open stream must not hold its prompt. */
+const SPOKEN = ['messages', 'input', 'contents', 'prompt', 'system', 'systemInstruction', 'system_instruction'] as const
+
+/** Read once a request, however many targets are tried. */
+export class Translation {
+  readonly client: ClientDialect
+  readonly context: AnswerContext
+  readonly #features: ReadonlySet<Feature>
+  #request: ChatRequest | null
+
+  /** created: epoch seconds. Throws GatewayError when the client's request cannot be read. */
+  constructor(client: ClientDialect, fields: RequestFields, requestId: string, created: number) {
+    this.client = client
+    const sent = fields.json as JsonObject
+    this.#request = client.request(sent, fields.model, fields.stream)
+    this.#features = featuresIn(this.#request)
+    this.context = {
+      requestId,
+      model: fields.model,
+      created,
+      includeUsage: OPERATIONS[client.operation].dialect?.startsWith('openai.') !== true || asksForUsage(fields),
+      request: { ...this.#request, messages: [] },
+      sent: Object.fromEntries(Object.entries(sent).filter(([key]) => !(SPOKEN as readonly string[]).includes(key))),
+    }
+  }
+
+  /** The parameter that keeps the request from a wire; null = nothing does. */
+  uncarried(wire: Wire, unsupported: 'refuse' | 'drop'): string | null {
+    const missing = missingFor(this.#features, wire, unsupported)
+    return missing === null ? null : FEATURES[missing].param
+  }
+
+  /** Throws GatewayError `unsupported_parameter` when the target's wire cannot carry what is asked and the route does not drop it. */
+  to(wire: Wire, target: Target, model: string, unsupported: 'refuse' | 'drop'): Translated {
+    if (this.#request === null) throw new GatewayError('internal', 'the request has been released')
+    const { request, dropped } = negotiate(this.#request, this.#features, wire, unsupported)
+    const body = wire.request(request, {
+      model,
+      type: target.provider.config.type,
+      maxOutputTokens: target.capabilities.maxOutputTokens ?? 0,
+    })
+    return { wire, body: Buffer.from(JSON.stringify(body)), dropped }
+  }
+
+  /** No attempt will need it again. */
+  release(): void {
+    this.#request = null
+  }
+}

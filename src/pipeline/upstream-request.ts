@@ -1,0 +1,141 @@
+import type { Operation } from '../contracts/config.ts'
+import type { Wire } from '../contracts/dialect.ts'
+import type { HeaderList } from '../contracts/http.ts'
+import type { Credential } from '../contracts/credentials.ts'
+import type { Target } from '../contracts/routing.ts'
+import type { UpstreamRequest } from '../contracts/upstream.ts'
+import type { Exchange } from './exchange.ts'
+import type { RequestFields } from '../protocol/openai/request.ts'
+import { replaceFormField } from '../protocol/multipart.ts'
+import { asksForUsage, rewriteRequest } from '../protocol/openai/request.ts'
+import { wireOf } from '../protocol/wires.ts'
+import { continuationBody } from './continuation.ts'
+import { wireFor } from './translation.ts'
+
+/** Client headers that mean something to a backend and carry no identity. */
+const FORWARD = ['openai-beta', 'idempotency-key'] as const
+/** The simulated backend takes its faults from these. */
+const FORWARD_SIM = ['x-sim-fault', 'x-sim-seed'] as const
+/** What a Messages client says of the version that it speaks. */
+const FORWARD_MESSAGES = ['anthropic-beta', 'anthropic-version'] as const
+const ANTHROPIC_VERSION = '2023-06-01'
+const NONE: readonly string[] = []
+
+/** A call that is ready but for its credential. */
+export interface PreparedCall {
+  /** What its answer is translated from; null = it passes as it comes. */
+  readonly wire: Wire | null
+  readonly path: string
+  readonly body: Buffer | null
+  /** Heddle asks for the usage chunk itself: it is taken out again. */
+  readonly includeUsage: boolean
+  /** Parameters of the client that were left behind. */
+  readonly dropped: readonly string[]
+}
+
+/**
+ * continueFrom: text after which the answer goes on; null = from its beginning. Throws GatewayError when the target's wire
+ * cannot say what the client asks for.
+ */
+export function prepareCall(
+  x: Exchange,
+  target: Target,
+  model: string,
+  continueFrom: string | null = null,
+): PreparedCall {
+  const wire = wireFor(target.provider, x.operation)
+  if (wire !== null) {
+    const { body, dropped } = x.translation.to(wire, target, model, x.match!.route.unsupported)
+    return { wire, path: wire.path(model, x.stream), body, includeUsage: false, dropped }
+  }
+  const path = nativePath(x, target, model)
+  const includeUsage = x.fields !== null && wantsUsage(x.operation, x.stream, target, x.fields)
+  const body =
+    continueFrom === null
+      ? bodyFor(x, model, includeUsage)
+      : continuationBody(x.json(), continueFrom, model, includeUsage)
+  return { wire, path, body, includeUsage, dropped: NONE }
+}
+
+function nativePath(x: Exchange, { provider }: Target, model: string): string {
+  if (x.operation === 'generate_content') return wireOf('gemini.generate').path(model, x.stream)
+  return provider.config.paths[x.operation] ?? x.upstreamPath
+}
+
+/** Heddle asks for the usage chunk itself: it may, the backend knows it, and the client did not. */
+export function wantsUsage(operation: Operation, stream: boolean, target: Target, fields: RequestFields): boolean {
+  return (
+    stream &&
+    (operation === 'chat' || operation === 'completions') &&
+    target.provider.config.streamUsage &&
+    !asksForUsage(fields)
+  )
+}
+
+/** The received body with what must change for this target. */
+export function spliceBody(fields: RequestFields, model: string, includeUsage: boolean): Buffer {
+  const modelJson = model === fields.model || fields.modelStart < 0 ? null : Buffer.from(JSON.stringify(model))
+  return rewriteRequest(fields, { modelJson, includeUsage })
+}
+
+function bodyFor(x: Exchange, model: string, includeUsage: boolean): Buffer | null {
+  if (x.fields === null) {
+    if (x.formModel !== '' && model !== x.formModel)
+      return replaceFormField(x.received.body, x.received.header('content-type') ?? '', 'model', model)
+    return x.received.body.length === 0 ? null : x.received.body
+  }
+  return spliceBody(x.fields, model, includeUsage)
+}
+
+/** With credential: what goes out. */
+export function upstreamRequest(
+  x: Exchange,
+  target: Target,
+  call: PreparedCall,
+  credential: Credential | null,
+): UpstreamRequest {
+  const { provider } = target
+  const { wire, body } = call
+  const raw = x.operation === 'passthrough'
+  const { method } = x.received
+  const path = provider.basePath + withQuery(call.path, joinQuery(provider.query, raw ? x.received.query : ''))
+  let headers = raw ? provider.rawHeaders : x.stream ? provider.streamHeaders : provider.jsonHeaders
+  if (wire !== null && wire.headers.length > 0) headers = wireHeaders(headers, wire)
+  // First, so that what it makes of the provider's list can be kept; no signature covers what follows.
+  if (credential !== null) headers = credential.sign(headers, method, path, body)
+  if (raw) {
+    const type = x.received.header('content-type')
+    if (type !== undefined && body !== null) headers = [...headers, 'content-type', type]
+  }
+  const more: string[] = []
+  for (const name of forwarded(x, target, wire)) {
+    const value = x.received.header(name)
+    if (value !== undefined) more.push(name, value)
+  }
+  if (x.operation === 'messages' && wire === null && !more.includes('anthropic-version'))
+    more.push('anthropic-version', ANTHROPIC_VERSION)
+  const request = { method, path, headers, body, longAnswer: x.stream }
+  return more.length === 0 ? request : { ...request, more }
+}
+
+function forwarded(x: Exchange, { provider }: Target, wire: Wire | null): readonly string[] {
+  const names: readonly string[] = x.operation === 'messages' && wire === null ? FORWARD_MESSAGES : FORWARD
+  return provider.config.type === 'sim' ? [...names, ...FORWARD_SIM] : names
+}
+
+const lists = new WeakMap<HeaderList, Map<Wire, HeaderList>>()
+
+/** A provider's list with the wire's own headers: made once, as signing keeps what it makes of a list. */
+function wireHeaders(headers: HeaderList, wire: Wire): HeaderList {
+  let byWire = lists.get(headers)
+  if (byWire === undefined) lists.set(headers, (byWire = new Map()))
+  let list = byWire.get(wire)
+  if (list === undefined) byWire.set(wire, (list = [...headers, ...wire.headers]))
+  return list
+}
+
+const withQuery = (path: string, query: string): string =>
+  query === '' || !path.includes('?') ? path + query : `${path}&${query.slice(1)}`
+
+const joinQuery = (own: string, client: string): string =>
+  client === '' || client === '?' ? own : own === '' ? client : `${own}&${client.slice(1)}`

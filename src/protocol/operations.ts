@@ -1,0 +1,48 @@
+import type { Operation } from '../contracts/config.ts'
+import type { Dialect } from '../contracts/dialect.ts'
+
+interface OperationRow {
+  /** `gen_ai.operation.name`; the conventions know none for the Responses API and what is passed through: the former is a chat. */
+  readonly name: string
+  /** Path here, as a template (`http.route`). */
+  readonly route: string
+  /** Below a provider's base URL, where the provider speaks it; '' = it holds the model, or is the client's. */
+  readonly path: string
+  /** What a client speaks there; null = nothing that could be translated. */
+  readonly dialect: Dialect | null
+}
+
+export const OPERATIONS: Readonly<Record<Operation, OperationRow>> = {
+  chat: { name: 'chat', route: '/v1/chat/completions', path: '/chat/completions', dialect: 'openai.chat' },
+  completions: {
+    name: 'text_completion',
+    route: '/v1/completions',
+    path: '/completions',
+    dialect: 'openai.completions',
+  },
+  embeddings: { name: 'embeddings', route: '/v1/embeddings', path: '/embeddings', dialect: null },
+  responses: { name: 'chat', route: '/v1/responses', path: '/responses', dialect: 'openai.responses' },
+  messages: { name: 'chat', route: '/v1/messages', path: '/messages', dialect: 'anthropic.messages' },
+  generate_content: {
+    name: 'generate_content',
+    route: '/v1beta/models/{model}:generateContent',
+    path: '',
+    dialect: 'gemini.generate',
+  },
+  ollama_chat: { name: 'chat', route: '/api/chat', path: '/api/chat', dialect: 'ollama.chat' },
+  passthrough: { name: 'passthrough', route: '/v1/*', path: '', dialect: null },
+}
+
+export const OPERATION_NAMES: readonly Operation[] = Object.keys(OPERATIONS) as Operation[]
+
+/** What Heddle speaks to backends. */
+export const WIRES = [
+  'openai.chat',
+  'openai.responses',
+  'anthropic.messages',
+  'gemini.generate',
+  'ollama.chat',
+  'bedrock.converse',
+  'cohere.chat',
+  'tgi.generate',
+] as const satisfies readonly Dialect[]
