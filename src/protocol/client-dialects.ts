@@ -1,9 +1,11 @@
 import type { ClientDialect, Dialect } from '../contracts/dialect.ts'
+import { messagesClient } from './anthropic/client-messages.ts'
 import { chatClient } from './openai/client-chat.ts'
 
 /** Those that clients speak; the others are only ever wires of backends. */
 const CLIENTS: Readonly<Partial<Record<Dialect, ClientDialect>>> = {
   'openai.chat': chatClient,
+  'anthropic.messages': messagesClient,
 }
 
 /** How clients speak a dialect. Throws for a dialect that only backends speak: no route leads there. */

@@ -26,13 +26,13 @@ export function unknownFields(sent: JsonObject, known: ReadonlySet<string>): rea
   return found
 }
 
-/** Anthropic's `cache_control`, which others have taken over, and OpenAI's `prompt_cache_breakpoint`. */
+/** param: of the owner, '' = the request itself. Anthropic's `cache_control`, which others have taken over, and OpenAI's `prompt_cache_breakpoint`. */
 export function cacheMark(owner: JsonObject, param: string): CacheMark | undefined {
   const value = owner['cache_control'] ?? owner['prompt_cache_breakpoint']
   if (value === undefined || value === null) return undefined
-  const name = isObject(owner['cache_control']) ? 'cache_control' : 'prompt_cache_breakpoint'
-  const mark = objectAt(value, `${param}.${name}`)
-  return { ttl: maybeText(mark['ttl'], `${param}.${name}.ttl`) ?? null }
+  const name = owner['cache_control'] != null ? 'cache_control' : 'prompt_cache_breakpoint'
+  const at = param === '' ? name : `${param}.${name}`
+  return { ttl: maybeText(objectAt(value, at)['ttl'], `${at}.ttl`) ?? null }
 }
 
 /** Yes to everything but the rows given. */

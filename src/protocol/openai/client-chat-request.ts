@@ -20,17 +20,15 @@ import {
   objectAt,
   textAt,
 } from '../canonical/read.ts'
-import { cacheMark, unknownFields } from '../canonical/say.ts'
+import { cacheMark, fieldNames, unknownFields } from '../canonical/say.ts'
 import { chatMessages } from './client-chat-messages.ts'
 
-const KNOWN: ReadonlySet<string> = new Set([
-  ...['model', 'messages', 'stream', 'stream_options', 'tools', 'functions', 'tool_choice', 'function_call'],
-  ...['parallel_tool_calls', 'response_format', 'reasoning_effort', 'reasoning', 'thinking', 'include_reasoning'],
-  ...['max_tokens', 'max_completion_tokens', 'temperature', 'top_p', 'top_k', 'min_p', 'frequency_penalty'],
-  ...['presence_penalty', 'repetition_penalty', 'seed', 'stop', 'n', 'logit_bias', 'logprobs', 'top_logprobs'],
-  ...['verbosity', 'modalities', 'audio', 'prediction', 'user', 'metadata', 'service_tier', 'store'],
-  ...['prompt_cache_key', 'safety_identifier', 'web_search_options'],
-])
+const KNOWN = fieldNames(`
+  model messages stream stream_options tools functions tool_choice function_call parallel_tool_calls response_format
+  reasoning_effort reasoning thinking include_reasoning max_tokens max_completion_tokens temperature top_p top_k min_p
+  frequency_penalty presence_penalty repetition_penalty seed stop n logit_bias logprobs top_logprobs verbosity
+  modalities audio prediction user metadata service_tier store prompt_cache_key safety_identifier web_search_options
+`)
 
 /** Reads a chat completion request (openai-openapi `CreateChatCompletionRequest`, plus what vLLM and OpenRouter add). */
 export function chatRequest(sent: JsonObject, model: string, stream: boolean): ChatRequest {

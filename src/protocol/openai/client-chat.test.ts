@@ -199,7 +199,7 @@ function accumulate(sse: string): Message {
       const calls = (message.tool_calls ??= [])
       const before = calls[call.index] as { function: { arguments: string } } | undefined
       const { index, function: fn, ...rest } = call
-      if (before === undefined) calls[index] = { ...rest, function: { ...fn } } as JsonObject
+      if (before === undefined) calls[index] = { ...rest, function: { ...fn } }
       else {
         Object.assign(before, rest)
         before.function.arguments += (fn?.['arguments'] as string | undefined) ?? ''
