@@ -21,13 +21,28 @@ const nameOf = (tool: unknown): string | null => {
 
 type Body = Readonly<Record<string, unknown>>
 
+/** Gemini has its functions in lists, and tools of its own as keys (`googleSearch: {}`). */
+const geminiNames = (tool: Readonly<Record<string, unknown>>): readonly string[] | null => {
+  const names: string[] = []
+  for (const [key, value] of Object.entries(tool)) {
+    const declared = key === 'functionDeclarations' || key === 'function_declarations'
+    const found = declared ? simpleNames(value, 'name') : [key]
+    if (found === null) return null
+    names.push(...found)
+  }
+  return names.length === 0 ? null : names
+}
+
+const isGemini = (tool: unknown): tool is Readonly<Record<string, unknown>> =>
+  isObject(tool) && !['type', 'name', 'function', 'custom'].some((key) => key in tool)
+
 /** Tools that are grouped are judged one by one. null = one of them has no name. */
 const namesOf = (list: unknown): readonly string[] | null => {
   if (!Array.isArray(list)) return null
   const names: string[] = []
   for (const tool of list as readonly unknown[]) {
     const grouped = isObject(tool) && tool['type'] === 'namespace'
-    const found = grouped ? namesOf(tool['tools']) : nameOf(tool)
+    const found = grouped ? namesOf(tool['tools']) : isGemini(tool) ? geminiNames(tool) : nameOf(tool)
     if (found === null) return null
     if (typeof found === 'string') names.push(found)
     else names.push(...found)
@@ -58,11 +73,13 @@ const simpleNames = (list: unknown, member: 'name' | 'id'): readonly string[] | 
  * Names of all tools that a request offers, wherever they stand. null = one of them has no name, or nobody here can know
  * which there are: a stored prompt (`prompt: { id }`) has tools of its own. Sources: OpenAI's Chat Completions (`tools`,
  * `functions`, `web_search_options`) and Responses (`tools`, tools of type `namespace`, input items `additional_tools` and
- * `tool_search_output`, `prompt`); OpenRouter (`plugins`); xAI (`search_parameters`).
+ * `tool_search_output`, `prompt`); Anthropic (`tools`, `mcp_servers`); Gemini (`tools[].functionDeclarations`); OpenRouter
+ * (`plugins`); xAI (`search_parameters`).
  */
 export const toolNames = (body: Body): readonly string[] | null => {
   const { tools, functions, plugins, input, prompt, web_search_options: search, search_parameters: live } = body
-  if (isObject(prompt)) return null
+  // Stored prompts and remote servers have tools of their own.
+  if (isObject(prompt) || isGiven(body['mcp_servers'])) return null
   const lists = [
     ...[tools].filter(isGiven).map(namesOf),
     ...carriedIn(input).map(namesOf),

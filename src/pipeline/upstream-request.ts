@@ -112,15 +112,20 @@ export function upstreamRequest(
     const value = x.received.header(name)
     if (value !== undefined) more.push(name, value)
   }
-  if (x.operation === 'messages' && wire === null && !more.includes('anthropic-version'))
+  if (speaksMessages(x, target, wire) && !more.includes('anthropic-version'))
     more.push('anthropic-version', ANTHROPIC_VERSION)
   const request = { method, path, headers, body, longAnswer: x.stream }
   return more.length === 0 ? request : { ...request, more }
 }
 
-function forwarded(x: Exchange, { provider }: Target, wire: Wire | null): readonly string[] {
-  const names: readonly string[] = x.operation === 'messages' && wire === null ? FORWARD_MESSAGES : FORWARD
-  return provider.config.type === 'sim' ? [...names, ...FORWARD_SIM] : names
+/** Anthropic's own API, as it comes from the client: also what of it Heddle knows nothing of. */
+const speaksMessages = (x: Exchange, { provider }: Target, wire: Wire | null): boolean =>
+  wire === null &&
+  (x.operation === 'messages' || (x.operation === 'passthrough' && provider.config.wire === 'anthropic.messages'))
+
+function forwarded(x: Exchange, target: Target, wire: Wire | null): readonly string[] {
+  const names: readonly string[] = speaksMessages(x, target, wire) ? FORWARD_MESSAGES : FORWARD
+  return target.provider.config.type === 'sim' ? [...names, ...FORWARD_SIM] : names
 }
 
 const lists = new WeakMap<HeaderList, Map<Wire, HeaderList>>()

@@ -95,23 +95,28 @@ function denial(target: Target, { facts, refuse, asked }: PlanInput): string | n
 /** Why the target cannot serve this request; null = it can. */
 function misfit(target: Target, input: PlanInput): string | null {
   const { facts } = input
-  const { capabilities: can, provider } = target
-  const { needs } = facts
-  if (!serves(provider.config, facts.operation)) return `provider does not serve ${facts.operation}`
-  if (needs.tools && can.tools === false) return 'no tools'
-  if (needs.vision && can.vision === false) return 'no vision'
-  if (needs.audio && can.audio === false) return 'no audio'
-  if (needs.jsonSchema && can.jsonSchema === false) return 'no json_schema'
-  if (facts.stream && can.streaming === false) return 'no streaming'
-  if (can.maxOutputTokens !== undefined && needs.maxTokens > can.maxOutputTokens)
-    return `answers at most ${can.maxOutputTokens} tokens`
-  if (can.contextWindow !== undefined && needs.promptTokens > can.contextWindow)
-    return `context window of ${can.contextWindow} tokens`
+  if (!serves(target.provider.config, facts.operation)) return `provider does not serve ${facts.operation}`
+  const lack = incapable(target, facts)
+  if (lack !== null) return lack
   const denied = denial(target, input)
   if (denied !== null) return denied
   const uncarried = input.uncarried?.(target) ?? null
   if (uncarried !== null) return `${UNCARRIED}${uncarried}`
   if (target.when !== null && !target.when.evaluate(facts)) return `condition is false: ${target.when.source}`
+  return null
+}
+
+/** What the target is known not to be able to do; null = it may do all. */
+function incapable({ capabilities: can }: Target, { needs, stream }: RequestFacts): string | null {
+  if (needs.tools && can.tools === false) return 'no tools'
+  if (needs.vision && can.vision === false) return 'no vision'
+  if (needs.audio && can.audio === false) return 'no audio'
+  if (needs.jsonSchema && can.jsonSchema === false) return 'no json_schema'
+  if (stream && can.streaming === false) return 'no streaming'
+  if (can.maxOutputTokens !== undefined && needs.maxTokens > can.maxOutputTokens)
+    return `answers at most ${can.maxOutputTokens} tokens`
+  if (can.contextWindow !== undefined && needs.promptTokens > can.contextWindow)
+    return `context window of ${can.contextWindow} tokens`
   return null
 }
 

@@ -131,7 +131,7 @@ export interface StreamDialect {
   /** No event ends the stream but the connection, after the finish reason. */
   readonly endsByFinish?: boolean
   /** What two events say of usage together; left out: the later one says it all. */
-  merge?(before: Usage, now: Usage): Usage
+  readonly merge?: (before: Usage, now: Usage) => Usage
 }
 
 const nonEmpty = (value: unknown): boolean =>
