@@ -1,8 +1,6 @@
-import { create, type MessageInitShape } from '@bufbuild/protobuf'
 import type { PolicyServiceConfig } from '../contracts/config-policy.ts'
 import type { ClientSide, HeaderList, ReplyWriter } from '../contracts/http.ts'
 import type { Target } from '../contracts/routing.ts'
-import type { Decision } from '../pipeline/decision.ts'
 import type { DecisionDoor } from '../pipeline/door.ts'
 import type { Leases } from '../pipeline/leases.ts'
 import type { Head } from '../pipeline/raw-received.ts'
@@ -11,19 +9,9 @@ import type { PolicyParts } from './parts.ts'
 import { GatewayError } from '../core/errors.ts'
 import { cutBody, decisionOf, isCut } from '../pipeline/decision.ts'
 import { Exchange } from '../pipeline/exchange.ts'
-import {
-  CheckResponseSchema,
-  type AttributeContext,
-  type AttributeContext_HttpRequest,
-  type CheckRequest,
-  type CheckResponse,
-} from '../protocol/grpc/gen/authz_pb.ts'
-import { headerOptions, listOf } from './headers.ts'
-import { addressOf, PolicyReceived, tooLarge, unfitHead, unpack, withoutPseudo } from './received.ts'
+import type { CheckAnswer, CheckQuestion } from './check-wire.ts'
+import { PolicyReceived, tooLarge, unfitHead, unpack } from './received.ts'
 import { GRPC } from '../protocol/grpc/status.ts'
-
-/** google.rpc.Code of a refusal; which one does not matter to proxies, as the HTTP answer is with it. */
-const PERMISSION_DENIED = 7
 
 export interface AuthzParts extends PolicyParts {
   readonly leases: Leases
@@ -31,8 +19,8 @@ export interface AuthzParts extends PolicyParts {
 }
 
 /** External authorization (envoy.service.auth.v3): may this request go on, and where should it go? */
-export function checkHandler(parts: AuthzParts): UnaryHandler<CheckRequest, CheckResponse> {
-  return (call, request) => {
+export function checkHandler(parts: AuthzParts): UnaryHandler<CheckQuestion, CheckAnswer> {
+  return (call, question) => {
     const { services, gate } = parts
     const closed = gate.refusal()
     const overload = closed === null ? gate.overload() : null
@@ -41,7 +29,7 @@ export function checkHandler(parts: AuthzParts): UnaryHandler<CheckRequest, Chec
       call.fail(GRPC.UNAVAILABLE, closed?.message ?? `overloaded: ${overload}`)
       return
     }
-    const check = new Check(parts, call, request, services.clock.monotonic())
+    const check = new Check(parts, call, question, services.clock.monotonic())
     parts.inflight(1)
     call.listener = check
     check.begin()
@@ -53,7 +41,7 @@ class Check implements ReplyWriter, DecisionDoor {
   readonly name = 'authz'
   readonly counts: boolean
   readonly #parts: AuthzParts
-  readonly #call: UnaryCall<CheckResponse>
+  readonly #call: UnaryCall<CheckAnswer>
   readonly #startedAt: number
   readonly #head: Head
   readonly #received: PolicyReceived
@@ -62,22 +50,15 @@ class Check implements ReplyWriter, DecisionDoor {
   open = true
   client: ClientSide | null = null
 
-  constructor(parts: AuthzParts, call: UnaryCall<CheckResponse>, request: CheckRequest, startedAt: number) {
+  constructor(parts: AuthzParts, call: UnaryCall<CheckAnswer>, question: CheckQuestion, startedAt: number) {
     this.#parts = parts
     this.#call = call
     this.#startedAt = startedAt
     this.counts = parts.limits() !== 'off'
-    const { attributes } = request
-    const http = attributes?.request?.http
-    const raw = rawOf(http)
-    const { headers } = parts.services.current().policies
-    this.#head = { method: http?.method ?? '', url: http?.path ?? '/', raw, peer: peerAddress(attributes), startedAt }
-    this.#received = new PolicyReceived(this.#head, attributes?.source?.principal ?? '', headers)
-    if (http !== undefined)
-      this.#received.body =
-        http.rawBody.length > 0
-          ? Buffer.from(http.rawBody.buffer, http.rawBody.byteOffset, http.rawBody.byteLength)
-          : Buffer.from(http.body)
+    const { method, path, raw, peer, principal, body } = question
+    this.#head = { method, url: path, raw, peer, startedAt }
+    this.#received = new PolicyReceived(this.#head, principal, parts.services.current().policies.headers)
+    this.#received.body = body
     this.#partial = isCut(this.#received)
     this.#missing = this.#received.body.length === 0 && bodyExpected(this.#received)
   }
@@ -113,11 +94,11 @@ class Check implements ReplyWriter, DecisionDoor {
     return null
   }
 
-  #done(response: MessageInitShape<typeof CheckResponseSchema>, decision: string): void {
+  #done(answer: CheckAnswer, decision: string): void {
     const parts = this.#parts
     parts.inflight(-1)
     parts.decided('authz', decision, parts.services.clock.monotonic() - this.#startedAt)
-    this.#call.answer(create(CheckResponseSchema, response))
+    this.#call.answer(answer)
   }
 
   onCancelled(): void {
@@ -130,22 +111,7 @@ class Check implements ReplyWriter, DecisionDoor {
   decide(x: Exchange, target: Target, model: string): void {
     if (!this.open) return
     this.open = false
-    const decision: Decision = decisionOf(x, target, model, this.#parts.limits(), this.#parts.leases)
-    this.#done(
-      {
-        status: { code: 0 },
-        httpResponse: {
-          case: 'okResponse',
-          value: {
-            headers: headerOptions(decision.request, 'text'),
-            headersToRemove: [...decision.remove],
-            responseHeadersToAdd: headerOptions(decision.response, 'text'),
-          },
-        },
-        dynamicMetadata: { ...decision.metadata },
-      },
-      'allowed',
-    )
+    this.#done({ allowed: decisionOf(x, target, model, this.#parts.limits(), this.#parts.leases) }, 'allowed')
   }
 
   /** Also what Heddle answers itself, such as the list of models. */
@@ -153,16 +119,7 @@ class Check implements ReplyWriter, DecisionDoor {
     if (!this.open) return
     this.open = false
     const text = typeof body === 'string' ? body : body.toString()
-    this.#done(
-      {
-        status: { code: PERMISSION_DENIED },
-        httpResponse: {
-          case: 'deniedResponse',
-          value: { status: { code: status }, headers: headerOptions(headers, 'text'), body: text },
-        },
-      },
-      status < 400 ? 'answered' : 'denied',
-    )
+    this.#done({ status, headers, body: text }, status < 400 ? 'answered' : 'denied')
   }
 
   // Nothing that comes in pieces can be answered here, and nothing is: no backend is called.
@@ -175,20 +132,6 @@ class Check implements ReplyWriter, DecisionDoor {
   destroy(): void {
     this.open = false
   }
-}
-
-function rawOf(http: AttributeContext_HttpRequest | undefined): string[] {
-  const raw: string[] = []
-  if (http === undefined) return raw
-  const { headerMap, headers } = http
-  if (headerMap !== undefined) return withoutPseudo(listOf(headerMap))
-  for (const name in headers) if (!name.startsWith(':')) raw.push(name, headers[name]!)
-  return raw
-}
-
-function peerAddress(attributes: AttributeContext | undefined): string {
-  const address = attributes?.source?.address?.address
-  return address?.case === 'socketAddress' ? addressOf(`${address.value.address}:0`) : ''
 }
 
 function bodyExpected(received: PolicyReceived): boolean {

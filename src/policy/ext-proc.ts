@@ -258,8 +258,8 @@ class Process extends OpenStream implements CallDoor {
       abort: () => {
         this.#sink = null
       },
-      pause: () => void this.#stream.pause(),
-      resume: () => void this.#stream.resume(),
+      pause: () => this.#stream.pause(),
+      resume: () => this.#stream.resume(),
     }
   }
 

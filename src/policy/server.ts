@@ -10,6 +10,7 @@ import { Health } from '../protocol/grpc/gen/health_pb.ts'
 import { RateLimitService } from '../protocol/grpc/gen/ratelimit_pb.ts'
 import { GrpcServer } from '../protocol/grpc/server.ts'
 import { checkHandler } from './authz.ts'
+import { CHECK_CODEC } from './check-wire.ts'
 import { processHandler } from './ext-proc.ts'
 import { healthService } from './health.ts'
 import { pickHandler } from './picker.ts'
@@ -90,7 +91,7 @@ export class PolicyServer {
     if (services.includes('authz')) {
       names.push(AUTHZ)
       const check = checkHandler({ ...parts, limits: () => config().authz.limits })
-      server.unary(AUTHZ, Authorization.method.check, check)
+      server.unaryWith(AUTHZ, Authorization.method.check.name, CHECK_CODEC, check)
     }
     if (services.includes('ext_proc')) {
       names.push(EXT_PROC)

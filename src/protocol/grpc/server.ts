@@ -88,7 +88,7 @@ export class GrpcServer {
     codec: Codec<MessageShape<I>, MessageShape<O>> = codecOf(method.input, method.output),
   ): void {
     const single = (method as DescMethod).methodKind === 'server_streaming'
-    this.#add(service, method.name, { unary: false, single, codec, handle } as Method)
+    this.#add(service, method.name, { unary: false, single, codec, handle })
   }
 
   #add(service: string, name: string, method: Method): void {

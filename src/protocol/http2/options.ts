@@ -1,3 +1,5 @@
+import { systemClock } from '../../core/clock.ts'
+
 /** How connections are served. Times in ms, sizes in bytes. */
 export interface Http2Options {
   /** Monotonic ms. */
@@ -22,7 +24,7 @@ export interface Http2Options {
 }
 
 export const HTTP2_DEFAULTS: Http2Options = {
-  now: () => performance.now(),
+  now: systemClock.monotonic,
   maxStreams: 1000,
   streamWindow: 256 * 1024,
   connectionWindow: 16 * 1024 * 1024,

@@ -243,6 +243,7 @@ export class Receiver implements FrameSink {
     // Obsolete (RFC 9113 5.3.2), but not beyond its form.
     if (stream !== null) this.#session.fault(stream, size ? Code.FRAME_SIZE_ERROR : Code.PROTOCOL_ERROR)
     else if (id > this.#lastId) throw size ? wrongSize() : wrong('a stream that depends on itself')
+    else if (size) this.#session.refuse(id, Code.FRAME_SIZE_ERROR)
   }
 
   #onReset(id: number, bytes: Buffer, from: number, to: number): void {

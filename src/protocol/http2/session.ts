@@ -215,9 +215,10 @@ export class Session extends OpenMember {
       else this.#set(setting, value)
       if (window > MAX_WINDOW) throw new ConnectionFault(Code.FLOW_CONTROL_ERROR, 'a window beyond the largest')
     }
+    // Before what the new window lets go.
+    this.sender.out.control(Frame.SETTINGS, Flag.ACK, NOTHING)
     // Once a frame, however often it stands there: all open streams are gone through.
     if (window >= 0 && window !== this.sender.initialWindow) this.sender.setInitialWindow(window, this.streams.all())
-    this.sender.out.control(Frame.SETTINGS, Flag.ACK, NOTHING)
   }
 
   #set(setting: number, value: number): void {
