@@ -5,6 +5,7 @@ import { PRESETS } from '../src/providers/index.ts'
 import { configDoc } from './gen/config-doc.ts'
 import { protoCode } from './gen/protos.ts'
 import { cliDoc, errorsDoc, providersDoc } from './gen/tables.ts'
+import { translationDoc } from './gen/translation-doc.ts'
 
 const root = new URL('../', import.meta.url)
 
@@ -26,6 +27,7 @@ export const generated = (): ReadonlyMap<string, string> => {
     ['docs/reference/cli.md', cliDoc()],
     ['docs/reference/errors.md', errorsDoc()],
     ['docs/reference/providers.md', providersDoc(PRESETS, modelTable())],
+    ['docs/reference/translation.md', translationDoc()],
   ])
 }
 

@@ -42,6 +42,14 @@ const providerRow = (preset: ProviderPreset): readonly string[] => [
     .join('; '),
   code(preset.baseUrl ?? 'base_url needed'),
   preset.operations.join(', '),
+  code(
+    preset.wire ??
+      (preset.operations.includes('chat')
+        ? 'openai.chat'
+        : preset.operations.includes('responses')
+          ? 'openai.responses'
+          : ''),
+  ),
   codes(preset.modelPatterns),
   preset.notes,
 ]
@@ -54,9 +62,10 @@ export const providersDoc = (
 
 Generated from the preset table ${NOTE} An entry under \`providers\` named like one of these needs nothing else; without a
 configuration file every provider whose variable is set is on. When two providers that are on claim a model name, the one
-that stands first in your file wins, without a file the one that stands first here.
+that stands first in your file wins, without a file the one that stands first here. Requests of an operation that the provider
+lists reach it as they came; those in other dialects are [translated](translation.md) to its wire.
 
-${table(['Name', 'Provider', 'Environment', 'Base URL', 'Operations', 'Model names', 'Notes'], presets.map(providerRow))}
+${table(['Name', 'Provider', 'Environment', 'Base URL', 'Operations', 'Wire', 'Model names', 'Notes'], presets.map(providerRow))}
 
 Besides these there are \`openai_compatible\` for any other server with the OpenAI API (needs \`base_url\`) and \`sim\` for
 built-in simulated models. Prices and limits of ${models.count} models (as of ${models.asOf}) are in

@@ -121,6 +121,34 @@ export interface WireTarget {
   readonly maxOutputTokens: number
 }
 
+/** Texts to be turned into vectors. */
+export interface EmbedRequest {
+  readonly texts: readonly string[]
+  /** Wanted length of the vectors; left out = the model's own. */
+  readonly dimensions?: number
+  readonly user?: string
+  /** What the vectors are for, where a client says so: `query`, `document`, `classification`, `clustering`. */
+  readonly purpose?: string
+}
+
+export interface EmbedAnswer {
+  /** In the order of the texts. */
+  readonly vectors: readonly (readonly number[])[]
+  /** null = the backend does not say. */
+  readonly usage: Usage | null
+}
+
+/** Embeddings as backends of a dialect do them. Stateless. */
+export interface EmbedWire {
+  path(model: string): string
+  /** Can shorten vectors. */
+  readonly dimensions: boolean
+  /** Throws GatewayError for what it cannot say. */
+  request(request: EmbedRequest, target: WireTarget): JsonObject
+  /** count: of texts; an answer with another number of vectors is invalid. */
+  answer(body: JsonObject, count: number): EmbedAnswer | 'error' | 'invalid'
+}
+
 /** A dialect as backends speak it. Stateless. */
 export interface Wire {
   readonly dialect: Dialect
@@ -137,6 +165,8 @@ export interface Wire {
   /** Reads a whole answer. invalid: not an answer at all; error: an error with a good status. */
   answer(body: JsonObject, sink: AnswerSink): 'ok' | 'error' | 'invalid'
   stream(sink: AnswerSink): StreamDecoder
+  /** Left out: backends of this dialect make no vectors, or not by a dialect of their own. */
+  readonly embed?: EmbedWire
 }
 
 /**

@@ -1,8 +1,9 @@
 import type { Json, JsonObject } from '../contracts/canonical.ts'
 import type { Operation } from '../contracts/config.ts'
-import type { AnswerContext, ClientDialect, Wire } from '../contracts/dialect.ts'
+import type { AnswerContext, ClientDialect, EmbedWire, Wire } from '../contracts/dialect.ts'
 import type { Usage } from '../contracts/usage.ts'
 import { isObject } from '../protocol/canonical/read.ts'
+import { embedAnswer, type EmbedAsked } from '../protocol/openai/embed.ts'
 import { judgeAnswer, usageOf } from '../protocol/openai/answer.ts'
 import type { AnswerVerdict } from '../protocol/openai/answer.ts'
 import type { UsageHints } from '../protocol/usage.ts'
@@ -63,6 +64,24 @@ export class TranslatedReader implements AnswerReader {
     const verdict = answer === null ? 'invalid' : this.#wire.answer(answer, listener)
     const written = verdict === 'ok' ? Buffer.from(encoder.body()) : body
     return { verdict, usage: listener.used, body: written }
+  }
+}
+
+/** Vectors in another dialect, told in the one of OpenAI. */
+export class EmbedReader implements AnswerReader {
+  readonly #wire: EmbedWire
+  readonly #asked: EmbedAsked
+
+  constructor(wire: EmbedWire, asked: EmbedAsked) {
+    this.#wire = wire
+    this.#asked = asked
+  }
+
+  read(body: Buffer): ReadAnswer {
+    const sent = parse(body)
+    const answer = sent === null ? 'invalid' : this.#wire.answer(sent, this.#asked.count)
+    if (typeof answer === 'string') return { verdict: answer, usage: null, body }
+    return { verdict: 'ok', usage: answer.usage, body: Buffer.from(embedAnswer(answer, this.#asked)) }
   }
 }
 

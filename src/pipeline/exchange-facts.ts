@@ -80,7 +80,7 @@ export abstract class ExchangeFacts extends OpenMember implements RequestFacts {
     if (wire === null) return null
     // Who only asks whether it may call will send what the client sent.
     if (this.door?.decide) return 'dialect'
-    return this.translation.uncarried(wire, unsupported)
+    return this.operation === 'embeddings' ? null : this.translation.uncarried(wire, unsupported)
   }
   /** No attempt will need what the client sent. */
   protected releaseRequest(): void {

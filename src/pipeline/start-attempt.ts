@@ -10,10 +10,11 @@ import type { StreamDialect } from '../protocol/openai/answer.ts'
 import { GatewayError } from '../core/errors.ts'
 import { messagesStream } from '../protocol/anthropic/pass.ts'
 import { geminiStream } from '../protocol/gemini/pass.ts'
+import { embedAsked } from '../protocol/openai/embed.ts'
 import { chatStream, responsesStream } from '../protocol/openai/answer.ts'
 import { usageHints } from '../protocol/usage.ts'
 import { upstreamModel } from '../routing/table.ts'
-import { NativeReader, TranslatedReader } from './answer-reader.ts'
+import { EmbedReader, NativeReader, TranslatedReader } from './answer-reader.ts'
 import { credentialScope } from './attempt-secrets.ts'
 import { addContext } from './context.ts'
 import { JsonAttempt } from './json-attempt.ts'
@@ -101,6 +102,8 @@ function attemptFor(x: Exchange, plan: Plan, call: PreparedCall | null, resumes:
   const { operation } = x
   const wire = call?.wire ?? null
   if (operation === 'passthrough' || (operation === 'ollama_chat' && wire === null)) return new RawAttempt(plan)
+  if (wire !== null && operation === 'embeddings')
+    return new JsonAttempt({ ...plan, reader: new EmbedReader(wire.embed!, embedAsked(x.json(), x.model)) })
   if (wire !== null) {
     const { client, context } = x.translation
     const attempt = x.stream

@@ -1,6 +1,6 @@
 import type { ChatRequest, JsonObject } from '../contracts/canonical.ts'
 import type { Operation } from '../contracts/config.ts'
-import type { AnswerContext, ClientDialect, Feature, Wire } from '../contracts/dialect.ts'
+import type { AnswerContext, ClientDialect, Feature, Wire, WireTarget } from '../contracts/dialect.ts'
 import type { Provider, Target } from '../contracts/routing.ts'
 import type { RequestFields } from '../protocol/openai/request.ts'
 import { GatewayError } from '../core/errors.ts'
@@ -18,10 +18,18 @@ export const clientOf = (operation: Operation): ClientDialect | null => {
 }
 
 /** The wire that a request of this operation is translated to at a provider; null = the provider speaks it itself. */
-export const wireFor = ({ config }: Provider, operation: Operation): Wire | null =>
-  config.wire === null || config.operations.includes(operation) || OPERATIONS[operation].dialect === null
-    ? null
-    : wireOf(config.wire)
+export function wireFor({ config }: Provider, operation: Operation): Wire | null {
+  if (config.wire === null || config.operations.includes(operation)) return null
+  const translated = operation === 'embeddings' || OPERATIONS[operation].dialect !== null
+  return translated ? wireOf(config.wire, config.type) : null
+}
+
+/** What a wire is told of a call. */
+export const wireTarget = (target: Target, model: string): WireTarget => ({
+  model,
+  type: target.provider.config.type,
+  maxOutputTokens: target.capabilities.maxOutputTokens ?? 0,
+})
 
 /** One request in no vendor's words, for a target that speaks another dialect than its client. */
 export interface Translated {
@@ -67,11 +75,7 @@ export class Translation {
   to(wire: Wire, target: Target, model: string, unsupported: 'refuse' | 'drop'): Translated {
     if (this.#request === null) throw new GatewayError('internal', 'the request has been released')
     const { request, dropped } = negotiate(this.#request, this.#features, wire, unsupported)
-    const body = wire.request(request, {
-      model,
-      type: target.provider.config.type,
-      maxOutputTokens: target.capabilities.maxOutputTokens ?? 0,
-    })
+    const body = wire.request(request, wireTarget(target, model))
     return { wire, body: Buffer.from(JSON.stringify(body)), dropped }
   }
 

@@ -6,11 +6,13 @@ import type { Target } from '../contracts/routing.ts'
 import type { UpstreamRequest } from '../contracts/upstream.ts'
 import type { Exchange } from './exchange.ts'
 import type { RequestFields } from '../protocol/openai/request.ts'
+import { GatewayError } from '../core/errors.ts'
 import { replaceFormField } from '../protocol/multipart.ts'
+import { readEmbedRequest } from '../protocol/openai/embed.ts'
 import { asksForUsage, rewriteRequest } from '../protocol/openai/request.ts'
 import { wireOf } from '../protocol/wires.ts'
 import { continuationBody } from './continuation.ts'
-import { wireFor } from './translation.ts'
+import { wireFor, wireTarget } from './translation.ts'
 
 /** Client headers that mean something to a backend and carry no identity. */
 const FORWARD = ['openai-beta', 'idempotency-key'] as const
@@ -44,6 +46,7 @@ export function prepareCall(
   continueFrom: string | null = null,
 ): PreparedCall {
   const wire = wireFor(target.provider, x.operation)
+  if (wire !== null && x.operation === 'embeddings') return embedCall(x, wire, target, model)
   if (wire !== null) {
     const { body, dropped } = x.translation.to(wire, target, model, x.match!.route.unsupported)
     return { wire, path: wire.path(model, x.stream), body, includeUsage: false, dropped }
@@ -55,6 +58,24 @@ export function prepareCall(
       ? bodyFor(x, model, includeUsage)
       : continuationBody(x.json(), continueFrom, model, includeUsage)
   return { wire, path, body, includeUsage, dropped: NONE }
+}
+
+function embedCall(x: Exchange, wire: Wire, target: Target, model: string): PreparedCall {
+  const embed = wire.embed!
+  const request = readEmbedRequest(x.json())
+  const left = request.dimensions !== undefined && !embed.dimensions
+  if (left && x.match!.route.unsupported === 'refuse')
+    throw new GatewayError('unsupported_parameter', 'The backend of this model cannot shorten vectors.', {
+      param: 'dimensions',
+    })
+  const body = embed.request(request, wireTarget(target, model))
+  return {
+    wire,
+    path: embed.path(model),
+    body: Buffer.from(JSON.stringify(body)),
+    includeUsage: false,
+    dropped: left ? ['dimensions'] : NONE,
+  }
 }
 
 function nativePath(x: Exchange, { provider }: Target, model: string): string {

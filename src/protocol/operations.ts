@@ -46,3 +46,6 @@ export const WIRES = [
   'cohere.chat',
   'tgi.generate',
 ] as const satisfies readonly Dialect[]
+
+/** Wires that have embeddings of their own. */
+export const EMBEDDERS: ReadonlySet<Dialect> = new Set<Dialect>(['gemini.generate', 'ollama.chat', 'cohere.chat'])

@@ -1,7 +1,8 @@
 import type { Operation, Price, ProviderConfig } from '../contracts/config.ts'
 import type { Plan, RequestFacts, Route, Target } from '../contracts/routing.ts'
+import type { Dialect } from '../contracts/dialect.ts'
 import { GatewayError } from '../core/errors.ts'
-import { OPERATIONS } from '../protocol/operations.ts'
+import { EMBEDDERS, OPERATIONS } from '../protocol/operations.ts'
 
 export interface PlanInput {
   readonly route: Route
@@ -66,9 +67,12 @@ const DENIED = 'not allowed: '
 /** Begins the reason of a target whose wire has no word for something in the request. */
 const UNCARRIED = 'cannot carry '
 
+const isTranslated = (operation: Operation, wire: Dialect): boolean =>
+  operation === 'embeddings' ? EMBEDDERS.has(wire) : OPERATIONS[operation].dialect !== null
+
 /** It speaks the operation itself, or Heddle translates. */
 export const serves = ({ operations, wire }: ProviderConfig, operation: Operation): boolean =>
-  operations.includes(operation) || (wire !== null && OPERATIONS[operation].dialect !== null)
+  operations.includes(operation) || (wire !== null && isTranslated(operation, wire))
 
 const seconds = (ms: number): string => `${Math.ceil(ms / 1000)} s`
 
