@@ -111,7 +111,11 @@ export class Exchange extends ExchangeFacts implements ClientSide, JsonOwner, St
         `There is nothing at ${this.received.method} ${this.received.path.slice(0, 200)}.`,
       )
     if (endpoint.kind === 'models') {
-      this.#sendJson(200, modelsAnswer(this.snapshot, endpoint.id, this.received.method, principal.access))
+      const { id, dialect } = endpoint
+      const { method } = this.received
+      // Anthropic's list has the path of OpenAI's: its clients say a version.
+      const asks = this.received.header('anthropic-version') === undefined ? dialect : 'anthropic.messages'
+      this.#sendJson(200, modelsAnswer(this.snapshot, { id, method, dialect: asks }, principal.access))
       return
     }
     prepare(this, endpoint)

@@ -8,6 +8,9 @@ test.each([
   ['POST', '/v1/v1/responses', 'responses', '/responses'],
   ['POST', '/v1/embeddings', 'embeddings', '/embeddings'],
   ['POST', '/v1/completions', 'completions', '/completions'],
+  ['POST', '/v1/messages', 'messages', '/messages'],
+  ['POST', '/v1/messages/count_tokens', 'passthrough', '/messages/count_tokens'],
+  ['POST', '/api/chat', 'ollama_chat', '/api/chat'],
   ['GET', '/v1/chat/completions', 'chat', '/chat/completions'],
   ['GET', '/v1/responses/resp_1', 'passthrough', '/responses/resp_1'],
   ['DELETE', '/v1/responses/resp_1', 'passthrough', '/responses/resp_1'],
@@ -29,11 +32,32 @@ test.each([
   expect(methodsOf(path)).toEqual(methods)
 })
 
+const models = (id: string | null, dialect = 'openai.chat') => ({ kind: 'models', id, dialect })
+
 test('models', () => {
-  expect(endpointOf('HEAD', '/v1/models/a')).toEqual({ kind: 'models', id: 'a' })
-  expect(endpointOf('GET', '/v1/models')).toEqual({ kind: 'models', id: null })
-  expect(endpointOf('GET', '/v1/models/a%2Fb')).toEqual({ kind: 'models', id: 'a/b' })
-  expect(endpointOf('GET', '/v1/models/%zz')).toEqual({ kind: 'models', id: '%zz' })
+  expect(endpointOf('HEAD', '/v1/models/a')).toEqual(models('a'))
+  expect(endpointOf('GET', '/v1/models')).toEqual(models(null))
+  expect(endpointOf('GET', '/v1/models/a%2Fb')).toEqual(models('a/b'))
+  expect(endpointOf('GET', '/v1/models/%zz')).toEqual(models('%zz'))
+  expect(endpointOf('GET', '/v1beta/models')).toEqual(models(null, 'gemini.generate'))
+  expect(endpointOf('GET', '/v1beta/models/a')).toEqual(models('a', 'gemini.generate'))
+  expect(endpointOf('GET', '/api/tags')).toEqual(models(null, 'ollama.chat'))
+})
+
+test('Gemini names model and method in its path', () => {
+  const generate = (model: string, stream: boolean) => ({
+    kind: 'call',
+    operation: 'generate_content',
+    upstreamPath: `/models/:${stream ? 'streamGenerateContent' : 'generateContent'}`,
+    url: { model, stream },
+  })
+  expect(endpointOf('POST', '/v1beta/models/gemini-3:generateContent')).toEqual(generate('gemini-3', false))
+  expect(endpointOf('POST', '/v1beta/models/a/b:streamGenerateContent')).toEqual(generate('a/b', true))
+  expect(endpointOf('POST', '/v1/models/m%3A1:generateContent')).toEqual(generate('m:1', false))
+  expect(methodsOf('/v1beta/models/m:generateContent')).toEqual(['POST'])
+  // Another spelling of it must not pass as something that nobody judges.
+  expect(endpointOf('POST', '/v1/models/m%3AgenerateContent')).toBeNull()
+  expect(endpointOf('POST', '/v1/models/m:GENERATECONTENT')).toBeNull()
 })
 
 test.each([

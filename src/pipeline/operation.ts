@@ -12,7 +12,7 @@ export type Endpoint =
       /** Where the dialect says them in the path. */
       readonly url?: UrlFacts
     }
-  | { readonly kind: 'models'; readonly id: string | null }
+  | { readonly kind: 'models'; readonly id: string | null; readonly dialect: Dialect }
 
 const call = (operation: Operation): Endpoint => ({
   kind: 'call',
@@ -50,7 +50,17 @@ function generateOf(path: string): Endpoint | null {
   }
 }
 
-const MODELS: ReadonlySet<string> = new Set(['/v1/models', '/models'])
+const MODELS: ReadonlyMap<string, Dialect> = new Map([
+  ['/v1/models', 'openai.chat'],
+  ['/models', 'openai.chat'],
+  ['/v1beta/models', 'gemini.generate'],
+  ['/api/tags', 'ollama.chat'],
+])
+/** Below these stands the name of one. */
+const MODEL_PATHS: readonly (readonly [string, Dialect])[] = [
+  ['/v1/models/', 'openai.chat'],
+  ['/v1beta/models/', 'gemini.generate'],
+]
 
 /** Methods that pass through to a backend. */
 const PASSED = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
@@ -89,9 +99,12 @@ export function endpointOf(method: string, path: string): Endpoint | null {
   // With any method: what another one than POST means there no backend is asked.
   const known = CALLS.get(path) ?? generateOf(path)
   if (known !== null) return known
-  if (MODELS.has(path)) return { kind: 'models', id: null }
-  if (path.startsWith('/v1/models/') && (method === 'GET' || method === 'HEAD'))
-    return { kind: 'models', id: decodeId(path.slice('/v1/models/'.length)) }
+  const list = MODELS.get(path)
+  if (list !== undefined) return { kind: 'models', id: null, dialect: list }
+  const reads = method === 'GET' || method === 'HEAD'
+  for (const [prefix, dialect] of MODEL_PATHS)
+    if (reads && path.startsWith(prefix) && path.length > prefix.length)
+      return { kind: 'models', id: decodeId(path.slice(prefix.length)), dialect }
   if (
     !path.startsWith('/v1/') ||
     path.length === 4 ||

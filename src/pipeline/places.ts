@@ -7,10 +7,12 @@ import { providerName } from '../telemetry/semconv.ts'
 
 export const operationName = (operation: Operation): string => OPERATIONS[operation].name
 
+const MODEL_LISTS: ReadonlySet<string> = new Set(['/v1/models', '/models', '/v1beta/models', '/api/tags'])
+
 /** Of the paths that Heddle knows; '' = nothing is there, so a stranger's path names no series and no span. */
 export const httpRoute = (x: Exchange): string => {
   if (x.upstreamPath !== '') return OPERATIONS[x.operation].route
-  return x.received.path === '/v1/models' || x.received.path === '/models' ? '/v1/models' : ''
+  return MODEL_LISTS.has(x.received.path) ? '/v1/models' : ''
 }
 
 const METHODS: ReadonlySet<string> = new Set([

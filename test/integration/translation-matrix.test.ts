@@ -1,0 +1,125 @@
+// Every conversation, from every client dialect, to every backend wire, whole and streamed: the same meaning comes out as
+// when the backend is asked directly. The backend is the simulator, which writes all wires by itself.
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { ChatRequest } from '../../src/contracts/canonical.ts'
+import type { Dialect } from '../../src/contracts/dialect.ts'
+import { featuresIn } from '../../src/protocol/canonical/features.ts'
+import { missingFor, negotiate } from '../../src/protocol/canonical/negotiate.ts'
+import { clientDialect } from '../../src/protocol/client-dialects.ts'
+import { WIRES } from '../../src/protocol/operations.ts'
+import { wireOf } from '../../src/protocol/wires.ts'
+import { startSim, type Sim } from '../../src/sim/index.ts'
+import { CONVERSATIONS, type Conversation } from '../support/conversations.ts'
+import { startGateway, type Gateway } from '../support/gateway.ts'
+import { BASES, bodyIn, post, type Meaning } from '../support/translation.ts'
+
+/** Clients whose requests this test can write; legacy completions have no conversations. */
+const CLIENTS: readonly Dialect[] = [
+  'openai.chat',
+  'openai.responses',
+  'anthropic.messages',
+  'gemini.generate',
+  'ollama.chat',
+]
+/** Wires of chat models that the simulator speaks. */
+const BACKENDS = WIRES.filter((wire) => wire in BASES)
+
+let sim: Sim
+let origin = ''
+let gateway: Gateway
+
+beforeAll(async () => {
+  sim = await startSim({ port: 0 })
+  origin = `http://127.0.0.1:${sim.port}`
+  const provider = (wire: string): string =>
+    `  ${wire.replace('.', '_')}: { type: openai_compatible, base_url: "${origin}${BASES[wire]}", operations: [passthrough], wire: ${wire}, class: mesh }`
+  const model = (wire: string): string => `  via-${wire}: ${wire.replace('.', '_')}/sim-1`
+  gateway = await startGateway(
+    `providers:\n${BACKENDS.map(provider).join('\n')}\nmodels:\n${BACKENDS.map(model).join('\n')}\n`,
+  )
+}, 60_000)
+
+afterAll(async () => {
+  await gateway.stop()
+  await sim.close()
+})
+
+/** '=' as asked directly, both ways; 'r' refused, as the tables say; '.' the client has no word for it. */
+type Cell = '=' | 'r' | '.'
+const cells = new Map<string, Cell>()
+
+/** What the client can say of a conversation; null = not all that it is about. */
+function said(client: Dialect, request: ChatRequest): ChatRequest | null {
+  const { speaks } = clientDialect(client)
+  const features = featuresIn(request)
+  if ([...features].some((feature) => speaks[feature] === 'no')) return null
+  const wire = wireOf(client)
+  return missingFor(features, wire, 'refuse') === null ? negotiate(request, features, wire, 'refuse').request : null
+}
+
+const direct = new Map<string, Meaning>()
+
+/** The simulator's own word, by its first dialect. */
+async function asked({ name, request }: Conversation): Promise<Meaning> {
+  const known = direct.get(name)
+  if (known !== undefined) return known
+  const { meaning } = await post(origin, 'openai.chat', bodyIn('openai.chat', request, 'sim-1', false), {
+    model: 'sim-1',
+    stream: false,
+  })
+  direct.set(name, meaning)
+  return meaning
+}
+
+/** What must be the same on all ways. Ids are the wires' own; a stop sequence is not told by all. */
+const essence = (meaning: Meaning) => ({
+  text: meaning.text,
+  calls: meaning.calls.map(({ name, arguments: args }) => [name, JSON.parse(args || '{}') as unknown]),
+  finish: meaning.finish === 'stop_sequence' ? 'stop' : meaning.finish,
+  outputTokens: meaning.usage?.outputTokens,
+  inputTokens: meaning.usage?.inputTokens,
+})
+
+for (const client of CLIENTS)
+  for (const backend of BACKENDS)
+    test(`${client} to ${backend}`, async () => {
+      for (const conversation of CONVERSATIONS) {
+        const { name } = conversation
+        const request = said(client, conversation.request)
+        const key = `${name}|${client}|${backend}`
+        if (request === null) {
+          cells.set(key, '.')
+          continue
+        }
+        const refused = missingFor(featuresIn(request), wireOf(backend), 'refuse') !== null
+        for (const stream of [false, true]) {
+          const model = `via-${backend}`
+          const answer = await post(gateway.url, client, bodyIn(client, request, model, stream), { model, stream })
+          const where = `${name}, ${stream ? 'streamed' : 'whole'}: ${answer.raw.slice(0, 600)}`
+          if (refused) {
+            expect(answer.status, where).toBe(400)
+            expect(JSON.stringify(answer.error), where).toMatch(/cannot do|can do|unsupported/i)
+          } else {
+            expect(answer.status, where).toBe(200)
+            expect(essence(answer.meaning), where).toEqual(essence(await asked(conversation)))
+          }
+        }
+        cells.set(key, refused ? 'r' : '=')
+      }
+    }, 60_000)
+
+test('every cell is known', () => {
+  const head = BACKENDS.map((wire) => wire.slice(0, 12).padEnd(13)).join('')
+  const lines = CLIENTS.flatMap((client) => [
+    `\n${client.padEnd(26)}${head}`,
+    ...CONVERSATIONS.map(
+      ({ name }) =>
+        `${name.padEnd(26)}${BACKENDS.map((backend) => (cells.get(`${name}|${client}|${backend}`) ?? '?').padEnd(13)).join('')}`,
+    ),
+  ])
+  console.log(
+    `${lines.join('\n')}\n\n= the same meaning, whole and streamed   r refused with its reason   . the client has no word for it`,
+  )
+  expect([...cells.values()]).toHaveLength(CLIENTS.length * BACKENDS.length * CONVERSATIONS.length)
+  expect([...cells.values()].filter((cell) => cell === '=').length).toBeGreaterThan(cells.size / 2)
+})
