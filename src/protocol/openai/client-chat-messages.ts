@@ -59,7 +59,7 @@ function assistantParts(message: JsonObject, legacyId: string, at: string): Part
   const parts: Part[] = reasoningParts(message, at)
   const { content, refusal, tool_calls: calls, function_call: legacy, audio } = message
   const texts = content === undefined || content === null ? [] : contentParts(content, `${at}.content`, true)
-  parts.push(...withCitations(texts, message, at))
+  parts.push(...withCitations(texts, message))
   const refused = maybeText(refusal, `${at}.refusal`)
   if (refused !== undefined && refused !== '') parts.push({ type: 'refusal', text: refused })
   if (isObject(audio)) parts.push({ type: 'native', by: 'openai.chat', value: { audio } })
@@ -71,8 +71,8 @@ function assistantParts(message: JsonObject, legacyId: string, at: string): Part
 }
 
 /** Annotations of the whole message rest on its text. */
-function withCitations(texts: Part[], message: JsonObject, at: string): Part[] {
-  const citations = urlCitations(message['annotations'], `${at}.annotations`)
+function withCitations(texts: Part[], message: JsonObject): Part[] {
+  const citations = urlCitations(message['annotations'])
   const i = citations.length === 0 ? -1 : texts.findLastIndex((part) => part.type === 'text')
   if (i < 0) return texts
   return texts.map((part, k) => (k === i && part.type === 'text' ? { ...part, citations } : part))

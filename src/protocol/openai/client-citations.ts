@@ -17,7 +17,7 @@ export function urlCitation(citation: Citation, from: number, to: number): JsonO
 }
 
 /** Annotations that a client returns; what is no URL citation is left out: no backend takes it back. */
-export function urlCitations(sent: Json | undefined, _at: string): Citation[] {
+export function urlCitations(sent: Json | undefined): Citation[] {
   if (!Array.isArray(sent)) return []
   const found: Citation[] = []
   for (const item of sent) {
