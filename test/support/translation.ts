@@ -163,6 +163,16 @@ export function readStream(dialect: Dialect, bytes: Buffer, hearer: AnswerSink):
   if (!decoder.close()) throw new Error(`the stream has no proper end: ${bytes.toString().slice(-300)}`)
 }
 
+/** Models of today that a dialect is made for: what they take, not what they say. */
+export const MODELS: Readonly<Partial<Record<Dialect, string>>> = {
+  'anthropic.messages': 'claude-opus-4-5',
+  'gemini.generate': 'gemini-2.5-flash',
+  'bedrock.converse': 'anthropic.claude-opus-4-5-20251101-v1:0',
+}
+
 /** A conversation as a client of a dialect writes it. */
-export const bodyIn = (dialect: Dialect, request: ChatRequest, model: string, stream: boolean): JsonObject =>
-  wireOf(dialect).request({ ...request, stream }, { model, type: '', maxOutputTokens: 0 })
+export function bodyIn(dialect: Dialect, request: ChatRequest, model: string, stream: boolean): JsonObject {
+  const made = { model: MODELS[dialect] ?? model, type: '', maxOutputTokens: 0 }
+  const body = wireOf(dialect).request({ ...request, stream }, made)
+  return 'model' in body ? { ...body, model } : body
+}
