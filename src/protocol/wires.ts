@@ -1,9 +1,15 @@
 import type { Dialect, Wire } from '../contracts/dialect.ts'
 import { GatewayError } from '../core/errors.ts'
 import { anthropicMessagesWire } from './anthropic/wire.ts'
+import { bedrockConverseWire } from './bedrock/wire.ts'
+import { geminiGenerateWire } from './gemini/wire.ts'
 import { openaiChatWire } from './openai/wire-chat.ts'
 
-const WIRES: ReadonlyMap<Dialect, Wire> = new Map<Dialect, Wire>([['anthropic.messages', anthropicMessagesWire]])
+const WIRES: ReadonlyMap<Dialect, Wire> = new Map<Dialect, Wire>([
+  ['anthropic.messages', anthropicMessagesWire],
+  ['gemini.generate', geminiGenerateWire],
+  ['bedrock.converse', bedrockConverseWire],
+])
 
 /**
  * How backends of a dialect are spoken to. type: of the provider (`ProviderConfig.type`), on which the table of the chat
