@@ -1,4 +1,5 @@
 /** What a dialect hands to the wire: an answer that faults can still be worked into. */
+import type { Framing } from './framing.ts'
 import type { Json, JsonObject } from './json.ts'
 
 export interface StreamEvent {
@@ -42,6 +43,10 @@ export interface StreamAnswer extends Common {
   readonly errorEvent: (error: JsonObject, position: number) => StreamEvent
   /** How many of the last events are the end marker that `no_done` drops. */
   readonly endEvents: number
+  /** Default: server-sent events. */
+  readonly framing?: Framing
+  /** What is left of an event when the answer lacks its payload (`no_choices`). Default: as in OpenAI's dialects. */
+  readonly bare?: (event: StreamEvent) => readonly StreamEvent[]
 }
 
 export type Answer = JsonAnswer | BytesAnswer | StreamAnswer

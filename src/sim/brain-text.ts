@@ -68,6 +68,27 @@ const paragraph = (text: string, random: () => number): string => {
   return sentences.join(' ')
 }
 
+const REFLECTIONS = [
+  'The question is about {topic}.',
+  'I should say what {topic} means here before I say more.',
+  'If {topic} depends on {other}, the answer has to mention it.',
+  'I compare {topic} with {other} and keep what holds.',
+  'That fits; I can answer now, shortly.',
+] as const
+
+/** @returns at least that many tokens. */
+export const reasoningSentences = (text: string, seed: number, tokens: number): string => {
+  const random = seededRandom(hash32('reasoning', seed))
+  const topics = topicsOf(text)
+  let sentences = ''
+  for (let count = 0; count < tokens;) {
+    const next = `${sentences === '' ? '' : ' '}${fill(pickFrom(REFLECTIONS, random), topics, random)}`
+    sentences += next
+    count += countTokens(next)
+  }
+  return sentences
+}
+
 export const lastUserText = (messages: readonly Message[]): string =>
   messages.findLast((message) => message.role === 'user')?.text ?? messages.at(-1)?.text ?? ''
 

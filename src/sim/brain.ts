@@ -4,23 +4,28 @@
  */
 import { createLift } from './brain-lift.ts'
 import { smallestInstance } from './brain-schema.ts'
-import { composeText, lastUserText } from './brain-text.ts'
+import { composeText, lastUserText, reasoningSentences } from './brain-text.ts'
 import { chooseCalls } from './brain-tools.ts'
 import type { JsonObject } from './json.ts'
 import { table } from './json.ts'
 import type { Prompt, Thought, ToolCall } from './prompt.ts'
 import { hash32, seededRandom } from './random.ts'
+import { joinTurns } from './turns.ts'
 import { countTokens, tokenEnd, tokenize } from './tokens.ts'
 
 const REASONING_MODEL = /(?:^|[^a-z0-9])(?:o1|o3|o4|gpt-5)|reason/i
 
 export const isReasoningModel = (model: string): boolean => REASONING_MODEL.test(model)
 
-const EFFORT = table<number>({ none: 0, minimal: 0, low: 32, medium: 64, high: 128, xhigh: 256 })
+const EFFORT = table<number>({ none: 0, minimal: 0, low: 32, medium: 64, high: 128, xhigh: 256, max: 256 })
+
+/** Models that can be told to, and those that always do. */
+const thinks = (prompt: Prompt): boolean =>
+  prompt.thinks ?? (prompt.effort !== undefined || isReasoningModel(prompt.model))
 
 const reasoningTokens = (prompt: Prompt): number => {
-  if (!isReasoningModel(prompt.model)) return 0
-  const wanted = EFFORT[prompt.effort ?? 'medium'] ?? 64
+  if (!thinks(prompt)) return 0
+  const wanted = Math.min(EFFORT[prompt.effort ?? 'medium'] ?? 64, prompt.thinkBudget ?? Infinity)
   // Half of a tight budget is left for the answer: a model that thinks its whole budget away helps no test.
   return prompt.maxTokens === undefined ? wanted : Math.min(wanted, Math.floor(prompt.maxTokens / 2))
 }
@@ -61,19 +66,34 @@ const cutToTokens = (text: string, budget: number): { text: string; tokens: numb
   return { text: text.slice(0, at), tokens, cut: at < text.length }
 }
 
-const beforeStop = (text: string, stops: readonly string[]): string => {
+const beforeStop = (text: string, stops: readonly string[]): { before: string; stopped: string | undefined } => {
   let end = text.length
+  let stopped: string | undefined
   for (const stop of stops) {
     const at = stop === '' ? -1 : text.indexOf(stop)
-    if (at >= 0 && at < end) end = at
+    if (at < 0 || at >= end) continue
+    end = at
+    stopped = stop
   }
-  return text.slice(0, end)
+  return { before: text.slice(0, end), stopped }
+}
+
+/** What is thought is about the question, and as long as it says in the bill. */
+const reasoningText = (prompt: Prompt, seed: number, tokens: number): string => {
+  if (tokens === 0) return ''
+  const sentences = reasoningSentences(lastUserText(prompt.messages), seed, tokens)
+  return cutToTokens(sentences, tokens).text
 }
 
 /** Tokens a call costs beside its input: name and framing. */
 const callOverhead = (call: ToolCall): number => countTokens(call.name) + 3
 
-const callThought = (calls: readonly ToolCall[], budget: number, reasoning: number): Thought => {
+interface Reasoned {
+  readonly reasoning: string
+  readonly reasoningTokens: number
+}
+
+const callThought = (calls: readonly ToolCall[], budget: number, reasoned: Reasoned): Thought => {
   const kept: ToolCall[] = []
   let used = 0
   let cut = false
@@ -87,26 +107,30 @@ const callThought = (calls: readonly ToolCall[], budget: number, reasoning: numb
   }
   const finish = cut ? 'length' : 'tool_calls'
   const visibleTokens = Math.min(used, budget)
-  return { text: null, calls: kept, finish, visibleTokens, reasoningTokens: reasoning, isJson: false }
+  return { text: null, calls: kept, finish, visibleTokens, ...reasoned, isJson: false }
 }
 
 /** @param choice 0-based index among the `n` answers. */
-export const think = (prompt: Prompt, simSeed: number, choice = 0): Thought => {
+export const think = (asked: Prompt, simSeed: number, choice = 0): Thought => {
+  const prompt = { ...asked, messages: joinTurns(asked.messages) }
   const seed = seedOf(prompt, simSeed, choice)
-  const reasoning = reasoningTokens(prompt)
-  const budget = prompt.maxTokens === undefined ? Infinity : Math.max(0, prompt.maxTokens - reasoning)
+  const tokensThought = reasoningTokens(prompt)
+  const reasoned = { reasoning: reasoningText(prompt, seed, tokensThought), reasoningTokens: tokensThought }
+  const budget = prompt.maxTokens === undefined ? Infinity : Math.max(0, prompt.maxTokens - tokensThought)
   const calls = chooseCalls(prompt, seed)
-  if (calls.length > 0) return callThought(calls, budget, reasoning)
+  if (calls.length > 0) return callThought(calls, budget, reasoned)
   const structured = structuredText(prompt, seed, choice)
   const whole = structured ?? composeText(prompt, seed, choice)
-  const { text, tokens, cut } = cutToTokens(beforeStop(whole, prompt.stop), budget)
+  const { before, stopped } = beforeStop(whole, prompt.stop)
+  const { text, tokens, cut } = cutToTokens(before, budget)
   const finish = cut ? 'length' : 'stop'
   return {
     text,
     calls: [],
     finish,
     visibleTokens: tokens,
-    reasoningTokens: reasoning,
+    ...reasoned,
+    stopped: cut ? undefined : stopped,
     isJson: structured !== undefined,
   }
 }

@@ -191,6 +191,7 @@ export const FAULTS: readonly Fault[] = [
 const BY_NAME: ReadonlyMap<string, Fault> = new Map(FAULTS.map((entry) => [entry.name, entry]))
 
 export const RATE_LIMIT_HINTS = ['seconds', 'date', 'ms', 'go', 'google', 'none', 'long'] as const
+export type RateLimitHint = (typeof RATE_LIMIT_HINTS)[number]
 export const OVERLOAD_PROVIDERS = ['openai', 'azure', 'anthropic', 'google'] as const
 
 /** Text that `split_utf8` adds to plain answers: characters of 2, 3 and 4 bytes. */

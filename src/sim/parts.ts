@@ -15,7 +15,7 @@ const FILE_TYPES =
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
 
 /** @returns decoded length in bytes. @throws ApiError 400 */
-const base64Length = (data: string, param: string): number => {
+export const base64Length = (data: string, param: string): number => {
   if (data === '' || !BASE64.test(data)) throw badRequest('Invalid base64 data.', param, 'invalid_base64')
   const padding = data.endsWith('==') ? 2 : data.endsWith('=') ? 1 : 0
   return (data.length / 4) * 3 - padding

@@ -46,6 +46,10 @@ export interface Prompt {
   /** Tokens; text goes on until it has as many (vLLM's parameter of that name). */
   readonly minTokens: number
   readonly effort: string | undefined
+  /** Whether it is to think first, where the request says so; else effort and the model's name decide. */
+  readonly thinks?: boolean | undefined
+  /** Tokens that it may think; undefined: as effort says. */
+  readonly thinkBudget?: number | undefined
   /** Added to the end of plain text: how a fault gets characters outside ASCII into an answer. */
   readonly suffix: string
 }
@@ -66,6 +70,10 @@ export interface Thought {
   /** Tokens of text and calls. */
   readonly visibleTokens: number
   readonly reasoningTokens: number
+  /** What it thought, of that many tokens. */
+  readonly reasoning: string
+  /** The stop sequence that ended the text. */
+  readonly stopped?: string | undefined
   /** The text is JSON: streamed in small pieces instead of tokens. */
   readonly isJson: boolean
 }

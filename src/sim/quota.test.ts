@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { ApiError } from './errors.ts'
-import { createQuota, goDuration } from './quota.ts'
+import { createQuota, goDuration, rateLimitHeaders } from './quota.ts'
 
 const refusal = (run: () => void): ApiError | undefined => {
   try {
@@ -34,7 +34,7 @@ describe('quota', () => {
     const quota = createQuota({ requestsPerMinute: 100, tokensPerMinute: 60 })
     quota.take('a', 50, 0)
     expect(refusal(() => quota.take('a', 20, 0))).toMatchObject({ status: 429, type: 'tokens' })
-    expect(quota.headers('a', 0)).toEqual({
+    expect(rateLimitHeaders(quota.levels('a', 0))).toEqual({
       'x-ratelimit-limit-requests': '100',
       'x-ratelimit-remaining-requests': '99',
       'x-ratelimit-reset-requests': '600ms',
@@ -49,7 +49,7 @@ describe('quota', () => {
   it('is silent without limits', () => {
     const quota = createQuota({})
     quota.take('a', 1e9, 0)
-    expect(quota.headers('a', 0)).toEqual({})
+    expect(rateLimitHeaders(quota.levels('a', 0))).toEqual({})
   })
 
   it.each([

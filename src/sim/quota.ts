@@ -9,12 +9,30 @@ export interface QuotaLimits {
 export interface Quota {
   /** Charges one request. @param now monotonic ms. @throws ApiError 429 */
   take(key: string, tokens: number, now: number): void
-  /** The six x-ratelimit headers, those of limits that are set. */
-  headers(key: string, now: number): Record<string, string>
+  /** Of limits that are set. */
+  levels(key: string, now: number): readonly QuotaLevel[]
   reset(): void
 }
 
+export interface QuotaLevel {
+  readonly name: 'requests' | 'tokens'
+  readonly limit: number
+  readonly remaining: number
+  /** ms until all of the limit is there again. */
+  readonly resetMs: number
+}
+
 const MINUTE_MS = 60_000
+
+/** The six x-ratelimit headers of OpenAI. */
+export const rateLimitHeaders = (levels: readonly QuotaLevel[]): Record<string, string> =>
+  Object.fromEntries(
+    levels.flatMap(({ name, limit, remaining, resetMs }) => [
+      [`x-ratelimit-limit-${name}`, String(limit)],
+      [`x-ratelimit-remaining-${name}`, String(remaining)],
+      [`x-ratelimit-reset-${name}`, goDuration(resetMs)],
+    ]),
+  )
 
 /** A duration as Go prints it: `120ms`, `1s`, `6m0s`. */
 export const goDuration = (ms: number): string => {
@@ -59,13 +77,10 @@ class Buckets {
     this.#buckets.set(key, { level: this.level(key, now) - amount, at: now })
   }
 
-  headers(name: string, key: string, now: number): Record<string, string> {
+  state(name: QuotaLevel['name'], key: string, now: number): QuotaLevel {
     const level = this.level(key, now)
-    return {
-      [`x-ratelimit-limit-${name}`]: String(this.#limit),
-      [`x-ratelimit-remaining-${name}`]: String(Math.max(0, Math.floor(level))),
-      [`x-ratelimit-reset-${name}`]: goDuration(((this.#limit - level) * MINUTE_MS) / this.#limit),
-    }
+    const resetMs = ((this.#limit - level) * MINUTE_MS) / this.#limit
+    return { name, limit: this.#limit, remaining: Math.max(0, Math.floor(level)), resetMs }
   }
 
   clear(): void {
@@ -117,7 +132,10 @@ export const createQuota = (limits: QuotaLimits): Quota => {
       requests?.charge(key, 1, now)
       tokens?.charge(key, amount, now)
     },
-    headers: (key, now) => ({ ...requests?.headers('requests', key, now), ...tokens?.headers('tokens', key, now) }),
+    levels: (key, now) => [
+      ...(requests === undefined ? [] : [requests.state('requests', key, now)]),
+      ...(tokens === undefined ? [] : [tokens.state('tokens', key, now)]),
+    ],
     reset: () => {
       requests?.clear()
       tokens?.clear()

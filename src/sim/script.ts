@@ -3,6 +3,8 @@ import { gzipSync } from 'node:zlib'
 import type { Answer, StreamAnswer, StreamEvent } from './answer.ts'
 import type { FaultSet } from './faults.ts'
 import { faultNumber } from './faults.ts'
+import type { Framing } from './framing.ts'
+import { CUT_TEXT, SSE } from './framing.ts'
 import type { Json } from './json.ts'
 import { isObject, parseJson } from './json.ts'
 
@@ -141,12 +143,27 @@ interface Cut {
 
 const HALF_CHARACTER = Buffer.from([0xe2, 0x82])
 
-const tornEvent = (answer: StreamAnswer, at: number): Buffer => {
-  const [before = '', after = ''] = encode(answer.contentEvent('€', at), '\n').split('€')
+interface Writing {
+  readonly framing: Framing
+  readonly eol: string
+}
+
+const tornEvent = (answer: StreamAnswer, { framing, eol }: Writing, at: number): Buffer => {
+  const event = answer.contentEvent('€', at)
+  if (framing.torn !== undefined) return framing.torn(event)
+  const [before = '', after = ''] = framing
+    .encode(event, eol, at === 0)
+    .toString()
+    .split('€')
   return Buffer.concat([Buffer.from(before), HALF_CHARACTER, Buffer.from(after)])
 }
 
-const cutsOf = (answer: StreamAnswer, events: readonly StreamEvent[], faults: FaultSet): Cut[] => {
+const cutsOf = (
+  answer: StreamAnswer,
+  { framing, eol }: Writing,
+  events: readonly StreamEvent[],
+  faults: FaultSet,
+): Cut[] => {
   const place = (count: number): number => placeAfter(events, count, answer.endEvents)
   const cuts: Cut[] = []
   const add = (name: string, last: Cut['last'], items: (at: number) => readonly Item[]): void => {
@@ -156,8 +173,8 @@ const cutsOf = (answer: StreamAnswer, events: readonly StreamEvent[], faults: Fa
   add('early_error', 'end', (at) => [answer.errorEvent(STREAM_ERROR, at)])
   add('error_after', 'end', (at) => [answer.errorEvent(STREAM_ERROR, at)])
   add('truncated_event', 'end', (at) => {
-    const { data, ...rest } = answer.contentEvent('cut off here', at)
-    return [{ ...rest, data: data.slice(0, data.indexOf('off')) }]
+    const part = framing.truncated(answer.contentEvent(CUT_TEXT, at), eol, at === 0)
+    return [typeof part === 'string' ? Buffer.from(part) : part]
   })
   add('cut_stream_after', 'end', () => [])
   add('stall_after', 'stall', () => [])
@@ -167,7 +184,7 @@ const cutsOf = (answer: StreamAnswer, events: readonly StreamEvent[], faults: Fa
 
 const LIFECYCLE = new Set(['response.created', 'response.in_progress', 'response.completed', 'response.incomplete'])
 
-const withoutPayload = (event: StreamEvent): StreamEvent[] => {
+const withoutPayload = (event: StreamEvent): readonly StreamEvent[] => {
   if (event.data === '[DONE]') return [event]
   if (event.event !== undefined && !LIFECYCLE.has(event.event)) return []
   const chunk: Json = parseJson(event.data)
@@ -186,17 +203,25 @@ const ANNOTATIONS = JSON.stringify({
   prompt_filter_results: [{ prompt_index: 0, content_filter_results: { hate: { filtered: false, severity: 'safe' } } }],
 })
 
-const itemsOf = (answer: StreamAnswer, faults: FaultSet): { items: Item[]; last: Cut['last'] } => {
-  let events = faults.has('no_choices') ? answer.events.flatMap(withoutPayload) : [...answer.events]
+interface Items {
+  readonly items: readonly Item[]
+  readonly last: Cut['last']
+  /** Nothing of the end is missing. */
+  readonly complete: boolean
+}
+
+const itemsOf = (answer: StreamAnswer, writing: Writing, faults: FaultSet): Items => {
+  const bare = answer.bare ?? withoutPayload
+  let events = faults.has('no_choices') ? answer.events.flatMap((event) => bare(event)) : [...answer.events]
   const named = events.some((event) => event.event !== undefined)
   if (faults.has('annotations_first') && !named) events = [{ data: ANNOTATIONS, content: false }, ...events]
-  const [cut] = cutsOf(answer, events, faults)
+  const [cut] = cutsOf(answer, writing, events, faults)
   const torn = faultNumber(faults, 'torn_utf8')
   const huge = faultNumber(faults, 'huge_event')
   const inserts: { at: number; item: Item }[] = []
   const place = (count: number): number => placeAfter(events, count, answer.endEvents)
   if (huge !== undefined) inserts.push({ at: place(0), item: answer.contentEvent('x'.repeat(huge), place(0)) })
-  if (torn !== undefined) inserts.push({ at: place(torn), item: tornEvent(answer, place(torn)) })
+  if (torn !== undefined) inserts.push({ at: place(torn), item: tornEvent(answer, writing, place(torn)) })
   const end = cut?.at ?? (faults.has('no_done') ? events.length - answer.endEvents : events.length)
   const items: Item[] = []
   for (let index = 0; index <= end; index++) {
@@ -204,38 +229,40 @@ const itemsOf = (answer: StreamAnswer, faults: FaultSet): { items: Item[]; last:
     const event = events[index]
     if (index < end && event !== undefined) items.push(event)
   }
-  return { items: [...items, ...(cut?.items ?? [])], last: cut?.last ?? 'end' }
+  // An error that is told is an end, too.
+  const told = cut === undefined ? !faults.has('no_done') : cut.items.some((item) => !Buffer.isBuffer(item))
+  return { items: [...items, ...(cut?.items ?? [])], last: cut?.last ?? 'end', complete: told }
 }
 
-const encode = (event: StreamEvent, eol: string): string =>
-  `${event.event === undefined ? '' : `event: ${event.event}${eol}`}data: ${event.data}${eol}${eol}`
-
 const streamScript = (answer: StreamAnswer, faults: FaultSet): Script => {
-  const { items, last } = itemsOf(answer, faults)
-  const eol = faults.has('crlf') ? '\r\n' : '\n'
+  const framing = answer.framing ?? SSE
+  const eol = faults.has('crlf') ? '\r\n' : framing.eol
+  const { items, last, complete } = itemsOf(answer, { framing, eol }, faults)
+  const comment = faults.has('comments') ? framing.comment(eol) : null
   const first = faultNumber(faults, 'delay_first')
   const interval = faultNumber(faults, 'interval')
   const split = faults.has('split_utf8')
   const twice = faults.has('duplicate_frames')
   const steps: Step[] = first === undefined ? [] : [{ do: 'wait', ms: first }]
   let contents = 0
-  for (const item of items) {
+  for (const [index, item] of items.entries()) {
     if (Buffer.isBuffer(item)) {
       steps.push({ do: 'write', bytes: item })
       continue
     }
-    if (faults.has('comments')) steps.push({ do: 'write', bytes: `: keep-alive${eol}${eol}` })
+    if (comment !== null) steps.push({ do: 'write', bytes: comment })
     if (item.content && interval !== undefined && contents > 0) steps.push({ do: 'wait', ms: interval })
     if (item.content) contents++
-    const bytes = encode(item, eol)
+    const bytes = framing.encode(item, eol, index === 0)
     steps.push(...writeSteps(bytes, split))
-    if (twice && item.content) steps.push(...writeSteps(bytes, split))
+    if (twice && item.content) steps.push(...writeSteps(framing.encode(item, eol, false), split))
   }
   if (last !== 'end') steps.push({ do: last })
+  else if (complete && framing.closing !== '') steps.push({ do: 'write', bytes: framing.closing })
   return {
     status: answer.status ?? 200,
     headers: {
-      'content-type': 'text/event-stream; charset=utf-8',
+      'content-type': framing.contentType,
       'cache-control': 'no-cache',
       ...(faults.has('gzip_body') ? { 'content-encoding': 'gzip' } : {}),
       ...answer.headers,

@@ -10,12 +10,14 @@ import { ApiError, badRequest } from './errors.ts'
 import type { FaultGate, FaultSet } from './faults.ts'
 import { FaultSpecError, NO_FAULTS, parseFaults, SPLIT_UTF8_TEXT, splitModel } from './faults.ts'
 import type { JsonObject } from './json.ts'
-import { asString, isObject, parseJson } from './json.ts'
+import { isObject, parseJson } from './json.ts'
 import { fieldText, parseMultipart } from './multipart.ts'
 import type { Quota } from './quota.ts'
 import type { Recorder } from './recorder.ts'
-import { answerCall } from './routes.ts'
-import { errorAnswer, substituteFor } from './substitutes.ts'
+import { answerCall, wireOf } from './routes.ts'
+import type { Asked } from './substitutes.ts'
+import { senseless, substituteFor } from './substitutes.ts'
+import type { Arrived, SimWire } from './wire.ts'
 
 /** Bytes of a request body. */
 const MAX_BODY = 256 * 1024 * 1024
@@ -57,23 +59,6 @@ const decode = (raw: Buffer, encoding: string | undefined): Buffer => {
   }
 }
 
-/** The API key of a request, however it is sent; empty if there is none. */
-const keyOf = (req: IncomingMessage): string => {
-  const bearer = /^bearer\s+(.+)$/i.exec(req.headers.authorization ?? '')?.[1]
-  return bearer ?? String(req.headers['api-key'] ?? req.headers['x-api-key'] ?? '')
-}
-
-const checkKey = (key: string, wanted: string | undefined): void => {
-  if (wanted === undefined || key === wanted) return
-  if (key === '') {
-    const message =
-      "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY)."
-    throw new ApiError(401, message, { code: null })
-  }
-  const shown = key.length > 8 ? `${key.slice(0, 4)}****${key.slice(-4)}` : '****'
-  throw new ApiError(401, `Incorrect API key provided: ${shown}.`)
-}
-
 interface Parsed {
   readonly body: JsonObject
   readonly model: string
@@ -81,31 +66,44 @@ interface Parsed {
   readonly error: ApiError | undefined
 }
 
-const parseBody = (req: IncomingMessage, raw: Buffer): Parsed => {
-  if (raw.length === 0) return { body: {}, model: '', error: undefined }
-  const type = req.headers['content-type'] ?? ''
+interface Read {
+  readonly body: JsonObject
+  readonly error?: ApiError
+}
+
+const NOT_JSON = 'We could not parse the JSON body of your request. The OpenAI API expects a JSON payload.'
+
+const readJson = (raw: Buffer, wire: SimWire): Read => {
   try {
-    if (/^multipart\//i.test(type)) {
-      return { body: {}, model: fieldText(parseMultipart(type, raw), 'model') ?? '', error: undefined }
-    }
-    if (type !== '' && !/json/i.test(type)) return { body: {}, model: '', error: undefined }
     const value = parseJson(raw.toString('utf8'))
-    if (isObject(value)) return { body: value, model: asString(value['model']) ?? '', error: undefined }
-    return { body: {}, model: '', error: badRequest('The body must be a JSON object.', null) }
+    return isObject(value) ? { body: value } : { body: {}, error: badRequest('The body must be a JSON object.', null) }
   } catch (error) {
-    if (error instanceof ApiError) return { body: {}, model: '', error }
-    const message = 'We could not parse the JSON body of your request. The OpenAI API expects a JSON payload.'
-    return { body: {}, model: '', error: badRequest(message, null) }
+    const said = wire.name === 'openai' ? NOT_JSON : `The request body is not valid JSON: ${String(error)}`
+    return { body: {}, error: badRequest(said, null) }
   }
 }
 
+const parseBody = (req: IncomingMessage, raw: Buffer, arrived: Arrived, wire: SimWire): Parsed => {
+  const type = req.headers['content-type'] ?? ''
+  if (/^multipart\//i.test(type)) {
+    try {
+      return { body: {}, model: fieldText(parseMultipart(type, raw), 'model') ?? '', error: undefined }
+    } catch (error) {
+      return { body: {}, model: '', error: asApiError(error) }
+    }
+  }
+  const none = raw.length === 0 || (type !== '' && !/json/i.test(type))
+  const { body, error } = none ? { body: {} } : readJson(raw, wire)
+  return { body, model: wire.modelOf(arrived, body), error }
+}
+
 /** Never throws: what is wrong with the body is in `parsed.error`. */
-const decoded = (req: IncomingMessage, sent: Buffer): { raw: Buffer; parsed: Parsed } => {
+const decoded = (req: IncomingMessage, sent: Buffer, of: Arrived, wire: SimWire): { raw: Buffer; parsed: Parsed } => {
   try {
     const raw = decode(sent, req.headers['content-encoding'])
-    return { raw, parsed: parseBody(req, raw) }
+    return { raw, parsed: parseBody(req, raw, of, wire) }
   } catch (error) {
-    return { raw: sent, parsed: { body: {}, model: '', error: asApiError(error) } }
+    return { raw: sent, parsed: { body: {}, model: wire.modelOf(of, {}), error: asApiError(error) } }
   }
 }
 
@@ -129,62 +127,66 @@ const asApiError = (error: unknown): ApiError => {
 }
 
 /** @param now the moment that the headers report on as well. */
-const operation = (parts: ServerParts, call: Call, parsed: Parsed, key: string, now: number): Answer => {
-  if (parsed.error !== undefined && call.path.startsWith('/v1/')) throw parsed.error
-  const answer = answerCall(call)
+const operation = (parts: ServerParts, call: Call, parsed: Parsed, { wire, key }: Asked, now: number): Answer => {
+  if (parsed.error !== undefined && (wire.name !== 'openai' || call.path.startsWith('/v1/'))) throw parsed.error
+  const answer = answerCall(call, wire)
   const { prompt = 0, completion = 0 } = answer.use ?? {}
   parts.quota.take(key, prompt + completion, now)
   parts.recorder.tokens(prompt, completion)
   return answer
 }
 
+interface Named {
+  readonly model: string
+  readonly faults: FaultSet
+}
+
+/** What the header, the model's name and the command line ask for, as far as it is this request's turn. */
+const faultsFor = (parts: ServerParts, req: IncomingMessage, named: Named, wire: SimWire): FaultSet => {
+  const header = req.headers['x-sim-fault']
+  const asked = header === undefined ? NO_FAULTS : parseFaults(String(header))
+  const wanted = mergeFaults(parts.defaults, asked, named.faults)
+  if (wanted.size === 0) return NO_FAULTS
+  const never = wire.never(wanted)
+  if (never !== undefined) throw senseless(never, wire)
+  return parts.gate.pass(named.model, wanted)
+}
+
 const handle = async (parts: ServerParts, req: IncomingMessage, open: Open, requestId: string): Promise<void> => {
-  const { state, recorder, gate, quota } = parts
+  const { state, recorder, quota } = parts
   const sent = await readBody(req)
   const start = performance.now()
-  const key = keyOf(req)
-  const { path, query } = splitTarget(req.url ?? '/')
+  const arrived: Arrived = { ...splitTarget(req.url ?? '/'), headers: req.headers }
+  const { path, query, headers } = arrived
+  const wire = wireOf(path)
+  const key = wire.keyOf(arrived)
   let faults = NO_FAULTS
   let answer: Answer
-  const record = (model: string): void => {
-    const { method = '', url = '', headers, rawHeaders } = req
-    recorder.request({ requestId, method, path: url, headers, rawHeaders, body: sent, at: start, model }, path)
-  }
   try {
-    const { raw, parsed } = decoded(req, sent)
-    record(parsed.model)
+    const { raw, parsed } = decoded(req, sent, arrived, wire)
+    const { method = '', url = '', rawHeaders } = req
+    recorder.request(
+      { requestId, method, path: url, headers, rawHeaders, body: sent, at: start, model: parsed.model },
+      path,
+    )
     const named = splitModel(parsed.model)
-    const header = req.headers['x-sim-fault']
-    const asked = header === undefined ? NO_FAULTS : parseFaults(String(header))
-    const wanted = mergeFaults(parts.defaults, asked, named.faults)
-    faults = wanted.size === 0 ? NO_FAULTS : gate.pass(named.model, wanted)
+    faults = faultsFor(parts, req, named, wire)
     if (faults.size > 0) {
       recorder.faultsApplied(faults.keys())
       if (!(await beforeAnswer(open, faults))) return
     }
-    checkKey(key, parts.apiKey)
+    if (parts.apiKey !== undefined) wire.checkKey(arrived, parts.apiKey)
     const suffix = faults.has('split_utf8') ? SPLIT_UTF8_TEXT : ''
-    const call: Call = {
-      state,
-      method: req.method ?? 'GET',
-      path,
-      query,
-      headers: req.headers,
-      raw,
-      body: parsed.body,
-      model: named.model,
-      suffix,
-    }
-    answer = (faults.size > 0 ? substituteFor(faults, key) : undefined) ?? operation(parts, call, parsed, key, start)
+    const call: Call = { state, method, path, query, headers, raw, body: parsed.body, model: named.model, suffix }
+    const asked: Asked = { wire, requestId, key, model: named.model }
+    answer =
+      (faults.size > 0 ? substituteFor(faults, asked) : undefined) ?? operation(parts, call, parsed, asked, start)
   } catch (error) {
-    answer = errorAnswer(asApiError(error))
+    answer = wire.error(asApiError(error), requestId)
   }
   await deliver(open, answer, faults, {
     'x-request-id': requestId,
-    'openai-version': '2020-10-01',
-    'openai-organization': 'heddle-sim',
-    'openai-processing-ms': String(Math.round(performance.now() - start)),
-    ...quota.headers(key, start),
+    ...wire.headers(requestId, quota.levels(key, start), performance.now() - start),
   })
 }
 

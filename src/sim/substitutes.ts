@@ -1,23 +1,18 @@
 /** Answers that a fault puts in the place of the real one. */
 import { gzipSync } from 'node:zlib'
-import type { Answer, JsonAnswer } from './answer.ts'
+import type { Answer } from './answer.ts'
 import { ApiError, usualError } from './errors.ts'
-import type { FaultSet } from './faults.ts'
-import { faultNumber } from './faults.ts'
+import type { FaultSet, RateLimitHint } from './faults.ts'
+import { faultNumber, RATE_LIMIT_HINTS } from './faults.ts'
 import type { Json, JsonObject } from './json.ts'
+import type { SimWire } from './wire.ts'
+import { HINT_SECONDS } from './wire.ts'
 
-export const errorAnswer = (error: ApiError): JsonAnswer => ({
-  kind: 'json',
-  status: error.status,
-  headers: error.headers,
-  body: error.envelope(),
-})
-
-const statusAnswer = (status: number): Answer => {
+const statusAnswer = (status: number, asked: Asked): Answer => {
   const usual = usualError(status)
   if (status === 204 || status === 304)
     return { kind: 'bytes', status, contentType: 'application/json', bytes: Buffer.alloc(0) }
-  return errorAnswer(new ApiError(status, usual.message, usual))
+  return tell(asked, new ApiError(status, usual.message, usual))
 }
 
 const OVERLOADS: Readonly<Record<string, Json>> = {
@@ -39,73 +34,33 @@ const OVERLOADS: Readonly<Record<string, Json>> = {
   google: { error: { code: 503, message: 'The model is overloaded. Please try again later.', status: 'UNAVAILABLE' } },
 }
 
-const overloaded = (argument: string): Answer => {
-  const [, status, provider] = /^(\d*)-?([a-z]*)$/.exec(argument) ?? []
-  return { kind: 'json', status: Number(status || '200'), body: OVERLOADS[provider || 'openai'] ?? {} }
+const overloaded = (argument: string, asked: Asked): Answer => {
+  const [, given, provider = ''] = /^(\d*)-?([a-z]*)$/.exec(argument) ?? []
+  const status = Number(given || '200')
+  if (asked.wire.name === 'openai') return { kind: 'json', status, body: OVERLOADS[provider || 'openai'] ?? {} }
+  if (provider !== '' && OVERLOAD_NAMES[asked.wire.name] !== provider) throw senseless('overloaded_body', asked.wire)
+  return { ...tell(asked, asked.wire.refusals.overloaded), status }
 }
 
-const WAIT_SECONDS = 2
-const LONG_SECONDS = 86_400
+/** Of wires whose vendor the fault can name. */
+const OVERLOAD_NAMES: Readonly<Record<string, string>> = { anthropic: 'anthropic', gemini: 'google' }
 
-const rateLimited = (hint: string): Answer => {
+const rateLimited = (hint: RateLimitHint, asked: Asked): Answer => {
+  // Google's own endpoint for OpenAI's dialect answers like this.
+  if (asked.wire.name === 'openai' && hint === 'google') return { kind: 'json', status: 429, body: GOOGLE_LIMIT }
+  const headers = asked.wire.refusals.hints[hint]
+  if (headers === undefined) throw senseless(`rate_limit=${hint}`, asked.wire)
   const message = 'Rate limit reached for requests. Please try again later.'
-  const limited = (headers: Record<string, string>): Answer => errorAnswer(new ApiError(429, message, { headers }))
-  switch (hint) {
-    case 'date':
-      return limited({
-        'retry-after': new Date(Math.ceil(Date.now() / 1000) * 1000 + WAIT_SECONDS * 1000).toUTCString(),
-      })
-    case 'ms':
-      return limited({ 'retry-after-ms': String(WAIT_SECONDS * 1000) })
-    case 'go':
-      return limited({
-        'x-ratelimit-limit-requests': '60',
-        'x-ratelimit-remaining-requests': '0',
-        'x-ratelimit-reset-requests': `${WAIT_SECONDS}s`,
-      })
-    case 'google':
-      return {
-        kind: 'json',
-        status: 429,
-        body: {
-          error: {
-            code: 429,
-            message: 'Resource has been exhausted (e.g. check quota).',
-            status: 'RESOURCE_EXHAUSTED',
-            details: [{ '@type': 'type.googleapis.com/google.rpc.RetryInfo', retryDelay: `${WAIT_SECONDS}s` }],
-          },
-        },
-      }
-    case 'none':
-      return limited({})
-    case 'long':
-      return limited({ 'retry-after': String(LONG_SECONDS) })
-    default:
-      return limited({ 'retry-after': String(WAIT_SECONDS) })
-  }
+  return tell(asked, new ApiError(429, message, { headers: headers() }))
 }
 
-const contentFiltered = (): Answer => {
-  const filter: JsonObject = {
-    hate: { filtered: false, severity: 'safe' },
-    violence: { filtered: true, severity: 'high' },
-  }
-  const message =
-    'The response was filtered due to the prompt triggering the content management policy. Please modify your prompt and retry.'
-  return {
-    kind: 'json',
-    status: 400,
-    body: {
-      error: {
-        message,
-        type: 'invalid_request_error',
-        param: 'prompt',
-        code: 'content_filter',
-        status: 400,
-        innererror: { code: 'ResponsibleAIPolicyViolation', content_filter_result: filter },
-      },
-    },
-  }
+const GOOGLE_LIMIT: JsonObject = {
+  error: {
+    code: 429,
+    message: 'Resource has been exhausted (e.g. check quota).',
+    status: 'RESOURCE_EXHAUSTED',
+    details: [{ '@type': 'type.googleapis.com/google.rpc.RetryInfo', retryDelay: `${HINT_SECONDS}s` }],
+  },
 }
 
 const LOGIN_PAGE =
@@ -128,27 +83,47 @@ const quoted = (key: string): string => (key === '' ? 'sk-sim-0123456789abcdefgh
 
 const page = (contentType: string, text: string): Answer => ({ kind: 'bytes', contentType, bytes: Buffer.from(text) })
 
-/** @param key the API key that came with the request: some faults quote it, so that leaks can be tested. */
-export const substituteFor = (faults: FaultSet, key: string): Answer | undefined => {
+/** What a substitute must know of the request. */
+export interface Asked {
+  readonly wire: SimWire
+  readonly requestId: string
+  /** The API key that came with it: some faults quote it, so that leaks can be tested. */
+  readonly key: string
+  readonly model: string
+}
+
+const tell = (asked: Asked, error: ApiError): Answer => asked.wire.error(error, asked.requestId)
+
+/** A fault that this vendor's API cannot have. */
+export const senseless = (fault: string, wire: SimWire): ApiError =>
+  new ApiError(400, `The fault '${fault}' makes no sense on the ${wire.name} wire.`, { code: 'sim_bad_fault' })
+
+const vendorRefusal = (faults: FaultSet, asked: Asked): Answer | undefined => {
+  const { exhausted, tooLong, filtered } = asked.wire.refusals
+  const told = { insufficient_quota: exhausted, context_length: tooLong, content_filter: filtered }
+  for (const [name, answer] of Object.entries(told)) {
+    if (!faults.has(name)) continue
+    if (answer === null) throw senseless(name, asked.wire)
+    return answer instanceof ApiError ? tell(asked, answer) : answer(asked.model)
+  }
+  return undefined
+}
+
+/** @throws ApiError 400 for a fault that makes no sense on the wire */
+export const substituteFor = (faults: FaultSet, asked: Asked): Answer | undefined => {
   const status = faultNumber(faults, 'status')
-  if (status !== undefined) return statusAnswer(status)
+  if (status !== undefined) return statusAnswer(status, asked)
   const overload = faults.get('overloaded_body')
-  if (overload !== undefined) return overloaded(overload)
-  const hint = faults.get('rate_limit')
-  if (hint !== undefined) return rateLimited(hint)
-  if (faults.has('insufficient_quota')) {
-    const message = 'You exceeded your current quota, please check your plan and billing details.'
-    return errorAnswer(new ApiError(429, message, { type: 'insufficient_quota', code: 'insufficient_quota' }))
-  }
-  if (faults.has('auth_401')) return errorAnswer(new ApiError(401, `Incorrect API key provided: ${quoted(key)}.`))
+  if (overload !== undefined) return overloaded(overload, asked)
+  const hint = RATE_LIMIT_HINTS.find((known) => known === faults.get('rate_limit'))
+  if (hint !== undefined) return rateLimited(hint, asked)
+  if (faults.has('auth_401')) return tell(asked, new ApiError(401, `Incorrect API key provided: ${quoted(asked.key)}.`))
   if (faults.has('auth_403'))
-    return errorAnswer(new ApiError(403, `The key ${quoted(key)} has no access to this model.`))
-  if (faults.has('context_length')) {
-    const message =
-      "This model's maximum context length is 128000 tokens. However, your messages resulted in more. Please reduce the length of the messages."
-    return errorAnswer(new ApiError(400, message, { param: 'messages', code: 'context_length_exceeded' }))
-  }
-  if (faults.has('content_filter')) return contentFiltered()
+    return tell(asked, new ApiError(403, `The key ${quoted(asked.key)} has no access to this model.`))
+  return vendorRefusal(faults, asked) ?? garbage(faults)
+}
+
+const garbage = (faults: FaultSet): Answer | undefined => {
   if (faults.has('html')) return page('text/html; charset=utf-8', LOGIN_PAGE)
   if (faults.has('null_body')) return page('application/json', 'null')
   if (faults.has('array_body')) return page('application/json', '[]')

@@ -64,6 +64,8 @@ export const countTokens = (text: string): number => {
 
 /** Remembers prompts by their prefixes, as a provider's prompt cache does. */
 export interface PrefixCache {
+  /** Tokens. */
+  readonly block: number
   /** How many leading tokens of `text` an earlier prompt shared: a multiple of the block size. Then remembers `text`. */
   cachedTokens(text: string): number
   clear(): void
@@ -85,6 +87,7 @@ export const createPrefixCache = (block: number): PrefixCache => {
     seen.add(key)
   }
   return {
+    block,
     cachedTokens: (text) => {
       let low = 0x811c9dc5 | 0
       let high = 0x1b873593 | 0
