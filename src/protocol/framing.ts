@@ -1,4 +1,5 @@
 import type { Wire } from '../contracts/dialect.ts'
+import { EventStreamReader } from './bedrock/event-stream.ts'
 import { LineReader } from './lines.ts'
 
 /** One event of a stream that is no SSE. name: '' = it has none. */
@@ -42,7 +43,28 @@ class LineFramer implements Framer {
   }
 }
 
+class MessageFramer implements Framer {
+  readonly #messages: EventStreamReader
+
+  constructor(bound: number) {
+    this.#messages = new EventStreamReader(bound)
+  }
+  push(chunk: Buffer): string | null {
+    return this.#messages.push(chunk)
+  }
+  next(): FramedEvent | null {
+    return this.#messages.next()
+  }
+  rest(): null {
+    return null
+  }
+  get waits(): boolean {
+    return this.#messages.waits
+  }
+}
+
 /** bound: longest event, bytes. null = server-sent events, which the pipeline reads itself. */
 export function framerOf(framing: Wire['framing'], bound: number): Framer | null {
-  return framing === 'ndjson' ? new LineFramer(bound) : null
+  if (framing === 'sse') return null
+  return framing === 'ndjson' ? new LineFramer(bound) : new MessageFramer(bound)
 }
