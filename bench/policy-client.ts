@@ -88,6 +88,13 @@ export class ProxySide {
     await this.#unary(HEALTH, Buffer.alloc(0))
   }
 
+  /** A check with the five bytes before it. */
+  get checkMessage(): Buffer {
+    const prefix = Buffer.alloc(5)
+    prefix.writeUInt32BE(this.#check.length, 1)
+    return Buffer.concat([prefix, this.#check])
+  }
+
   /** Returns the ticket; '' = none. */
   async check(): Promise<string> {
     const answer = await this.#unary(CHECK, this.#check)

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import { Flag, Frame, FRAME_HEAD } from './constants.ts'
 
-const SLAB = 16_384
+const SLAB = 32_768
 /** Slabs that wait for the next turn, of all connections of this thread: an idle connection has none. */
 const free: Buffer[] = []
 const MAX_FREE = 16
@@ -35,7 +35,7 @@ export class Output {
     return this.size >= TURN
   }
 
-  /** A slab with room for so many bytes (at most 16 KiB), to be written from `claim`'s result on. */
+  /** A slab with room for so many bytes (at most `Output.room`), to be written from `claim`'s result on. */
   claim(bytes: number): Buffer {
     const slab = this.#slab
     if (slab !== null && slab.length - this.#at >= bytes) return slab
