@@ -16,6 +16,7 @@ import { readRequest } from '../protocol/openai/request.ts'
 import { HealthTable } from '../routing/health.ts'
 import { planTargets } from '../routing/plan.ts'
 import { compileCondition, RouteTable, upstreamModel } from '../routing/table.ts'
+import { clientOf, Translation, wireFor } from './translation.ts'
 import { spliceBody, wantsUsage } from './upstream-request.ts'
 
 export interface ExplainRequest {
@@ -104,7 +105,14 @@ export function explainRequest(config: HeddleConfig, request: ExplainRequest): E
     match = table.match(fields.model)
     if (match === null) throw new GatewayError('model_not_found', `The model '${fields.model}' does not exist.`)
     who.limits = limitsOf(config, facts)
-    const plan = planTargets({ route: match.route, facts, asked: match.asked, now: 0, random: () => 0.5 })
+    const plan = planTargets({
+      route: match.route,
+      facts,
+      asked: match.asked,
+      now: 0,
+      random: () => 0.5,
+      uncarried: uncarriedBy(request.operation, fields, match.route.unsupported),
+    })
     return withText({
       ...describe(match, config),
       ...who,
@@ -203,21 +211,58 @@ function explainOrder(
   const tokens = new TokenEstimator().estimate('', fields.textBytes, fields.maxTokens)
   return plan.order.map((target: Target) => {
     const model = upstreamModel(target, match)
-    const sent = JSON.parse(
-      spliceBody(fields, model, wantsUsage(request.operation, fields.stream, target, fields)).toString(),
-    ) as Record<string, unknown>
+    const { path, changed } = explainCall(request, fields, target, model, match.route.unsupported)
     const { nanoUsd, priced } = chargeOf(book.priceOf(target, model), { ...NO_USAGE, ...tokens })
-    const changed = Object.keys(sent).filter((key) => JSON.stringify(sent[key]) !== JSON.stringify(request.body[key]))
     return {
       target: target.name,
       model,
-      url: `${target.provider.config.baseUrl}${OPERATIONS[request.operation].path}`,
-      changed: changed.map((key) => `${key}: ${JSON.stringify(sent[key])}`),
+      url: `${target.provider.config.baseUrl}${path}`,
+      changed,
       priority: target.priority,
       weight: target.weight,
       usd: priced ? usdText(nanoUsd) : null,
     }
   })
+}
+
+/** The request in no vendor's words, where it has a dialect that can be read. */
+function translationOf(operation: Operation, fields: RequestFields): Translation | null {
+  const client = clientOf(operation)
+  return client === null ? null : new Translation(client, fields, 'explain', 0)
+}
+
+const uncarriedBy = (operation: Operation, fields: RequestFields, unsupported: 'refuse' | 'drop') => {
+  let translation: Translation | null | undefined
+  return (target: Target): string | null => {
+    const wire = wireFor(target.provider, operation)
+    if (wire === null) return null
+    translation ??= translationOf(operation, fields)
+    return translation?.uncarried(wire, unsupported) ?? null
+  }
+}
+
+/** Where a call would go, and what of the request is not as the client sent it. */
+function explainCall(
+  request: ExplainRequest,
+  fields: RequestFields,
+  target: Target,
+  model: string,
+  unsupported: 'refuse' | 'drop',
+): { readonly path: string; readonly changed: readonly string[] } {
+  const { operation, body } = request
+  const wire = wireFor(target.provider, operation)
+  if (wire !== null) {
+    const dropped = translationOf(operation, fields)?.to(wire, target, model, unsupported).dropped ?? []
+    const path = operation === 'embeddings' ? wire.embed!.path(model) : wire.path(model, fields.stream)
+    return { path, changed: [`the request as ${wire.dialect}`, ...dropped.map((name) => `no ${name}`)] }
+  }
+  const includeUsage = wantsUsage(operation, fields.stream, target, fields)
+  const sent = JSON.parse(spliceBody(fields, model, includeUsage).toString()) as Record<string, unknown>
+  const changed = Object.keys(sent).filter((key) => JSON.stringify(sent[key]) !== JSON.stringify(body[key]))
+  return {
+    path: target.provider.config.paths[operation] ?? OPERATIONS[operation].path,
+    changed: changed.map((key) => `${key}: ${JSON.stringify(sent[key])}`),
+  }
 }
 
 /** The planner lists the reasons in the error's detail when nothing is left. */
