@@ -4,10 +4,12 @@ import { anthropicMessagesWire } from './anthropic/wire.ts'
 import { bedrockConverseWire } from './bedrock/wire.ts'
 import { geminiGenerateWire } from './gemini/wire.ts'
 import { openaiChatWire } from './openai/wire-chat.ts'
+import { openaiResponsesWire } from './openai/wire-responses.ts'
 
 const WIRES: ReadonlyMap<Dialect, Wire> = new Map<Dialect, Wire>([
   ['anthropic.messages', anthropicMessagesWire],
   ['gemini.generate', geminiGenerateWire],
+  ['openai.responses', openaiResponsesWire],
   ['bedrock.converse', bedrockConverseWire],
 ])
 

@@ -84,6 +84,7 @@ export class Recording implements AnswerSink {
       if (entry[1] !== 0) continue
       const last = parts.at(-1)
       if (entry[0] === 'text') parts.push({ type: 'text', text: entry[2] as string })
+      else if (entry[0] === 'refusal') parts.push({ type: 'refusal', text: entry[2] as string })
       else if (entry[0] === 'reasoning') parts.push({ type: 'reasoning', text: entry[2] as string })
       else if (entry[0] === 'redacted') parts.push({ type: 'reasoning', text: '', redacted: entry[2] as Opaque })
       else if (entry[0] === 'signature') {
