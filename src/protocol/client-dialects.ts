@@ -1,13 +1,17 @@
 import type { ClientDialect, Dialect } from '../contracts/dialect.ts'
 import { messagesClient } from './anthropic/client-messages.ts'
+import { generateClient } from './gemini/client-generate.ts'
 import { chatClient } from './openai/client-chat.ts'
+import { completionsClient } from './openai/client-completions.ts'
 import { responsesClient } from './openai/client-responses.ts'
 
 /** Those that clients speak; the others are only ever wires of backends. */
 const CLIENTS: Readonly<Partial<Record<Dialect, ClientDialect>>> = {
   'openai.chat': chatClient,
+  'openai.completions': completionsClient,
   'openai.responses': responsesClient,
   'anthropic.messages': messagesClient,
+  'gemini.generate': generateClient,
 }
 
 /** How clients speak a dialect. Throws for a dialect that only backends speak: no route leads there. */

@@ -131,8 +131,8 @@ function citation(value: JsonObject): Citation {
   const found = [url, from].find((text) => typeof text === 'string')
   const named = [title, document].find((text) => typeof text === 'string')
   return compact<Citation>({
-    url: found as string | undefined,
-    title: named as string | undefined,
+    url: found,
+    title: named,
     quote: typeof quote === 'string' ? quote : undefined,
     from: undefined,
     to: undefined,

@@ -3,8 +3,8 @@ import type { AnswerContext, StreamEncoder } from '../../contracts/dialect.ts'
 import type { Usage } from '../../contracts/usage.ts'
 import type { GatewayError } from '../../core/errors.ts'
 import type { CallBlock } from '../canonical/collect.ts'
-import { reasonWith } from '../canonical/collect.ts'
-import { parsed, prefixed } from '../canonical/say.ts'
+import { isWhole, reasonWith } from '../canonical/collect.ts'
+import { prefixed } from '../canonical/say.ts'
 import { anthropicUsage } from '../canonical/usage-out.ts'
 import { NO_USAGE } from '../usage.ts'
 import {
@@ -165,9 +165,7 @@ export class MessagesStream implements StreamEncoder {
     this.#close()
     this.#flush()
     // Calls whose arguments are complete end here; others may go on, in turns.
-    for (const call of this.#calls)
-      if (call !== undefined && !call.closed && (call.block.custom || parsed(call.block.arguments) !== undefined))
-        this.#closeCall(call)
+    for (const call of this.#calls) if (call !== undefined && !call.closed && isWhole(call.block)) this.#closeCall(call)
     const block: CallBlock = { type: 'tool_call', index, id, name, custom, arguments: '', signature: null }
     const call: OpenCall = { block, at: -1, closed: false, signed: false }
     this.#calls[index] = call

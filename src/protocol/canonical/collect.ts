@@ -1,6 +1,7 @@
 import type { Citation, FinishReason, Json, Opaque } from '../../contracts/canonical.ts'
 import type { AnswerSink } from '../../contracts/dialect.ts'
 import type { Usage } from '../../contracts/usage.ts'
+import { parsed } from './say.ts'
 
 export interface TextBlock {
   readonly type: 'text'
@@ -98,6 +99,9 @@ export class CollectedChoice {
 
 export const reasonWith = <T extends FinishReason | ''>(reason: T, called: boolean): T | 'tool_calls' =>
   reason === 'stop' && called ? 'tool_calls' : reason
+
+/** No piece of its arguments can follow. Of free text nobody knows before all is told. */
+export const isWhole = (call: CallBlock): boolean => !call.custom && parsed(call.arguments) !== undefined
 
 /** An answer in memory, for what writes it whole. Empty pieces leave no trace, so that streams and whole answers agree. */
 export class CollectedAnswer implements AnswerSink {

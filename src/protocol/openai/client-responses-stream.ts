@@ -2,9 +2,8 @@ import type { Citation, FinishReason, Json, JsonObject, Opaque } from '../../con
 import type { AnswerContext, StreamEncoder } from '../../contracts/dialect.ts'
 import type { Usage } from '../../contracts/usage.ts'
 import type { GatewayError } from '../../core/errors.ts'
-import { reasonWith } from '../canonical/collect.ts'
+import { isWhole, reasonWith } from '../canonical/collect.ts'
 import type { CallBlock } from '../canonical/collect.ts'
-import { parsed } from '../canonical/say.ts'
 import {
   ItemIds,
   ResponseFrame,
@@ -271,9 +270,7 @@ export class ResponsesStream implements StreamEncoder {
     this.#close('completed')
     this.#flush()
     // Calls whose arguments are complete end here; others may go on, in turns.
-    for (const call of this.#calls)
-      if (call !== undefined && !call.closed && (call.block.custom || parsed(call.block.arguments) !== undefined))
-        this.#closeCall(call)
+    for (const call of this.#calls) if (call !== undefined && !call.closed && isWhole(call.block)) this.#closeCall(call)
     const block: CallBlock = { type: 'tool_call', index, id, name, custom, arguments: '', signature: null }
     const call: OpenCall = { block, id: '', at: -1, closed: false, signed: false }
     this.#calls[index] = call
