@@ -28,6 +28,9 @@ function fieldIn(text: string, name: string, last: boolean): string {
 }
 
 /** Found by their names and not parsed: of a large answer only its ends are looked at. */
+/** Of chat, Messages, Gemini and Ollama. */
+const FINISH = ['"finish_reason"', '"stop_reason"', '"finishReason"', '"done_reason"'] as const
+
 export function answerFacts({ first, last }: AnswerParts): AnswerFacts {
   if (first === null) return { id: '', model: '', tier: '', finishReason: '' }
   const head = first.toString('latin1', 0, Math.min(first.length, HEAD))
@@ -37,6 +40,6 @@ export function answerFacts({ first, last }: AnswerParts): AnswerFacts {
     id: fieldIn(head, '"id"', false),
     model: fieldIn(head, '"model"', false),
     tier: fieldIn(tail, '"service_tier"', true),
-    finishReason: fieldIn(tail, '"finish_reason"', true),
+    finishReason: FINISH.map((name) => fieldIn(tail, name, true)).find((found) => found !== '') ?? '',
   }
 }

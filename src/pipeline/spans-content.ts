@@ -2,6 +2,7 @@
 import type { AnswerParts, Attributes, RequestTrace } from '../contracts/trace.ts'
 import type { Operation } from '../contracts/config.ts'
 import { redact } from '../core/redact.ts'
+import { foreignInput, foreignOutput, isForeign } from './spans-dialects.ts'
 import { A } from '../telemetry/semconv.ts'
 import { MAX_ANSWER } from '../telemetry/trace/tracing.ts'
 
@@ -26,6 +27,10 @@ const cleaner = (content: RequestTrace['content']): Clean => {
     return (cut ? clean.slice(0, -CUT_MARGIN) : clean).slice(0, MAX_CONTENT)
   }
 }
+
+/** The end of a text that was not kept whole may be half a secret. */
+const cutting = (clean: Clean, content: RequestTrace['content']): Clean =>
+  content === 'redacted' ? (text) => clean(text).slice(0, -CUT_MARGIN) : clean
 
 /** Images, files and recordings are named, never copied. */
 function partOf(part: unknown, clean: Clean): Json {
@@ -73,19 +78,23 @@ const isSystem = (message: unknown): boolean =>
 /** body: the request, parsed. */
 export function inputContent(operation: Operation, body: Json, content: RequestTrace['content']): Attributes {
   const clean = cleaner(content)
+  if (isForeign(operation)) {
+    const { messages, system } = foreignInput(operation, body, clean)
+    return inputAttributes(messages, system)
+  }
   const given = body['messages'] ?? body['input'] ?? body['prompt']
   const list = Array.isArray(given) ? given : given === undefined || given === null ? [] : [given]
   const system = list.filter(isSystem).flatMap((message) => messageOf(message, clean)['parts'] as Json[])
   if (typeof body['instructions'] === 'string') system.push(partOf(body['instructions'], clean))
   // Numbers are tokens, which say nothing to a reader.
   const others = list.filter((message) => !isSystem(message) && typeof message !== 'number')
-  return {
-    ...(others.length === 0 || operation === 'passthrough'
-      ? {}
-      : { [A.inputMessages]: listText(others.map((message) => messageOf(message, clean))) }),
-    ...(system.length === 0 ? {} : { [A.systemInstructions]: listText(system) }),
-  }
+  return inputAttributes(operation === 'passthrough' ? [] : others.map((message) => messageOf(message, clean)), system)
 }
+
+const inputAttributes = (messages: readonly Json[], system: readonly Json[]): Attributes => ({
+  ...(messages.length === 0 ? {} : { [A.inputMessages]: listText(messages) }),
+  ...(system.length === 0 ? {} : { [A.systemInstructions]: listText(system) }),
+})
 
 function choiceMessage(choice: unknown, clean: Clean): Json {
   const { message, text, finish_reason: reason } = isObject(choice) ? choice : {}
@@ -129,10 +138,24 @@ function parsed(text: string): Json | null {
   }
 }
 
-export function outputContent({ all }: AnswerParts, stream: boolean, content: RequestTrace['content']): Attributes {
+export function outputContent(
+  { all }: AnswerParts,
+  stream: boolean,
+  content: RequestTrace['content'],
+  operation: Operation = 'chat',
+): Attributes {
   if (all.length === 0) return {}
-  const clean = cleaner(content)
   const bytes = Buffer.concat(all)
+  const clean = cleaner(content)
+  if (isForeign(operation)) {
+    const message = foreignOutput(
+      operation,
+      bytes,
+      stream,
+      bytes.length >= MAX_ANSWER ? cutting(clean, content) : clean,
+    )
+    return message === null ? {} : { [A.outputMessages]: listText([message]) }
+  }
   const text = bytes.toString()
   if (!stream) {
     const body = parsed(text)

@@ -126,7 +126,7 @@ function noteAnswerFacts(found: Found, x: Exchange, trace: RequestTrace, place: 
     text(found, A.openaiResponseTier, place?.provider === 'openai' ? facts.tier : '')
     if (facts.finishReason !== '') found[A.finishReasons] = [facts.finishReason]
   }
-  if (trace.content !== 'off') Object.assign(found, outputContent(trace.answer, x.stream, trace.content))
+  if (trace.content !== 'off') Object.assign(found, outputContent(trace.answer, x.stream, trace.content, x.operation))
 }
 
 function callSpan(x: Exchange, trace: RequestTrace, startAt: number): SpanData {
