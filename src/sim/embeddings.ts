@@ -13,7 +13,7 @@ const MAX_INPUTS = 2048
 const MAX_DIMENSIONS = 4096
 
 /** As long as the vendor's for the names people know; short for the rest. */
-const defaultDimensions = (model: string): number => {
+export const defaultDimensions = (model: string): number => {
   if (/embedding-3-large/.test(model)) return 3072
   return /text-embedding/.test(model) ? 1536 : 256
 }
