@@ -15,7 +15,6 @@ export class Http2Server {
   #open = 0
   #stop: (() => void) | null = null
   #endsAt = Infinity
-  #draining = false
 
   constructor(accept: Acceptor, options: Partial<Http2Options> = {}) {
     this.#options = { ...HTTP2_DEFAULTS, ...options }
@@ -33,7 +32,6 @@ export class Http2Server {
     this.#sessions.add(session)
     this.#open++
     this.#stop ??= everyUnref(() => this.#check(), CHECK_MS)
-    if (this.#draining) session.drain()
   }
 
   readonly #gone = (session: Session): void => {
@@ -50,9 +48,11 @@ export class Http2Server {
       else session.check(now)
   }
 
-  /** Peers are told to open their next streams elsewhere; what is open goes on, at most maxMs. */
+  /**
+   * Peers are told to open their next streams elsewhere; what is open goes on, at most maxMs. Who comes again all the same is served as
+   * long: told to go at once it would only come back.
+   */
   drain(maxMs: number): void {
-    this.#draining = true
     this.#endsAt = this.#options.now() + maxMs
     for (const session of this.#sessions.all()) session.drain()
   }
