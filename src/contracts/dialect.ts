@@ -14,6 +14,11 @@ export type Dialect =
   | 'bedrock.converse'
   | 'cohere.chat'
   | 'tgi.generate'
+  | 'tensorflow.predict'
+  | 'kserve.infer'
+  | 'triton.generate'
+  | 'torchserve.predict'
+  | 'pipeline'
 
 /**
  * An answer, whole or in pieces, told in order: start, then contents, then for each choice finish, then usage, then end.
@@ -121,6 +126,14 @@ export interface WireTarget {
   readonly maxOutputTokens: number
 }
 
+/** What of a request its answer is read with, where the backend itself does not do it. */
+export interface Asked {
+  /** The prompt, where the backend begins its answers with it; '' = it does not. */
+  readonly echo: string
+  /** Sequences at which Heddle ends the answer. */
+  readonly stop: readonly string[]
+}
+
 /** Texts to be turned into vectors. */
 export interface EmbedRequest {
   readonly texts: readonly string[]
@@ -154,6 +167,8 @@ export interface Wire {
   readonly dialect: Dialect
   /** Of streamed answers. eventstream: AWS `application/vnd.amazon.eventstream`. */
   readonly framing: 'sse' | 'ndjson' | 'eventstream'
+  /** false: its answers are always whole, and answer() reads them also where the client wants a stream. Left out: it streams. */
+  readonly streams?: boolean
   /** Below the provider's base path, with query; model is escaped where it stands in it. */
   path(model: string, stream: boolean): string
   /** Fixed request headers, flat, beside content-type and accept. */
@@ -162,9 +177,13 @@ export interface Wire {
   readonly carries: Readonly<Record<Feature, Support>>
   /** The body. Gets only what `carries` says it can; throws GatewayError for what no table can say (an image type, a bad schema). */
   request(request: ChatRequest, target: WireTarget): JsonObject
-  /** Reads a whole answer. invalid: not an answer at all; error: an error with a good status. */
-  answer(body: JsonObject, sink: AnswerSink): 'ok' | 'error' | 'invalid'
-  stream(sink: AnswerSink): StreamDecoder
+  /** What the reading of the answer needs of the request; left out = nothing. Kept for as long as the answer is awaited. */
+  asked?(request: ChatRequest): Asked
+  /** Answers may be any JSON, or plain text: answer() gets it as `body` of an object. */
+  readonly anyBody?: boolean
+  /** Reads a whole answer. invalid: not an answer at all; error: an error with a good status. asked: see above. */
+  answer(body: JsonObject, sink: AnswerSink, asked?: Asked): 'ok' | 'error' | 'invalid'
+  stream(sink: AnswerSink, asked?: Asked): StreamDecoder
   /** Left out: backends of this dialect make no vectors, or not by a dialect of their own. */
   readonly embed?: EmbedWire
 }
