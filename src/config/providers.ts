@@ -7,10 +7,12 @@ import { toCapacity } from './normalise-capacity.ts'
 import { toCredentials, toData } from './normalise-credentials.ts'
 import { toDiscovery } from './normalise-discovery.ts'
 import { toClass, toEgress } from './normalise-egress.ts'
+import { toServed } from './normalise-served.ts'
 import type { Path, Problem } from './problem.ts'
 import { SIM_BASE_URL } from './sim-url.ts'
 import type { ParsedConfig } from './schema.ts'
 import { API_KEY_PATTERN } from './schema-provider.ts'
+import { transportOf } from './transport.ts'
 import type { SourceMap } from './yaml-source.ts'
 
 type Env = Readonly<Record<string, string | undefined>>
@@ -190,7 +192,8 @@ export const toProvider = (name: string, entry: Entry, context: ProviderContext)
   const preset = findPreset(name, entry, path, context)
   if (preset === undefined) return undefined
   checkCa(entry, path, context)
-  const baseUrl = findBaseUrl(entry, preset, path, context)
+  const { transport, url: baseUrl } = transportOf(findBaseUrl(entry, preset, path, context))
+  const wire = toWire(entry, preset)
   const apiKey = findKey(entry, preset, path, context)
   return {
     name,
@@ -201,7 +204,8 @@ export const toProvider = (name: string, entry: Entry, context: ProviderContext)
     headers: lowerCaseHeaders(entry, path, context),
     query: { ...preset.query, ...entry.query },
     operations: [...new Set(entry.operations ?? preset.operations)],
-    wire: toWire(entry, preset),
+    wire,
+    ...toServed(entry, { wire, transport, type: preset.name }, path, context),
     paths: preset.paths ?? {},
     modelPatterns: [...new Set(entry.model_patterns ?? preset.modelPatterns)],
     streamUsage: entry.stream_usage ?? preset.streamUsage,

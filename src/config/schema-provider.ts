@@ -4,6 +4,7 @@ import { balancingField } from './schema-balancing.ts'
 import { capacityField } from './schema-capacity.ts'
 import { credentialsField, dataField } from './schema-credentials.ts'
 import { discoveryField } from './schema-discovery.ts'
+import { mappingField, stepsField } from './schema-mapping.ts'
 import { classField, egressField, propagateField } from './schema-egress.ts'
 import { flag, integer, longText, name, operation, optional, section, withDefault } from './fields.ts'
 
@@ -106,7 +107,8 @@ const modelPattern = name.regex(/^[^*]*\*?[^*]*$/, { error: 'can hold one `*` on
 const baseUrl = z.string().superRefine((text, context) => {
   const url = URL.canParse(text) ? new URL(text) : undefined
   const bad = (message: string): void => context.addIssue({ code: 'custom', message })
-  if (url === undefined || !['http:', 'https:'].includes(url.protocol)) bad('must be an absolute http or https URL')
+  if (url === undefined || !['http:', 'https:', 'grpc:', 'grpcs:'].includes(url.protocol))
+    bad('must be an absolute http or https URL, of some model servers also grpc or grpcs')
   else if (url.username !== '' || url.password !== '') bad('must not hold credentials; use `api_key` or `headers`')
   else if (url.search !== '' || url.hash !== '') bad('must not hold a query or fragment; use `query`')
 })
@@ -147,7 +149,7 @@ export const providerSchema = z
     ),
     base_url: optional(
       baseUrl,
-      'Where the API begins, such as `http://vllm.llm:8000/v1`. Operation paths are appended.',
+      'Where the API begins, such as `http://vllm.llm:8000/v1`. Operation paths are appended. Of TensorFlow Serving and KServe also `grpc://host:port` or, with TLS, `grpcs://`.',
     ),
     api_key: optional(
       apiKey,
@@ -191,6 +193,8 @@ export const providerSchema = z
     discovery: discoveryField,
     balancing: balancingField,
     data: dataField,
+    mapping: mappingField,
+    steps: stepsField,
     class: classField,
     egress: egressField,
     propagate_trace: propagateField,

@@ -7,6 +7,7 @@ import type { CapacityConfig } from './capacity.ts'
 import type { AuthConfig, TenantConfig } from './config-auth.ts'
 import type { BalancingConfig, DiscoveryConfig } from './config-cluster.ts'
 import type { CredentialsConfig } from './config-credentials.ts'
+import type { MappingConfig, PipelineConfig } from './config-mapping.ts'
 import type { LedgerConfig, LimitConfig } from './config-limits.ts'
 import type { MeshConfig } from './config-mesh.ts'
 import type { PolicyServiceConfig } from './config-policy.ts'
@@ -247,6 +248,12 @@ export interface ProviderConfig {
   readonly wire: Dialect | null
   /** Where an operation is, when it is not at its usual path below the base URL. */
   readonly paths: Readonly<Partial<Record<Operation, string>>>
+  /** Of a model server: what of a request it gets, and what of its answers means what; left out = it speaks of chats itself. */
+  readonly mapping?: MappingConfig
+  /** Services that are called one after the other, in place of what base_url names; left out = none. */
+  readonly pipeline?: PipelineConfig
+  /** How base_url is called; left out = HTTP/1.1. */
+  readonly transport?: 'grpc'
   /** Glob patterns of upstream model names that route here by name without a `models` entry. */
   readonly modelPatterns: readonly string[]
   /** Understands `stream_options.include_usage`. */
