@@ -45,7 +45,21 @@ export const WIRES = [
   'bedrock.converse',
   'cohere.chat',
   'tgi.generate',
+  'tensorflow.predict',
+  'kserve.infer',
+  'triton.generate',
+  'torchserve.predict',
+  'pipeline',
 ] as const satisfies readonly Dialect[]
 
 /** Wires that have embeddings of their own. */
-export const EMBEDDERS: ReadonlySet<Dialect> = new Set<Dialect>(['gemini.generate', 'ollama.chat', 'cohere.chat'])
+export const EMBEDDERS: ReadonlySet<Dialect> = new Set<Dialect>([
+  'gemini.generate',
+  'ollama.chat',
+  'cohere.chat',
+  'tensorflow.predict',
+  'kserve.infer',
+  'triton.generate',
+  'torchserve.predict',
+  'pipeline',
+])
