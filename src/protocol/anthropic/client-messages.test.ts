@@ -14,7 +14,7 @@ import {
   streamOf,
   whole,
   wildRequest,
-} from '../client-fixture.ts'
+} from '../../../test/support/client-dialects.ts'
 import { readUsage } from '../usage.ts'
 import { messagesClient } from './client-messages.ts'
 

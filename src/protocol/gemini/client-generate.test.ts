@@ -15,7 +15,7 @@ import {
   streamOf,
   whole,
   wildRequest,
-} from '../client-fixture.ts'
+} from '../../../test/support/client-dialects.ts'
 import { readUsage } from '../usage.ts'
 import { generateClient } from './client-generate.ts'
 

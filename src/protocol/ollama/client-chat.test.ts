@@ -12,7 +12,7 @@ import {
   streamOf,
   whole,
   wildRequest,
-} from '../client-fixture.ts'
+} from '../../../test/support/client-dialects.ts'
 import { ollamaClient } from './client-chat.ts'
 
 const FULL: JsonObject = {

@@ -15,8 +15,8 @@ import {
   streamOf,
   whole,
   wildRequest,
-} from '../client-fixture.ts'
-import type { Told } from '../client-fixture.ts'
+} from '../../../test/support/client-dialects.ts'
+import type { Told } from '../../../test/support/client-dialects.ts'
 import { chatClient } from './client-chat.ts'
 
 const PNG = 'data:image/png;base64,iVBORw0KGgo='

@@ -14,7 +14,7 @@ import {
   streamOf,
   whole,
   wildRequest,
-} from '../client-fixture.ts'
+} from '../../../test/support/client-dialects.ts'
 import { completionsClient } from './client-completions.ts'
 
 const FULL: JsonObject = {

@@ -19,8 +19,8 @@ import {
   streamOf,
   whole,
   wildRequest,
-} from '../client-fixture.ts'
-import type { Told } from '../client-fixture.ts'
+} from '../../../test/support/client-dialects.ts'
+import type { Told } from '../../../test/support/client-dialects.ts'
 import { readUsage } from '../usage.ts'
 import { responsesClient } from './client-responses.ts'
 

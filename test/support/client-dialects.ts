@@ -1,11 +1,11 @@
 import fc from 'fast-check'
-import type { ChatRequest, FinishReason, Json, JsonObject, Opaque, Part } from '../contracts/canonical.ts'
-import type { AnswerContext, AnswerSink, ClientDialect, Dialect } from '../contracts/dialect.ts'
-import type { Usage } from '../contracts/usage.ts'
-import { GatewayError } from '../core/errors.ts'
-import { CollectedAnswer } from './canonical/collect.ts'
-import type { Block, CollectedChoice } from './canonical/collect.ts'
-import { NO_USAGE } from './usage.ts'
+import type { ChatRequest, FinishReason, Json, JsonObject, Opaque, Part } from '../../src/contracts/canonical.ts'
+import type { AnswerContext, AnswerSink, ClientDialect, Dialect } from '../../src/contracts/dialect.ts'
+import type { Usage } from '../../src/contracts/usage.ts'
+import { GatewayError } from '../../src/core/errors.ts'
+import { CollectedAnswer } from '../../src/protocol/canonical/collect.ts'
+import type { Block, CollectedChoice } from '../../src/protocol/canonical/collect.ts'
+import { NO_USAGE } from '../../src/protocol/usage.ts'
 
 /** What the tests of all client dialects share. */
 
