@@ -5,6 +5,7 @@ import { maskAuth, maskTenants } from './mask-auth.ts'
 import { maskCredentials } from './mask-credentials.ts'
 import { maskDiscovery } from './mask-discovery.ts'
 import { maskEgress } from './mask-egress.ts'
+import { maskMcp } from './mask-mcp.ts'
 import { maskTracing } from './mask-tracing.ts'
 
 const MASK = '***'
@@ -40,6 +41,7 @@ export const maskedConfig = (config: HeddleConfig): HeddleConfig => ({
   tenants: maskTenants(config.tenants),
   ledger: maskLedger(config.ledger),
   usage: maskUsage(config.usage),
+  mcp: maskMcp(config.mcp, maskProvider),
   tracing: maskTracing(config.tracing),
 })
 

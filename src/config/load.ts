@@ -8,6 +8,7 @@ import type { SecretSource } from './interpolate.ts'
 import { problemsOf } from './issues.ts'
 import { toAuth, toTenants } from './normalise-auth.ts'
 import { toLedger, toLimits } from './normalise-limits.ts'
+import { toMcp } from './normalise-mcp.ts'
 import { toMesh } from './normalise-mesh.ts'
 import { toTracing } from './normalise-tracing.ts'
 import { knownPrices, toUsage } from './normalise-usage.ts'
@@ -285,6 +286,7 @@ const build = (reading: Reading, options: LoadOptions, zeroConfig: boolean): Hed
     ledger: toLedger(parts),
     usage,
     mesh: toMesh(parts),
+    mcp: toMcp(parts),
     tracing: toTracing(parts),
     zeroConfig,
   }

@@ -39,4 +39,9 @@ export function checkMesh(build: Build): void {
     const path: Path = ['providers', name, 'egress', 'mode']
     problems.push(map.problem(path, 'Linkerd’s proxy speaks no TLS to the outside: use `direct-tls`'))
   }
+  for (const [name, server] of Object.entries(parsed.mcp?.servers ?? {})) {
+    if (server.egress.mode !== 'mesh-originate') continue
+    const path: Path = ['mcp', 'servers', name, 'egress', 'mode']
+    problems.push(map.problem(path, 'Linkerd’s proxy speaks no TLS to the outside: use `direct-tls`'))
+  }
 }

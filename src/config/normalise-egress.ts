@@ -116,15 +116,18 @@ export const toEgress = (entry: Entry, baseUrl: string, path: Path, place: Place
  * A key must not cross a network in clear because of a slip in an address. Within the cluster (`class: mesh`) and on
  * loopback that is the mesh's business; `egress-gateway` says that the mesh takes these calls to its own way out.
  */
-export function checkPlaintext(provider: ProviderConfig, map: SourceMap): readonly Problem[] {
-  const { baseUrl, class: kind, egress, apiKey, credentials, headers, query, name } = provider
+export function checkPlaintext(
+  provider: ProviderConfig,
+  map: SourceMap,
+  path: Path = ['providers', provider.name, 'base_url'],
+): readonly Problem[] {
+  const { baseUrl, class: kind, egress, apiKey, credentials, headers, query } = provider
   if (kind === 'mesh' || egress.plaintextKey || !URL.canParse(baseUrl)) return []
   if (egress.mode === 'mesh-originate' || egress.mode === 'egress-gateway') return []
   const url = new URL(baseUrl)
   if (url.protocol !== 'http:' || staysOnLoopback(provider, url.hostname)) return []
   const holdsKey = apiKey !== null || credentials !== null || holdsSecret(headers, query)
   if (!holdsKey) return []
-  const path: Path = ['providers', name, 'base_url']
   const message =
     'is not encrypted, and the key would cross the network in clear: use https; or say how it is protected with ' +
     '`egress: { mode: mesh-originate }` (the mesh speaks TLS), `class: mesh` (a workload of the mesh), or accept it ' +

@@ -24,6 +24,18 @@ const fromSpiffe = (
   return { source: 'spiffe', socket: target(socket), spiffeId: given.spiffe_id ?? null, hint: given.hint ?? null }
 }
 
+/** What is called: backends of models, and servers of tools. */
+const endsOf = ({ providers, mcp }: Build['parsed']) => [
+  ...Object.entries(providers ?? {}).flatMap(([name, provider]) =>
+    provider === null ? [] : [{ ...provider, path: ['providers', name], urlAt: 'base_url', url: provider.base_url }],
+  ),
+  ...Object.entries(mcp?.servers ?? {}).map(([name, server]) => ({
+    ...server,
+    path: ['mcp', 'servers', name],
+    urlAt: 'url',
+  })),
+]
+
 /** What uses the SVID fits together, and there is one to use. */
 const checkUses = ({ parsed, map, problems }: Build): void => {
   const missing = parsed.mesh.svid === undefined
@@ -37,10 +49,8 @@ const checkUses = ({ parsed, map, problems }: Build): void => {
     if (tls.client_cert === 'none')
       fault(at('svid'), 'say with `client_cert` whether peers show a certificate: `required` or `optional`')
   }
-  for (const [name, provider] of Object.entries(parsed.providers ?? {})) {
-    if (provider === null) continue
-    const { tls: own, egress, base_url: url } = provider
-    const at = (field: string): Path => ['providers', name, 'tls', field]
+  for (const { path, urlAt, tls: own, egress, url } of endsOf(parsed)) {
+    const at = (field: string): Path => [...path, 'tls', field]
     if (!own.svid) {
       if (own.spiffe_ids !== undefined) fault(at('spiffe_ids'), 'means nothing without `svid: true`')
       continue
@@ -48,7 +58,7 @@ const checkUses = ({ parsed, map, problems }: Build): void => {
     if (missing) fault(at('svid'), 'needs `mesh.svid`: where the certificate comes from')
     if (own.ca !== undefined) fault(at('ca'), 'with `svid: true` the bundle of `mesh.svid` is believed')
     if (!own.verify) fault(at('verify'), 'with `svid: true` the other end is always verified')
-    if (url?.startsWith('http:') === true) fault(['providers', name, 'base_url'], '`tls.svid` needs an https URL')
+    if (url?.startsWith('http:') === true) fault([...path, urlAt], '`tls.svid` needs an https URL')
     if (egress.mode !== undefined && egress.mode !== 'direct-tls')
       fault(at('svid'), `\`egress.mode: ${egress.mode}\` leaves TLS to others: \`direct-tls\` is needed`)
   }

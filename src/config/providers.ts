@@ -183,9 +183,13 @@ const toWire = (entry: Entry, preset: ProviderPreset): Dialect | null => {
   return operations.includes('responses') ? 'openai.responses' : null
 }
 
-/** One entry under `providers` in its long form; undefined, with a problem noted, when its type is unknown. */
-export const toProvider = (name: string, entry: Entry, context: ProviderContext): ProviderConfig | undefined => {
-  const path: Path = ['providers', name]
+/** One entry under `providers` in its long form; undefined, with a problem noted, when its type is unknown. path: where it stands. */
+export const toProvider = (
+  name: string,
+  entry: Entry,
+  context: ProviderContext,
+  path: Path = ['providers', name],
+): ProviderConfig | undefined => {
   if (name.includes('/')) {
     context.problems.push(context.map.problem(path, 'a provider’s name cannot hold `/`', 'key'))
   }

@@ -162,7 +162,7 @@ export const providerSchema = z
     headers: optional(z.record(headerName, headerValue), 'Headers added to every request to this provider.'),
     query: optional(z.record(name, longText), 'Query parameters added to every request, such as `api-version`.'),
     operations: optional(
-      z.array(operation).min(1),
+      z.array(operation.exclude(['mcp'])).min(1),
       'What the provider speaks itself: such requests reach it as they came. Left out: as the preset says.',
     ),
     wire: optional(

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { authSchema, tenantsSchema } from './schema-auth.ts'
 import { ledgerSchema, limitsSchema } from './schema-limits.ts'
+import { mcpSchema } from './schema-mcp.ts'
 import { meshSchema } from './schema-mesh.ts'
 import { modelsSchema } from './schema-model.ts'
 import { providersSchema } from './schema-provider.ts'
@@ -22,6 +23,7 @@ export const configSchema = z
     ledger: ledgerSchema,
     usage: usageSchema,
     mesh: meshSchema,
+    mcp: mcpSchema,
     tracing: tracingSchema,
   })
   .describe('Heddle configuration.')

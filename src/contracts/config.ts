@@ -9,6 +9,7 @@ import type { BalancingConfig, DiscoveryConfig } from './config-cluster.ts'
 import type { CredentialsConfig } from './config-credentials.ts'
 import type { MappingConfig, PipelineConfig } from './config-mapping.ts'
 import type { LedgerConfig, LimitConfig } from './config-limits.ts'
+import type { McpConfig } from './config-mcp.ts'
 import type { MeshConfig } from './config-mesh.ts'
 import type { PolicyServiceConfig } from './config-policy.ts'
 import type { TracingConfig } from './config-tracing.ts'
@@ -24,6 +25,7 @@ export type Operation =
   | 'generate_content'
   | 'ollama_chat'
   | 'passthrough'
+  | 'mcp'
 
 /** PEM texts. */
 export interface TlsConfig {
@@ -380,6 +382,8 @@ export interface HeddleConfig {
   readonly ledger: LedgerConfig
   readonly usage: UsageConfig
   readonly mesh: MeshConfig
+  /** Null = no tools are served. */
+  readonly mcp: McpConfig | null
   readonly tracing: TracingConfig
   /** True when no configuration file was given: unknown model names go to the simulated model. */
   readonly zeroConfig: boolean

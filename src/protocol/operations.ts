@@ -31,6 +31,7 @@ export const OPERATIONS: Readonly<Record<Operation, OperationRow>> = {
   },
   ollama_chat: { name: 'chat', route: '/api/chat', path: '/api/chat', dialect: 'ollama.chat' },
   passthrough: { name: 'passthrough', route: '/v1/*', path: '', dialect: null },
+  mcp: { name: 'execute_tool', route: '/mcp', path: '', dialect: null },
 }
 
 export const OPERATION_NAMES: readonly Operation[] = Object.keys(OPERATIONS) as Operation[]

@@ -243,6 +243,7 @@ const RULES: Readonly<Record<Operation, readonly FieldRule[]>> = {
     { slot: MESSAGES, name: 'messages', kinds: [0, OPEN_BRACKET], what: 'a list of messages' },
   ],
   passthrough: [],
+  mcp: [],
 }
 
 function checkTypes(operation: Operation): void {
