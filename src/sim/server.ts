@@ -178,7 +178,7 @@ const handle = async (parts: ServerParts, req: IncomingMessage, open: Open, requ
     if (parts.apiKey !== undefined) wire.checkKey(arrived, parts.apiKey)
     const suffix = faults.has('split_utf8') ? SPLIT_UTF8_TEXT : ''
     const call: Call = { state, method, path, query, headers, raw, body: parsed.body, model: named.model, suffix }
-    const asked: Asked = { wire, requestId, key, model: named.model }
+    const asked: Asked = { wire, requestId, key, model: named.model, arrived }
     answer =
       (faults.size > 0 ? substituteFor(faults, asked) : undefined) ?? operation(parts, call, parsed, asked, start)
   } catch (error) {

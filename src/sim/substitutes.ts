@@ -5,7 +5,7 @@ import { ApiError, usualError } from './errors.ts'
 import type { FaultSet, RateLimitHint } from './faults.ts'
 import { faultNumber, RATE_LIMIT_HINTS } from './faults.ts'
 import type { Json, JsonObject } from './json.ts'
-import type { SimWire } from './wire.ts'
+import type { Arrived, SimWire } from './wire.ts'
 import { HINT_SECONDS } from './wire.ts'
 
 const statusAnswer = (status: number, asked: Asked): Answer => {
@@ -90,6 +90,7 @@ export interface Asked {
   /** The API key that came with it: some faults quote it, so that leaks can be tested. */
   readonly key: string
   readonly model: string
+  readonly arrived: Arrived
 }
 
 const tell = (asked: Asked, error: ApiError): Answer => asked.wire.error(error, asked.requestId)
@@ -104,7 +105,7 @@ const vendorRefusal = (faults: FaultSet, asked: Asked): Answer | undefined => {
   for (const [name, answer] of Object.entries(told)) {
     if (!faults.has(name)) continue
     if (answer === null) throw senseless(name, asked.wire)
-    return answer instanceof ApiError ? tell(asked, answer) : answer(asked.model)
+    return answer instanceof ApiError ? tell(asked, answer) : answer(asked.model, asked.arrived)
   }
   return undefined
 }

@@ -19,7 +19,7 @@ export interface Refusals {
   readonly exhausted: ApiError | null
   readonly tooLong: ApiError | null
   /** An answer where the vendor tells it with a good status. */
-  readonly filtered: ApiError | ((model: string) => Answer) | null
+  readonly filtered: ApiError | ((model: string, arrived: Arrived) => Answer) | null
   readonly overloaded: ApiError
   /** Hints that the vendor gives, with the headers of each. `retry-after` may become part of the body. */
   readonly hints: Readonly<Partial<Record<RateLimitHint, () => Record<string, string>>>>

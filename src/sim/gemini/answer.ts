@@ -3,6 +3,7 @@ import type { Answer, StreamEvent } from '../answer.ts'
 import { logprobsOf, textPieces, think } from '../brain.ts'
 import type { Call, Handler } from '../call.ts'
 import { ApiError } from '../errors.ts'
+import type { Framing } from '../framing.ts'
 import { JSON_ARRAY, SSE_CRLF } from '../framing.ts'
 import type { Json, JsonObject } from '../json.ts'
 import { asObject, isObject, parseJson } from '../json.ts'
@@ -13,6 +14,7 @@ import { tokenize } from '../tokens.ts'
 import { wantsBlock, wantsRefusal } from '../triggers.ts'
 import type { Use } from '../usage.ts'
 import { measurePrompt, totalUse } from '../usage.ts'
+import type { Arrived } from '../wire.ts'
 import type { GenerateRequest } from './request.ts'
 import { readGenerateRequest } from './request.ts'
 
@@ -144,15 +146,26 @@ const make = (call: Call): Made => {
 const BLOCKED: JsonObject = { promptFeedback: { blockReason: 'PROHIBITED_CONTENT' } }
 
 /** What a prompt gets that is not let through. */
-export const blockedAnswer = (model: string): Answer => ({
-  kind: 'json',
-  body: {
+export const blockedAnswer = (model: string, { path, query }: Arrived): Answer => {
+  const body: JsonObject = {
     ...BLOCKED,
     usageMetadata: { promptTokenCount: 8, totalTokenCount: 8 },
     modelVersion: model,
     responseId: 'AAAAAAAAAAA',
-  },
-})
+  }
+  if (!path.endsWith(':streamGenerateContent')) return { kind: 'json', body }
+  const event = { data: JSON.stringify(body), content: false }
+  return {
+    kind: 'stream',
+    events: [event],
+    endEvents: 1,
+    framing: framingFor(query),
+    contentEvent: () => event,
+    errorEvent: () => ({ data: OVERLOADED, content: false }),
+  }
+}
+
+const framingFor = (query: URLSearchParams): Framing => (query.get('alt') === 'sse' ? SSE_CRLF : JSON_ARRAY)
 
 export const generateContent: Handler = (call): Answer => {
   const { request, thoughts, use, tail } = make(call)
@@ -192,7 +205,7 @@ export const streamGenerateContent: Handler = (call): Answer => {
     events,
     use,
     endEvents: 1,
-    framing: call.query.get('alt') === 'sse' ? SSE_CRLF : JSON_ARRAY,
+    framing: framingFor(call.query),
     contentEvent: (text) => ({
       data: chunk({ content: { parts: [{ text }], role: 'model' }, index: 0 }),
       content: true,
