@@ -3,9 +3,12 @@ import type { Dialect, Wire } from '../contracts/dialect.ts'
 import { GatewayError } from '../core/errors.ts'
 import { anthropicMessagesWire } from './anthropic/wire.ts'
 import { bedrockConverseWire } from './bedrock/wire.ts'
+import { cohereChatWire } from './cohere/wire.ts'
 import { geminiGenerateWire } from './gemini/wire.ts'
+import { ollamaChatWire } from './ollama/wire.ts'
 import { openaiChatWire } from './openai/wire-chat.ts'
 import { openaiResponsesWire } from './openai/wire-responses.ts'
+import { tgiGenerateWire } from './tgi/wire.ts'
 import { isMapped, mappedWireOf } from './templates/wires.ts'
 
 const WIRES: ReadonlyMap<Dialect, Wire> = new Map<Dialect, Wire>([
@@ -13,6 +16,9 @@ const WIRES: ReadonlyMap<Dialect, Wire> = new Map<Dialect, Wire>([
   ['gemini.generate', geminiGenerateWire],
   ['openai.responses', openaiResponsesWire],
   ['bedrock.converse', bedrockConverseWire],
+  ['cohere.chat', cohereChatWire],
+  ['ollama.chat', ollamaChatWire],
+  ['tgi.generate', tgiGenerateWire],
 ])
 
 /**

@@ -1,0 +1,73 @@
+import type { FinishReason, Json } from '../../contracts/canonical.ts'
+import type { AnswerSink, StreamDecoder } from '../../contracts/dialect.ts'
+import { asObject, fieldsOf, isFields, type Loose, parseEvent, textOf } from '../canonical/loose.ts'
+import { type Choice, Teller } from '../canonical/telling.ts'
+import { readAnswer, StreamUsage } from '../usage.ts'
+
+/** Answers and events of /generate and /generate_stream, by docs/openapi.json of text-generation-inference. */
+
+const REASONS: Readonly<Record<string, FinishReason>> = {
+  eos_token: 'stop',
+  length: 'length',
+  stop_sequence: 'stop_sequence',
+}
+const reasonOf = (details: unknown): FinishReason => REASONS[textOf(fieldsOf(details)['finish_reason'])] ?? 'stop'
+
+const failed = (body: Loose): boolean => body['error'] !== undefined && body['error'] !== null
+
+export function tgiAnswer(body: Loose, sink: AnswerSink): 'ok' | 'error' | 'invalid' {
+  if (failed(body)) return 'error'
+  if (typeof body['generated_text'] !== 'string') return 'invalid'
+  const teller = new Teller(sink)
+  teller.start('', '')
+  if (body['generated_text'] !== '') sink.text(0, body['generated_text'])
+  teller.choice(0)!.reason = reasonOf(body['details'])
+  teller.used(readAnswer(body))
+  teller.complete()
+  return 'ok'
+}
+
+export class TgiDecoder implements StreamDecoder {
+  readonly #teller: Teller
+  readonly #choice: Choice
+  readonly #usage = new StreamUsage()
+  #ended = false
+  #fault: Json = null
+
+  constructor(sink: AnswerSink) {
+    this.#teller = new Teller(sink)
+    this.#choice = this.#teller.choice(0)!
+  }
+
+  get fault(): Json {
+    return this.#fault
+  }
+
+  event(_name: string, data: string): 'go' | 'end' | 'error' {
+    if (this.#ended) return 'end'
+    const event = parseEvent(data)
+    if (failed(event)) {
+      this.#fault = { message: textOf(event['error']), type: textOf(event['error_type']), ...asObject(event) }
+      return 'error'
+    }
+    const token = event['token']
+    if (isFields(token)) {
+      this.#teller.start('', '')
+      // Marks of the end are tokens, too, but no text.
+      if (token['special'] !== true && textOf(token['text']) !== '') this.#teller.sink.text(0, textOf(token['text']))
+    }
+    if (typeof event['generated_text'] !== 'string') return 'go'
+    this.#teller.start('', '')
+    this.#choice.reason = reasonOf(event['details'])
+    this.#usage.feed(event)
+    this.#ended = true
+    this.#teller.used(this.#usage.usage)
+    this.#teller.complete()
+    return 'end'
+  }
+
+  /** Without its last event an answer is cut. */
+  close(): boolean {
+    return this.#ended
+  }
+}
