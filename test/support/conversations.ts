@@ -62,7 +62,7 @@ export const CONVERSATIONS: readonly Conversation[] = [
   ask('text in parts', [user('What is warp,', 'and what is weft?')]),
   ask('other scripts', [system('Antworte auf Deutsch: äöü ß'), user('你好，织布机 🧵 “quoted” \\ and \n lines')]),
   ask('long prompt', [user(`${LONG}What is it about?`)]),
-  ask('cut by its length', [user('Tell me a long story about looms and threads.')], { maxTokens: 12 }),
+  ask('cut by its length', [user('Tell me a long story about looms and threads.')], { maxTokens: 20 }),
   ask('stopped by a sequence', [user('Count the threads of the loom.')], { stop: ['e'] }),
   ask('sampling', [user('Name a colour.')], { temperature: 0.2, topP: 0.9 }),
   ask('a tool is there', [user('What is the weather in Paris?')], { tools: [weather, time] }),
@@ -136,7 +136,7 @@ export const CONVERSATIONS: readonly Conversation[] = [
   }),
   ask('JSON of any shape', [user("Answer in JSON with the key 'colour'.")], { format: { type: 'json' } }),
   ask('reasoning', [user('Why does a heddle lift threads?')], {
-    maxTokens: 4000,
-    reasoning: { effort: 'low', budget: null, visible: true },
+    maxTokens: 20_000,
+    reasoning: { effort: 'medium', budget: null, visible: true },
   }),
 ]

@@ -116,4 +116,4 @@ function addReasoning(body: JsonObject, { reasoning }: ChatRequest, quirks: Chat
 
 /** Tokens to think, for those who only know how hard. */
 export const effortOfBudget = (budget: number): string =>
-  budget === 0 ? 'none' : budget <= 1024 ? 'minimal' : budget <= 4096 ? 'low' : budget <= 16384 ? 'medium' : 'high'
+  budget === 0 ? 'none' : budget < 1024 ? 'minimal' : budget <= 4096 ? 'low' : budget <= 16384 ? 'medium' : 'high'
