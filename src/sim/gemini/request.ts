@@ -95,7 +95,7 @@ const readToolConfig = (body: Fields, tools: readonly ToolSpec[]): Chosen => {
   const offered = names.length === 0 ? tools : tools.filter(({ name }) => names.includes(name))
   const [only, ...others] = names
   if (mode === 'ANY' && only !== undefined && others.length === 0)
-    return { choice: { mode: 'named', name: only }, tools: offered }
+    return { choice: { mode: 'named', name: only }, tools }
   return { choice: { mode: mode === 'ANY' ? 'required' : mode === 'NONE' ? 'none' : 'auto' }, tools: offered }
 }
 
