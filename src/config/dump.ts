@@ -6,6 +6,7 @@ import { maskCredentials } from './mask-credentials.ts'
 import { maskDiscovery } from './mask-discovery.ts'
 import { maskEgress } from './mask-egress.ts'
 import { maskMcp } from './mask-mcp.ts'
+import { maskResponses } from './mask-responses.ts'
 import { maskTracing } from './mask-tracing.ts'
 
 const MASK = '***'
@@ -43,6 +44,7 @@ export const maskedConfig = (config: HeddleConfig): HeddleConfig => ({
   usage: maskUsage(config.usage),
   mcp: maskMcp(config.mcp, maskProvider),
   tracing: maskTracing(config.tracing),
+  responses: maskResponses(config.responses),
 })
 
 /** See `HeddleConfig.hash`. Names a configuration in logs and metrics without giving a secret away. */

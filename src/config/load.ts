@@ -10,6 +10,7 @@ import { toAuth, toTenants } from './normalise-auth.ts'
 import { toLedger, toLimits } from './normalise-limits.ts'
 import { toMcp } from './normalise-mcp.ts'
 import { toMesh } from './normalise-mesh.ts'
+import { toBatches, toResponses } from './normalise-responses.ts'
 import { toTracing } from './normalise-tracing.ts'
 import { knownPrices, toUsage } from './normalise-usage.ts'
 import type { PriceTable } from './normalise-usage.ts'
@@ -288,6 +289,8 @@ const build = (reading: Reading, options: LoadOptions, zeroConfig: boolean): Hed
     mesh: toMesh(parts),
     mcp: toMcp(parts),
     tracing: toTracing(parts),
+    responses: toResponses(parts),
+    batches: toBatches(parts),
     zeroConfig,
   }
   return freeze({ ...config, hash: hashConfig(config) })

@@ -5,6 +5,7 @@ import { mcpSchema } from './schema-mcp.ts'
 import { meshSchema } from './schema-mesh.ts'
 import { modelsSchema } from './schema-model.ts'
 import { providersSchema } from './schema-provider.ts'
+import { batchesSchema, responsesSchema } from './schema-responses.ts'
 import { defaultsSchema } from './schema-route.ts'
 import { serverSchema } from './schema-server.ts'
 import { tracingSchema } from './schema-tracing.ts'
@@ -25,6 +26,8 @@ export const configSchema = z
     mesh: meshSchema,
     mcp: mcpSchema,
     tracing: tracingSchema,
+    responses: responsesSchema,
+    batches: batchesSchema,
   })
   .describe('Heddle configuration.')
 

@@ -12,6 +12,7 @@ import type { LedgerConfig, LimitConfig } from './config-limits.ts'
 import type { McpConfig } from './config-mcp.ts'
 import type { MeshConfig } from './config-mesh.ts'
 import type { PolicyServiceConfig } from './config-policy.ts'
+import type { BatchesConfig, ResponsesConfig } from './config-responses.ts'
 import type { TracingConfig } from './config-tracing.ts'
 import type { UsageConfig } from './config-usage.ts'
 import type { Dialect } from './dialect.ts'
@@ -385,6 +386,10 @@ export interface HeddleConfig {
   /** Null = no tools are served. */
   readonly mcp: McpConfig | null
   readonly tracing: TracingConfig
+  /** Null = nothing is kept of answers. */
+  readonly responses: ResponsesConfig | null
+  /** Null = batches are the providers'. */
+  readonly batches: BatchesConfig | null
   /** True when no configuration file was given: unknown model names go to the simulated model. */
   readonly zeroConfig: boolean
   /** SHA-256 (hex, 16 characters) of the normalised config with secrets masked. */
