@@ -21,16 +21,20 @@ interface Call {
   readonly name: string
 }
 
-/** Contents of a request (google-genai `Content`), the system instruction before them. */
+/**
+ * Contents of a request (google-genai `Content`), the system instruction before them. Contents of the model in a row are
+ * one message: Google's own client keeps each event of a stream as a content.
+ */
 export function readContents(sent: JsonObject): Message[] {
   const messages: Message[] = []
   const system = field(sent, 'systemInstruction')
   if (system !== undefined && system !== null) {
-    const parts = new ContentReader('systemInstruction', 0, []).read(system)
+    const parts = new ContentReader([]).read(system, 'systemInstruction', 0)
     if (parts.length > 0) messages.push({ role: 'system', parts })
   }
   const contents = sent['contents']
   const list = isObject(contents) || typeof contents === 'string' ? [contents] : listAt(contents, 'contents')
+  let answer: ContentReader | null = null
   /** Calls that wait for their results, which often name the function alone. */
   let waiting: Call[] = []
   for (const [i, content] of list.entries()) {
@@ -38,11 +42,16 @@ export function readContents(sent: JsonObject): Message[] {
     const role = isObject(content) ? maybeText(content['role'], `${at}.role`) : undefined
     if (role !== undefined && !['user', 'model', 'function', 'system', ''].includes(role))
       throw badField(`${at}.role`, 'user or model')
-    const parts = new ContentReader(at, i, waiting).read(content)
-    if (role === 'model') {
-      messages.push({ role: 'assistant', parts })
-      waiting = parts.filter((part) => part.type === 'tool_call')
-    } else push(messages, parts, role === 'system' ? 'system' : 'user')
+    if (role !== 'model') {
+      answer = null
+      push(messages, new ContentReader(waiting).read(content, at, i), role === 'system' ? 'system' : 'user')
+      continue
+    }
+    if (answer === null) messages.push({ role: 'assistant', parts: [] })
+    answer ??= new ContentReader([])
+    const parts = answer.read(content, at, i)
+    messages[messages.length - 1] = { role: 'assistant', parts }
+    waiting = parts.filter((part) => part.type === 'tool_call')
   }
   return messages
 }
@@ -59,27 +68,28 @@ function push(messages: Message[], parts: readonly Part[], role: 'user' | 'syste
 }
 
 class ContentReader {
-  readonly #at: string
-  readonly #index: number
+  #at = ''
+  #index = 0
   readonly #waiting: Call[]
   readonly #parts: Part[] = []
   /** Signatures that came too late for their call stand in parts of their own, and name it. */
   readonly #signatures = new Map<string, Opaque>()
 
-  /** index: of the content, for the ids of calls that have none. */
-  constructor(at: string, index: number, waiting: readonly Call[]) {
-    this.#at = at
-    this.#index = index
-    this.#waiting = [...waiting]
+  /** waiting: is emptied of the calls whose results are read. */
+  constructor(waiting: Call[]) {
+    this.#waiting = waiting
   }
 
-  read(content: Json): Part[] {
+  /** All parts so far. index: of the content, for the ids of calls that have none. */
+  read(content: Json, at: string, index: number): Part[] {
+    this.#at = at
+    this.#index = index
     if (typeof content === 'string') return [{ type: 'text', text: content }]
     const { parts } = objectAt(content, this.#at)
     const list =
       parts === undefined || parts === null ? [] : isObject(parts) ? [parts] : listAt(parts, `${this.#at}.parts`)
     for (const [i, part] of list.entries()) this.#part(objectAt(part, `${this.#at}.parts[${i}]`), i)
-    if (this.#signatures.size === 0) return this.#parts
+    if (this.#signatures.size === 0) return [...this.#parts]
     return this.#parts.map((part) => {
       const signature = part.type === 'tool_call' ? this.#signatures.get(part.id) : undefined
       return signature === undefined ? part : ({ ...part, signature } as ToolCallPart)
@@ -184,13 +194,17 @@ class ContentReader {
   }
 }
 
-/** `output` and `error` are what Google's own clients wrap a result in; anything else is told as it is, as JSON. */
+/** What clients wrap a result in (Google's own: `output`, `error`); anything else is told as it is, as JSON. */
+const WRAPPERS: ReadonlySet<string> = new Set(['output', 'error', 'result', 'content'])
+
 function responseParts(response: JsonObject): Part[] {
-  const keys = Object.keys(response)
+  // The AI SDK repeats the name of the tool beside its result.
+  const { name: _name, ...named } = response
+  const inner = 'content' in response ? named : response
+  const keys = Object.keys(inner)
   if (keys.length === 0) return []
-  const only = keys.length === 1 ? response[keys[0]!] : undefined
-  const wrapped = keys[0] === 'output' || keys[0] === 'error' || keys[0] === 'result'
-  return [{ type: 'text', text: wrapped && typeof only === 'string' ? only : JSON.stringify(response) }]
+  const only = keys.length === 1 && WRAPPERS.has(keys[0]!) ? inner[keys[0]!] : undefined
+  return [{ type: 'text', text: typeof only === 'string' ? only : JSON.stringify(response) }]
 }
 
 function resultMedia(value: Json | undefined, at: string): Part[] {

@@ -155,6 +155,10 @@ describe('a generateContent answer', () => {
         expect(stream).toBe(streamOf(generateClient, script, false))
         const streamed = dataOf(stream).flatMap(partsIn)
         expect(back(streamed)).toEqual(expected)
+        // Google's own client keeps each event as a content.
+        const turns = streamed.map((part) => ({ role: 'model', parts: [part] }))
+        const { messages } = generateClient.request({ contents: turns }, 'm', false)
+        expect(messages.map((message) => joined(message.parts))).toEqual([expected])
         for (const text of signaturesIn(streamed)) expect(text).toMatch(BASE64)
       }),
     )

@@ -23,6 +23,8 @@ interface OpenChoice {
   readonly told: CollectedChoice
   /** Calls that are not told of yet: they are told whole, in their order. */
   readonly waiting: CallBlock[]
+  /** The last piece of a thought: what proves the thought goes with it, where all clients look for it. */
+  held: string
 }
 
 /** A stream of server-sent events (`alt=sse`): each event is an answer with the parts that are new. */
@@ -49,7 +51,7 @@ export class GenerateStream implements StreamEncoder {
   #at(choice: number): OpenChoice {
     let open = this.#choices[choice]
     if (open === undefined) {
-      open = { told: new CollectedChoice(), waiting: [] }
+      open = { told: new CollectedChoice(), waiting: [], held: '' }
       this.#choices[choice] = open
     }
     return open
@@ -62,8 +64,17 @@ export class GenerateStream implements StreamEncoder {
   /** The choice, with all calls told. */
   #ready(choice: number): OpenChoice {
     const open = this.#at(choice)
+    this.#tellThought(choice, open, '')
     if (open.waiting.length > 0) this.#tellCalls(choice, open, true)
     return open
+  }
+
+  #tellThought(choice: number, open: OpenChoice, proof: string): void {
+    const { held } = open
+    if (held === '' && proof === '') return
+    open.held = ''
+    const signed = proof === '' ? '' : `,"thoughtSignature":${quote(proof)}`
+    this.#part(choice, `{"text":${quote(held)},"thought":true${signed}}`)
   }
 
   #tellCalls(choice: number, open: OpenChoice, all: boolean): void {
@@ -93,25 +104,26 @@ export class GenerateStream implements StreamEncoder {
 
   reasoning(choice: number, text: string): void {
     if (text === '') return
-    this.#ready(choice)
-    if (this.#shows) this.#part(choice, `{"text":${quote(text)},"thought":true}`)
+    const open = this.#ready(choice)
+    if (this.#shows) open.held = text
   }
 
   signature(choice: number, signature: Opaque, id: string): void {
-    const proof = proofOf({ type: 'reasoning', text: '', signature, redacted: null, id, closed: true })
-    this.#ready(choice)
-    // Without a text: it ends the thought that was told before.
-    this.#part(choice, `{"text":"","thought":true,"thoughtSignature":${quote(proof)}}`)
+    const open = this.#at(choice)
+    if (open.held === '') this.#ready(choice)
+    const block = { type: 'reasoning', text: '', signature, redacted: null, id, closed: true } as const
+    this.#tellThought(choice, open, proofOf(block)!)
   }
 
   redacted(choice: number, data: Opaque): void {
-    const proof = proofOf({ type: 'reasoning', text: '', signature: null, redacted: data, id: '', closed: true })
-    this.#ready(choice)
-    this.#part(choice, `{"text":"","thought":true,"thoughtSignature":${quote(proof)}}`)
+    const open = this.#ready(choice)
+    const block = { type: 'reasoning', text: '', signature: null, redacted: data, id: '', closed: true } as const
+    this.#tellThought(choice, open, proofOf(block)!)
   }
 
   toolCall(choice: number, index: number, id: string, name: string, custom: boolean): void {
     const open = this.#at(choice)
+    this.#tellThought(choice, open, '')
     this.#tellCalls(choice, open, false)
     const block: CallBlock = { type: 'tool_call', index, id, name, custom, arguments: '', signature: null }
     open.told.calls[index] = block
@@ -177,6 +189,7 @@ export class GenerateStream implements StreamEncoder {
   }
 
   error(error: GatewayError): string {
+    for (const [i, open] of this.#choices.entries()) if (open !== undefined) this.#tellThought(i, open, '')
     return `${this.take()}data: ${geminiError(error, this.#context.requestId)}\n\n`
   }
 }

@@ -1,4 +1,4 @@
-import type { Json, JsonObject, Message, Part, ReasoningPart, ToolCallPart } from '../../contracts/canonical.ts'
+import type { Json, JsonObject, Message, Opaque, Part, ReasoningPart, ToolCallPart } from '../../contracts/canonical.ts'
 import { audioMime, base64At, fileMime, urlMedia } from '../canonical/media.ts'
 import { unpackProof } from '../canonical/proof-out.ts'
 import { badField, compact, isObject, listAt, maybeText, objectAt, oneOf, textAt } from '../canonical/read.ts'
@@ -56,7 +56,9 @@ function legacyResult(message: JsonObject, id: string, at: string): Part {
 }
 
 function assistantParts(message: JsonObject, legacyId: string, at: string): Part[] {
-  const parts: Part[] = reasoningParts(message, at)
+  /** Signatures of calls that stand in reasoning_details, under the ids of the calls. */
+  const signatures = new Map<string, Opaque>()
+  const parts: Part[] = reasoningParts(message, signatures, at)
   const { content, refusal, tool_calls: calls, function_call: legacy, audio } = message
   const texts = content === undefined || content === null ? [] : contentParts(content, `${at}.content`, true)
   parts.push(...withCitations(texts, message))
@@ -65,9 +67,14 @@ function assistantParts(message: JsonObject, legacyId: string, at: string): Part
   if (isObject(audio)) parts.push({ type: 'native', by: 'openai.chat', value: { audio } })
   if (calls !== undefined && calls !== null)
     for (const [i, call] of listAt(calls, `${at}.tool_calls`).entries())
-      parts.push(toolCall(objectAt(call, `${at}.tool_calls[${i}]`), `${at}.tool_calls[${i}]`))
+      parts.push(signed(toolCall(objectAt(call, `${at}.tool_calls[${i}]`), `${at}.tool_calls[${i}]`), signatures))
   if (legacy !== undefined && legacy !== null) parts.push(legacyCall(legacy, legacyId, `${at}.function_call`))
   return parts
+}
+
+function signed(call: ToolCallPart, signatures: ReadonlyMap<string, Opaque>): ToolCallPart {
+  const signature = call.signature === undefined ? signatures.get(call.id) : undefined
+  return signature === undefined ? call : { ...call, signature }
 }
 
 /** Annotations of the whole message rest on its text. */
@@ -111,16 +118,17 @@ function toolCall(call: JsonObject, at: string): ToolCallPart {
  * What was thought, in the forms that clients keep it: OpenRouter `reasoning_details`, LiteLLM `thinking_blocks`,
  * DeepSeek `reasoning_content`. The first that is there counts: they say the same.
  */
-function reasoningParts(message: JsonObject, at: string): ReasoningPart[] {
+function reasoningParts(message: JsonObject, signatures: Map<string, Opaque>, at: string): ReasoningPart[] {
   const { reasoning_details: details, thinking_blocks: blocks } = message
-  if (Array.isArray(details) && details.length > 0) return mergedDetails(details, `${at}.reasoning_details`)
+  if (Array.isArray(details) && details.length > 0) return mergedDetails(details, signatures, `${at}.reasoning_details`)
   if (Array.isArray(blocks) && blocks.length > 0)
     return blocks.map((entry, i) => thinkingBlock(entry, `${at}.thinking_blocks[${i}]`))
   const text = message['reasoning_content'] ?? message['reasoning']
   return typeof text === 'string' && text !== '' ? [{ type: 'reasoning', text }] : []
 }
 
-function detail(entry: Json, at: string): ReasoningPart {
+/** null = it was the signature of a call. */
+function detail(entry: Json, signatures: Map<string, Opaque>, at: string): ReasoningPart | null {
   const value = objectAt(entry, at)
   const id = maybeText(value['id'], `${at}.id`)
   const part = (fields: Partial<ReasoningPart>): ReasoningPart =>
@@ -128,6 +136,10 @@ function detail(entry: Json, at: string): ReasoningPart {
   switch (value['type']) {
     case 'reasoning.encrypted': {
       const proof = unpackProof(textAt(value['data'], `${at}.data`), 'openai.chat', 'redacted')
+      if (proof.kind === 'call') {
+        signatures.set(proof.of, proof.opaque)
+        return null
+      }
       return part(proof.kind === 'redacted' ? { redacted: proof.opaque } : { signature: proof.opaque })
     }
     case 'reasoning.summary':
@@ -147,11 +159,12 @@ function detail(entry: Json, at: string): ReasoningPart {
 }
 
 /** Streams come in pieces, which some clients keep: those with one index are one part. */
-function mergedDetails(entries: readonly Json[], at: string): ReasoningPart[] {
+function mergedDetails(entries: readonly Json[], signatures: Map<string, Opaque>, at: string): ReasoningPart[] {
   const merged: ReasoningPart[] = []
   let index: Json | undefined
   for (const [i, entry] of entries.entries()) {
-    const part = detail(entry, `${at}[${i}]`)
+    const part = detail(entry, signatures, `${at}[${i}]`)
+    if (part === null) continue
     const last = merged.at(-1)
     const own = isObject(entry) ? entry['index'] : undefined
     const open = last !== undefined && last.signature === undefined && last.redacted === undefined

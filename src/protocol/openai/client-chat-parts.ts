@@ -77,10 +77,21 @@ export function detailJson(block: ReasoningBlock, index: number): JsonObject {
 export const isProved = (block: ReasoningBlock): boolean =>
   block.signature !== null || block.redacted !== null || block.id !== ''
 
+/**
+ * Signature of a call, for clients that keep `reasoning_details` and nothing else: as OpenRouter tells those of Gemini,
+ * under the id of the call.
+ */
+export function callDetail(call: CallBlock, index: number): JsonObject {
+  const data = packProof({ kind: 'call', of: call.id, opaque: call.signature! }, 'openai.chat', 'redacted')
+  return { type: 'reasoning.encrypted', data, id: call.id, index }
+}
+
 /** All of a choice, when any of it is proved: what is proved goes back together with what stands around it. */
 export function detailsJson(choice: CollectedChoice): JsonObject[] {
-  const blocks = choice.blocks.filter((block) => block.type === 'reasoning')
-  return blocks.some(isProved) ? blocks.map(detailJson) : []
+  const thoughts = choice.blocks.filter((block) => block.type === 'reasoning')
+  const signed = choice.blocks.filter((block) => block.type === 'tool_call').filter((call) => call.signature !== null)
+  if (signed.length === 0 && !thoughts.some(isProved)) return []
+  return [...thoughts.map(detailJson), ...signed.map((call, i) => callDetail(call, thoughts.length + i))]
 }
 
 /** Citations of the characters from..to as the chat API has them; sources without a URL cannot be told. */

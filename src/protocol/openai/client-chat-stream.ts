@@ -3,16 +3,16 @@ import type { AnswerContext, StreamEncoder } from '../../contracts/dialect.ts'
 import type { Usage } from '../../contracts/usage.ts'
 import type { GatewayError } from '../../core/errors.ts'
 import { CollectedChoice } from '../canonical/collect.ts'
-import type { ReasoningBlock } from '../canonical/collect.ts'
+import type { CallBlock, ReasoningBlock } from '../canonical/collect.ts'
 import { prefixed } from '../canonical/say.ts'
 import { chatUsage } from '../canonical/usage-out.ts'
 import {
   annotations,
+  callDetail,
   chatReason,
   detailJson,
   hidesReasoning,
   isLegacy,
-  isProved,
   logprobsJson,
   signatureJson,
 } from './client-chat-parts.ts'
@@ -28,8 +28,9 @@ interface OpenChoice {
   readonly textHead: string
   readonly thoughtHead: string
   begun: boolean
-  /** Blocks of reasoning that reasoning_details have told of. */
+  /** Blocks of reasoning that reasoning_details have told of, and entries that these have. */
   detailed: number
+  details: number
   /** Index of the call that has begun and is not yet told of, -1 = none. */
   call: number
   /** Text that waits for its probabilities. */
@@ -79,6 +80,7 @@ export class ChatStream implements StreamEncoder {
       thoughtHead: `${head}"reasoning_content":`,
       begun: false,
       detailed: 0,
+      details: 0,
       call: -1,
       held: '',
     }
@@ -147,11 +149,12 @@ export class ChatStream implements StreamEncoder {
     this.#tellDetails(open)
   }
 
-  /** Whole blocks, once each: all that were not told of before. */
-  #tellDetails(open: OpenChoice): void {
+  /** Whole blocks, once each: all that were not told of before. call: whose signature is told with them. */
+  #tellDetails(open: OpenChoice, call?: CallBlock): void {
     const blocks = open.told.blocks.filter((block): block is ReasoningBlock => block.type === 'reasoning')
-    const fresh = blocks.slice(open.detailed).map((block, i) => detailJson(block, open.detailed + i))
+    const fresh = blocks.slice(open.detailed).map((block) => detailJson(block, open.details++))
     open.detailed = blocks.length
+    if (call !== undefined) fresh.push(callDetail(call, open.details++))
     if (fresh.length > 0) this.#out += `${open.head}"reasoning_details":${quote(fresh)}${this.#plainTail}`
   }
 
@@ -176,6 +179,7 @@ export class ChatStream implements StreamEncoder {
       ? { type: 'custom', custom: { name: call.name, input: piece } }
       : { type: 'function', function: { name: call.name, arguments: piece } }
     const value = { index: call.index, id: call.id, ...inner, ...signatureJson(call) }
+    if (call.signature !== null && !this.#hidden) this.#tellDetails(open, call)
     this.#out += `${open.head}"tool_calls":[${quote(value)}]${this.#plainTail}`
   }
 
@@ -204,6 +208,7 @@ export class ChatStream implements StreamEncoder {
     call.signature = signature
     if (open.call === index || this.#legacy) return
     this.#ready(choice, true)
+    if (!this.#hidden) this.#tellDetails(open, call)
     const { extra_content: extra } = signatureJson(call)
     this.#out += `${open.head}"tool_calls":[{"index":${index},"extra_content":${quote(extra)}}]${this.#plainTail}`
   }
@@ -227,7 +232,7 @@ export class ChatStream implements StreamEncoder {
   finish(choice: number, reason: FinishReason, sequence: string): void {
     const open = this.#ready(choice, false)
     const { told } = open
-    if (told.blocks.some((block) => block.type === 'reasoning' && isProved(block))) this.#tellDetails(open)
+    if (open.details > 0) this.#tellDetails(open)
     told.finish = reason
     told.sequence = sequence
     const said = chatReason(told)

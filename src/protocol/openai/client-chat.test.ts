@@ -168,8 +168,10 @@ describe('a chat request', () => {
 function inChatOrder(parts: readonly Part[]): Part[] {
   const of = (type: Part['type']): Part[] => parts.filter((part) => part.type === type)
   const thoughts = of('reasoning')
-  const proved = thoughts.some(
-    (part) => part.type === 'reasoning' && (part.signature !== undefined || part.redacted !== undefined),
+  const proved = parts.some(
+    (part) =>
+      (part.type === 'reasoning' && (part.signature !== undefined || part.redacted !== undefined)) ||
+      (part.type === 'tool_call' && part.signature !== undefined),
   )
   const whole = thoughts.map((part) => (part.type === 'reasoning' ? part.text : '')).join('')
   const reasoning: Part[] = proved ? thoughts : whole === '' ? [] : [{ type: 'reasoning', text: whole }]
@@ -227,6 +229,27 @@ describe('a chat answer', () => {
         expect(back(accumulate(stream))).toEqual(expected)
       }),
     )
+  })
+
+  it('gives the signature of a call back by either of the places that clients keep', () => {
+    const signature = { by: 'gemini.generate', value: 'QQ==' } as const
+    const script = whole([
+      (sink) => sink.reasoning(0, 'hm'),
+      (sink) => sink.toolCall(0, 0, 'c1', 'f', false),
+      (sink) => sink.toolSignature(0, 0, signature),
+      (sink) => sink.toolArguments(0, 0, '{}'),
+    ])
+    const expected = [
+      { type: 'reasoning', text: 'hm' },
+      { type: 'tool_call', id: 'c1', name: 'f', arguments: '{}', signature },
+    ]
+    const { message } = (bodyOf(chatClient, script)['choices'] as { message: JsonObject }[])[0]!
+    const bare = { id: 'c1', type: 'function', function: { name: 'f', arguments: '{}' } }
+    expect(back({ ...message, tool_calls: [bare] })).toEqual(expected)
+    const { reasoning_details: _details, ...rest } = message
+    expect(back(rest)).toEqual(expected)
+    const { reasoning_details: streamed } = accumulate(streamOf(chatClient, script, true))
+    expect(streamed).toEqual(message['reasoning_details'])
   })
 
   it('is an object of the API', () => {
