@@ -167,6 +167,7 @@ export function readStream(dialect: Dialect, bytes: Buffer, hearer: AnswerSink):
 export const MODELS: Readonly<Partial<Record<Dialect, string>>> = {
   'anthropic.messages': 'claude-opus-4-5',
   'gemini.generate': 'gemini-2.5-flash',
+  'ollama.chat': 'gpt-oss:20b',
   'bedrock.converse': 'anthropic.claude-opus-4-5-20251101-v1:0',
 }
 
