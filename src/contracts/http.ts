@@ -3,6 +3,7 @@
  */
 import type { PeerSource, Principal } from './identity.ts'
 import type { Signals } from './trace.ts'
+import type { Upload } from './upstream.ts'
 
 /** Flat list: name, value, name, value. Names in lower case. */
 export type HeaderList = string[]
@@ -21,6 +22,8 @@ export interface Received extends PeerSource {
   headers(): Readonly<Record<string, string | string[] | undefined>>
   /** Decoded body (no content-encoding), whole. Empty when there was none. */
   readonly body: Buffer
+  /** In place of `body`: it has not been read, and is handed on as it comes. */
+  readonly upload?: Upload | undefined
   /** The body is not needed any more: it reads as empty from now on. */
   releaseBody(): void
   /** Peer address of the connection, for logs. */

@@ -16,10 +16,22 @@ export interface UpstreamRequest {
   /** Those of this request alone; they follow the others. */
   readonly more?: readonly string[]
   readonly body: Buffer | null
+  /** In place of the body: what comes piece by piece. */
+  readonly upload?: Upload | undefined
   /** The answer may stay open for long: the body should not be held until it ends. */
   readonly longAnswer?: boolean
   /** Of several addresses, which; looked at only where there are several. */
   readonly pick?: PickFacts
+}
+
+/** A body that nobody holds whole: it is read once, so that no second attempt can have it. */
+export interface Upload extends AsyncIterable<Buffer> {
+  /** Bytes, as declared; -1 = not known. */
+  readonly length: number
+  /** Bytes that have been read. */
+  readonly bytes: number
+  /** Somebody reads it, or has. */
+  readonly begun: boolean
 }
 
 /** What tells one address of a cluster from another for a call; with its body. */

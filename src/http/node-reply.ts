@@ -13,6 +13,8 @@ export class NodeReply implements ReplyWriter {
   #listening = false
   /** Who is told when the client reads again. */
   client: ClientSide | null = null
+  /** The body is read while it is answered: if it is not wanted to its end, nor is the connection. */
+  uploading = false
 
   /**
    * ending: asked when the head leaves. last: the connection ends with this answer in any case (HTTP/1.1 only).
@@ -49,7 +51,8 @@ export class NodeReply implements ReplyWriter {
   }
 
   #writeHead(status: number, headers: HeaderList): void {
-    if (this.#last || this.#ending.draining) headers.push(...endHeaders(this.#ending, this.#res.req, this.#last))
+    const last = this.#last || (this.uploading && !this.#res.req.complete)
+    if (last || this.#ending.draining) headers.push(...endHeaders(this.#ending, this.#res.req, last))
     this.#res.writeHead(status, headers)
   }
 

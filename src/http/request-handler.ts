@@ -17,6 +17,7 @@ import { linger } from './linger.ts'
 import { duplicateHeader } from '../pipeline/raw-received.ts'
 import { NodeReceived } from './node-received.ts'
 import { dropStalled, NodeReply } from './node-reply.ts'
+import { isUpload, NodeUpload } from './upload.ts'
 import { answerProbe, isProbe, type ProbeFacts } from './probes.ts'
 
 /** What the listener decides by before it reads a body. */
@@ -86,9 +87,24 @@ export class RequestHandler {
       this.#begin(received, res)
       return
     }
+    if (isUpload(received)) {
+      this.#upload(req, res, received, Number(declared ?? -1))
+      return
+    }
     if (!this.#identify(req, res, received)) return
     if (received.header('expect') !== undefined) this.#continue(res, received)
     this.#read(req, res, received, limits.body)
+  }
+
+  /** The body goes on as it comes: nothing here judges it. */
+  #upload(req: IncomingMessage, res: ServerResponse, received: NodeReceived, length: number): void {
+    received.upload = new NodeUpload(req, res, length, received.header('expect') !== undefined)
+    req.on('error', ignore)
+    // What of it nobody wanted is on its way all the same, and would be taken for the next request.
+    res.once('finish', () => {
+      if (!req.complete) this.#dropBody(req, res)
+    })
+    this.#begin(received, res)
   }
 
   /** Nobody reads a body that came along, and nobody waits for those who do not read the answer. */
@@ -160,6 +176,7 @@ export class RequestHandler {
       return new GatewayError('headers_too_large', `The request has more than ${limits.headerCount} headers.`)
     const twice = duplicateHeader(req.rawHeaders)
     if (twice !== null) return new GatewayError('invalid_request', `The header '${twice}' stands twice.`)
+    if (isUpload(received)) return null
     if (Number(received.header('content-length') ?? 0) > limits.body) return tooLarge(limits.body)
     if (encodingOf(received.header('content-encoding')) === 'unknown') {
       return new GatewayError(
@@ -247,6 +264,7 @@ export class RequestHandler {
     const reply = question ?? new NodeReply(res, gate, last, limits.clientStallMs)
     const exchange = new Exchange(services, received, reply, question)
     reply.client = exchange
+    if (received.upload !== undefined && reply instanceof NodeReply) reply.uploading = true
     received.exchange = exchange
     this.#open.add(exchange)
     return exchange

@@ -226,7 +226,8 @@ export class AttemptLoop extends WheelTimer {
 
   #afterFailure(failure: AttemptFailure): void {
     const { retries } = this.#route
-    const again = failure.retryable && this.#made < retries.maxAttempts && !this.#x.services.loop.draining
+    const again =
+      failure.retryable && this.#made < retries.maxAttempts && !this.#x.spent && !this.#x.services.loop.draining
     if (!this.#handedOver && ((again && this.#retry(failure)) || this.#fallBack(failure))) return
     this.#x.fail(failure.error)
   }

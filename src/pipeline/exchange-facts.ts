@@ -13,6 +13,7 @@ import { fitRequestId, requestId } from '../core/ids.ts'
 import { OpenMember } from '../core/open-list.ts'
 import { callerBudgetMs, isRepeated } from '../protocol/budget.ts'
 import { NO_NEEDS } from '../protocol/facts.ts'
+import { ownModel, type ProviderPath } from './provider-path.ts'
 import { singleHeaders } from './prepare.ts'
 import { clientOf, Translation, wireFor } from './translation.ts'
 
@@ -33,6 +34,8 @@ export abstract class ExchangeFacts extends OpenMember implements RequestFacts {
   principal: Principal = ANONYMOUS
   operation: Operation = 'passthrough'
   upstreamPath = ''
+  /** One provider's own path, which names it; null = the model does. */
+  own: ProviderPath | null = null
   fields: RequestFields | null = null
   /** Model name of a request that is not JSON (multipart); '' = none. */
   formModel = ''
@@ -62,7 +65,9 @@ export abstract class ExchangeFacts extends OpenMember implements RequestFacts {
     return this.door?.counts === false ? null : this.snapshot.policies.limiter
   }
   get model(): string {
-    return this.fields?.model ?? this.formModel
+    const named = this.fields?.model ?? this.formModel
+    // The provider's own model has its own name here: what is called alike elsewhere is another one.
+    return this.own === null ? named : ownModel(this.own, named)
   }
   /** What the client says in no vendor's words; read on first use. Throws GatewayError when it cannot be read. */
   get translation(): Translation {
@@ -96,6 +101,10 @@ export abstract class ExchangeFacts extends OpenMember implements RequestFacts {
   }
   get mayRepeat(): boolean {
     return !this.repeated && this.snapshot.policies.mesh.ownsRetries
+  }
+  /** A backend has had its body, which nobody kept: no other can be asked. */
+  get spent(): boolean {
+    return this.received.upload?.begun === true
   }
   get mayCost(): boolean {
     return this.received.method === 'POST'

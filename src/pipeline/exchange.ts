@@ -24,7 +24,7 @@ import type { Permit } from './permit.ts'
 import { modelsAnswer } from './models.ts'
 import { endpointOf, methodsOf } from './operation.ts'
 import { usageRecord } from './record.ts'
-import { findRoute, prepare } from './prepare.ts'
+import { asElsewhere, findRoute, prepare } from './prepare.ts'
 
 const JSON_TYPE = 'application/json'
 
@@ -120,7 +120,7 @@ export class Exchange extends ExchangeFacts implements ClientSide, JsonOwner, St
     }
     prepare(this, endpoint)
     // Before the route is looked up: a refusal must not tell which names there are.
-    const denial = principal.access.request(this)
+    const denial = principal.access.request(this) ?? asElsewhere(this)
     if (denial !== null)
       throw new GatewayError('permission_denied', 'This caller may not send this request.', {
         detail: `${denial.rule}: ${denial.reason}`,
@@ -187,6 +187,7 @@ export class Exchange extends ExchangeFacts implements ClientSide, JsonOwner, St
     this.#loop?.close()
     this.account.settle()
     this.totalMs = this.services.clock.monotonic() - this.received.startedAt
+    if (this.received.upload !== undefined) this.bytesIn = this.received.upload.bytes
     if (this.clients?.leader === this) this.clients.end()
     this.services.telemetry.request(this)
     if (this.trace?.sampled === true) this.snapshot.policies.tracing?.writeSpans(this)

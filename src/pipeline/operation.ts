@@ -2,6 +2,8 @@ import type { Operation } from '../contracts/config.ts'
 import type { Dialect } from '../contracts/dialect.ts'
 import type { UrlFacts } from '../protocol/openai/request.ts'
 import { OPERATIONS } from '../protocol/operations.ts'
+import { PROVIDER_PATHS, providerPathOf, type ProviderPath } from './provider-path.ts'
+import { decodeId, isSafePath, plainPath } from './safe-path.ts'
 
 /** `models` is answered here; the others go to a target. */
 export type Endpoint =
@@ -11,6 +13,8 @@ export type Endpoint =
       readonly upstreamPath: string
       /** Where the dialect says them in the path. */
       readonly url?: UrlFacts
+      /** One provider's own path. */
+      readonly own?: ProviderPath
     }
   | { readonly kind: 'models'; readonly id: string | null; readonly dialect: Dialect }
 
@@ -68,26 +72,16 @@ const PASSED = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
 /** The methods that a path takes, for the `allow` header (RFC 9110 10.2.1). */
 export function methodsOf(path: string): readonly string[] {
   if (CALLS.has(path) || GENERATE.test(path)) return ['POST']
-  return MODELS.has(path) ? ['GET', 'HEAD'] : PASSED
+  if (MODELS.has(path)) return ['GET', 'HEAD']
+  return path.startsWith(PROVIDER_PATHS) ? [...PASSED, 'HEAD'] : PASSED
 }
-
-const SAFE_PATH = /^(?:\/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)+\/?$/
-// However often encoded, and with path parameters (RFC 3986 3.3), which some servers drop before they resolve dots.
-const DOTS = /(?:^|\/)(?:\.|%(?:25)*2e){1,2}(?:(?:;|%(?:25)*3b)[^/]*)?(?:\/|$)/i
-const ENCODED_SLASH = /%(?:25)*(?:2f|5c|00)/i
 
 /**
  * Some servers would take the path for one that is a call of its own here: with escapes of letters, another case, or
  * parameters (RFC 3986 3.3), which they drop. What callers may do is asked by operation, so that none may pass as another.
  */
 function isDisguised(path: string): boolean {
-  let bare = path
-  // Twice: a proxy in between may resolve them, too.
-  for (let i = 0; i < 2 && bare.includes('%'); i++) bare = decodeId(bare)
-  bare = bare
-    .replaceAll(/;[^/]*/g, '')
-    .toLowerCase()
-    .replace(/\/+$/, '')
+  const bare = plainPath(path).toLowerCase().replace(/\/+$/, '')
   return bare !== path && (CALLS.has(bare) || MODELS.has(bare) || /:(?:stream)?generatecontent$/.test(bare))
 }
 
@@ -105,28 +99,22 @@ export function endpointOf(method: string, path: string): Endpoint | null {
   for (const [prefix, dialect] of MODEL_PATHS)
     if (reads && path.startsWith(prefix) && path.length > prefix.length)
       return { kind: 'models', id: decodeId(path.slice(prefix.length)), dialect }
-  if (
-    !path.startsWith('/v1/') ||
-    path.length === 4 ||
-    !SAFE_PATH.test(path) ||
-    DOTS.test(path) ||
-    ENCODED_SLASH.test(path) ||
-    isDisguised(path)
-  )
-    return null
-  return { kind: 'call', operation: 'passthrough', upstreamPath: path.slice(3) }
-}
-
-function decodeId(text: string): string {
-  try {
-    return decodeURIComponent(text)
-  } catch {
-    return text
+  if (path.startsWith(PROVIDER_PATHS)) {
+    const own = providerPathOf(path)
+    return own === null ? null : { kind: 'call', operation: 'passthrough', upstreamPath: own.path, own }
   }
+  if (!path.startsWith('/v1/') || path.length === 4 || !isSafePath(path) || isDisguised(path)) return null
+  return { kind: 'call', operation: 'passthrough', upstreamPath: path.slice(3) }
 }
 
 /** What clients of a path speak, whatever is there: by that they understand errors. */
 export function dialectAt(path: string): Dialect {
+  if (path.startsWith(PROVIDER_PATHS)) {
+    const rest = path.slice(path.indexOf('/', PROVIDER_PATHS.length))
+    if (/^(?:\/v1)?\/messages(?:\/|$)/.test(rest)) return 'anthropic.messages'
+    if (/\/models\/[^/]+:/.test(rest)) return 'gemini.generate'
+    return rest.startsWith('/api/') ? 'ollama.chat' : 'openai.chat'
+  }
   if (path.startsWith('/v1/messages')) return 'anthropic.messages'
   if (path.startsWith('/v1beta/') || GENERATE.test(path)) return 'gemini.generate'
   return path.startsWith('/api/') ? 'ollama.chat' : 'openai.chat'

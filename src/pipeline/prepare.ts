@@ -1,4 +1,5 @@
 import type { Received } from '../contracts/http.ts'
+import type { Denial } from '../contracts/identity.ts'
 import type { RouteMatch } from '../contracts/routing.ts'
 import type { Exchange } from './exchange.ts'
 import { GatewayError } from '../core/errors.ts'
@@ -6,10 +7,12 @@ import { readRequest } from '../protocol/openai/request.ts'
 import { formField } from '../protocol/multipart.ts'
 import { expectClearForm } from './form.ts'
 import { methodsOf, type Endpoint } from './operation.ts'
+import { namesTwo } from './provider-path.ts'
 
 /** Reads what the request says of itself. Throws GatewayError. */
-export function prepare(x: Exchange, { operation, upstreamPath, url }: Extract<Endpoint, { kind: 'call' }>): void {
+export function prepare(x: Exchange, { operation, upstreamPath, url, own }: Extract<Endpoint, { kind: 'call' }>): void {
   const { received, services } = x
+  x.own = own ?? null
   x.operation = operation
   x.upstreamPath = upstreamPath
   if (received.method !== 'POST' && !methodsOf(received.path).includes(received.method))
@@ -38,7 +41,22 @@ export function prepare(x: Exchange, { operation, upstreamPath, url }: Extract<E
     expectClearForm(received.body, type)
     x.formModel = formField(received.body, type, 'model') ?? ''
   }
+  if (x.own !== null && namesTwo(x.own, x.fields?.model ?? x.formModel))
+    throw new GatewayError('invalid_request', 'The path and the body name different models.', { param: 'model' })
   if (x.trace?.sampled === true) x.snapshot.policies.tracing?.noteRequest(x)
+}
+
+/**
+ * A provider's own path may be one of a call that has a name here: who may not make that call may not make it there
+ * either. null = it may.
+ */
+export function asElsewhere(x: Exchange): Denial | null {
+  const as = x.own?.as ?? null
+  if (as === null) return null
+  x.operation = as
+  const denial = x.principal.access.request(x)
+  x.operation = 'passthrough'
+  return denial
 }
 
 const isJson = (type: string): boolean => {
@@ -50,6 +68,15 @@ const isJson = (type: string): boolean => {
 /** The route of a request that has been read. Throws GatewayError. */
 export function findRoute(x: Exchange): RouteMatch {
   const { table } = x.snapshot
+  if (x.own !== null) {
+    const { provider } = x.own
+    const own = table.defaultRoute(provider)
+    if (own === null) throw new GatewayError('not_found', `There is no provider '${provider.slice(0, 100)}'.`)
+    const { credentials } = own.targets[0]!.provider.config
+    if (x.received.upload !== undefined && credentials?.kind === 'aws')
+      throw new GatewayError('unsupported_media_type', 'What goes to this provider is signed whole: send JSON.')
+    return { route: own, asked: x.model, wildcard: x.model.slice(provider.length + 1) }
+  }
   if (x.model !== '') {
     const match = table.match(x.model)
     if (match !== null) return match

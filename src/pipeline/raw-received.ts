@@ -1,6 +1,7 @@
 import type { Received } from '../contracts/http.ts'
 import type { HeaderGate, PeerIdentity, Principal } from '../contracts/identity.ts'
 import type { Signals } from '../contracts/trace.ts'
+import type { Upload } from '../contracts/upstream.ts'
 import { CLOSED_HEADERS } from '../mesh/identity/visible.ts'
 import { readSignals } from '../protocol/signals.ts'
 
@@ -26,6 +27,7 @@ export abstract class RawReceived implements Received {
   readonly peer: string
   readonly startedAt: number
   body: Buffer = EMPTY
+  upload: Upload | undefined = undefined
   identity: Principal | Promise<Principal> | null = null
   /** Of the configuration whose rules it is judged by. */
   gate: HeaderGate

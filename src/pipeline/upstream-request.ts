@@ -12,6 +12,7 @@ import { readEmbedRequest } from '../protocol/openai/embed.ts'
 import { asksForUsage, rewriteRequest } from '../protocol/openai/request.ts'
 import { wireOf } from '../protocol/wires.ts'
 import { continuationBody } from './continuation.ts'
+import { belowBase, cleanQuery, PASSED } from './provider-path.ts'
 import { wireFor, wireTarget } from './translation.ts'
 
 /** Client headers that mean something to a backend and carry no identity. */
@@ -80,6 +81,7 @@ function embedCall(x: Exchange, wire: Wire, target: Target, model: string): Prep
 
 function nativePath(x: Exchange, { provider }: Target, model: string): string {
   if (x.operation === 'generate_content') return wireOf('gemini.generate').path(model, x.stream)
+  if (x.own !== null) return belowBase(provider.basePath, x.upstreamPath)
   return provider.config.paths[x.operation] ?? x.upstreamPath
 }
 
@@ -100,6 +102,7 @@ export function spliceBody(fields: RequestFields, model: string, includeUsage: b
 }
 
 function bodyFor(x: Exchange, model: string, includeUsage: boolean): Buffer | null {
+  if (x.own !== null) return x.received.body.length === 0 ? null : x.received.body
   if (x.fields === null) {
     if (x.formModel !== '' && model !== x.formModel)
       return replaceFormField(x.received.body, x.received.header('content-type') ?? '', 'model', model)
@@ -119,14 +122,17 @@ export function upstreamRequest(
   const { wire, body } = call
   const raw = x.operation === 'passthrough'
   const { method } = x.received
-  const path = provider.basePath + withQuery(call.path, joinQuery(provider.query, raw ? x.received.query : ''))
+  const sent = !raw ? '' : x.own === null ? x.received.query : cleanQuery(x.received.query, provider.query)
+  const path = provider.basePath + withQuery(call.path, joinQuery(provider.query, sent))
   let headers = raw ? provider.rawHeaders : x.stream ? provider.streamHeaders : provider.jsonHeaders
   if (wire !== null && wire.headers.length > 0) headers = wireHeaders(headers, wire)
+  if (x.own !== null) headers = ownHeaders(x, headers)
   // First, so that what it makes of the provider's list can be kept; no signature covers what follows.
   if (credential !== null) headers = credential.sign(headers, method, path, body)
   if (raw) {
     const type = x.received.header('content-type')
-    if (type !== undefined && body !== null) headers = [...headers, 'content-type', type]
+    if (type !== undefined && (body !== null || x.received.upload !== undefined))
+      headers = [...headers, 'content-type', type]
   }
   const more: string[] = []
   for (const name of forwarded(x, target, wire)) {
@@ -135,7 +141,8 @@ export function upstreamRequest(
   }
   if (speaksMessages(x, target, wire) && !more.includes('anthropic-version'))
     more.push('anthropic-version', ANTHROPIC_VERSION)
-  const request = { method, path, headers, body, longAnswer: x.stream }
+  const { upload } = x.received
+  const request = { method, path, headers, body, longAnswer: x.stream, ...(upload === undefined ? {} : { upload }) }
   return more.length === 0 ? request : { ...request, more }
 }
 
@@ -145,8 +152,15 @@ const speaksMessages = (x: Exchange, { provider }: Target, wire: Wire | null): b
   (x.operation === 'messages' || (x.operation === 'passthrough' && provider.config.wire === 'anthropic.messages'))
 
 function forwarded(x: Exchange, target: Target, wire: Wire | null): readonly string[] {
+  if (x.own !== null) return target.provider.config.type === 'sim' ? [...PASSED, ...FORWARD_SIM] : PASSED
   const names: readonly string[] = speaksMessages(x, target, wire) ? FORWARD_MESSAGES : FORWARD
   return target.provider.config.type === 'sim' ? [...names, ...FORWARD_SIM] : names
+}
+
+/** Some APIs answer in the form that the client says it accepts. */
+function ownHeaders(x: Exchange, headers: HeaderList): HeaderList {
+  const accept = x.received.header('accept')
+  return accept === undefined || accept === '*/*' ? headers : ['accept', accept, ...headers.slice(2)]
 }
 
 const lists = new WeakMap<HeaderList, Map<Wire, HeaderList>>()

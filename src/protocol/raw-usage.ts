@@ -9,6 +9,8 @@ const EDGE_BYTES = 16 * 1024
 /** Names each image of a JSON answer that holds them; nothing else is so long. */
 const IMAGE = Buffer.from('"b64_json"')
 const IMAGE_EVENT = /"type": ?"image_(?:generation|edit)\./
+/** JSON, lines of it, and frames of AWS, in which events stand as JSON. */
+const READABLE = /^application\/(?:json|x-ndjson|vnd\.amazon\.eventstream)\b/
 const EVENT = /\r\n\r\n|\n\n|\r\r/
 const DATA = /^data: ?/
 
@@ -32,7 +34,7 @@ export class RawUsage {
   static of(contentType: string | undefined, hints: UsageHints): RawUsage | null {
     if (contentType === undefined) return null
     const stream = contentType.startsWith('text/event-stream')
-    return stream || contentType.startsWith('application/json') ? new RawUsage(stream, hints) : null
+    return stream || READABLE.test(contentType) ? new RawUsage(stream, hints) : null
   }
 
   constructor(stream: boolean, hints: UsageHints) {
@@ -76,8 +78,11 @@ export class RawUsage {
     const head = Buffer.concat(this.#head).toString()
     const tail = Buffer.concat(this.#tail).toString()
     if (this.#stream) return this.#ofEvents(head, tail)
-    if (tail === '') return readAnswer(parse(head), this.#hints)
-    return withImages(readUsage(lastUsage(tail), this.#hints), this.#imagesIn(head))
+    if (tail !== '') return withImages(readUsage(lastUsage(tail), this.#hints), this.#imagesIn(head))
+    const whole = parse(head) ?? lastLine(head)
+    if (whole === undefined) return readUsage(lastUsage(head), this.#hints)
+    // Gemini streams a list of its answers where nobody asks for events: the last one has all.
+    return readAnswer(Array.isArray(whole) ? whole.at(-1) : whole, this.#hints)
   }
 
   #ofEvents(head: string, tail: string): Usage | null {
@@ -104,6 +109,9 @@ function parse(text: string): unknown {
     return undefined
   }
 }
+
+/** Of lines of JSON (Ollama) the last one has the counts; undefined = it is none. */
+const lastLine = (text: string): unknown => parse(text.trimEnd().split('\n').at(-1)!)
 
 /** The last object named `usage` in the end of a JSON text. */
 function lastUsage(text: string): unknown {

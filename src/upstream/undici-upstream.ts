@@ -285,6 +285,11 @@ export class UndiciUpstream implements Upstream {
       // Typed for streams only, but any iterable is taken (undici Request, `isIterable`).
       body = handOver({ body: request.body }) as never
     }
+    const { upload } = request
+    if (upload !== undefined) {
+      if (upload.length >= 0) headers = [...headers, 'content-length', String(upload.length)]
+      body = upload as never
+    }
     this.#pool.dispatch({ path: request.path, method: request.method, headers, body }, call)
     call.starting = false
     return call
