@@ -107,6 +107,17 @@ describe('what is read of a check', () => {
     )
   })
 
+  test('of two headers of one name the later counts, among few and among many', () => {
+    const build = (headers: Record<string, string>): Uint8Array =>
+      toBinary(CheckRequestSchema, create(CheckRequestSchema, { attributes: { request: { http: { headers } } } }))
+    for (const count of [1, 10, 200]) {
+      const many = Object.fromEntries(Array.from({ length: count }, (_, i) => [`x-${i}`, 'one']))
+      const both = Buffer.concat([build(many), build({ [`x-${count - 1}`]: 'two', 'x-0': 'three' })])
+      expect(plain(readCheck(both), true)).toEqual(plain(expected(both), true))
+      expect(readCheck(both).raw.length).toBe(count * 2)
+    }
+  })
+
   test('one that is cut is refused where the library refuses it', () => {
     const refuses = (read: () => unknown): boolean => {
       try {

@@ -30,7 +30,7 @@ const messages = fc.array(
     fc.uint8Array({ maxLength: 20 }),
     fc.integer({ min: 0, max: 9000 }).map((size) => new Uint8Array(size).fill(7)),
   ),
-  { maxLength: 12 },
+  { maxLength: 12, size: 'max' },
 )
 const sizes = fc.array(fc.integer({ min: 1, max: 3000 }), { minLength: 1, maxLength: 20 })
 

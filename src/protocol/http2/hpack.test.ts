@@ -3,6 +3,8 @@ import fc from 'fast-check'
 import { Code, ConnectionFault } from './constants.ts'
 import { HpackDecoder, type Decoded } from './hpack-decoder.ts'
 import { encodeHeaders } from './hpack-encoder.ts'
+import { fieldOf } from './head.ts'
+import { DynamicTable, type Field } from './hpack-table.ts'
 import { huffmanCodes, huffmanText } from './huffman.ts'
 
 const decode = (decoder: HpackDecoder, hex: string): Decoded => {
@@ -114,6 +116,36 @@ test('a head that comes again is the same, until the table has changed', () => {
   const other = decode(decoder, '828684be')
   expect(other).not.toBe(again)
   expect(other.head?.authority).toBe('x')
+})
+
+test('the table keeps the newest that have room, to the byte (RFC 7541 4.3, 4.4)', () => {
+  const step = fc.oneof(
+    fc.record({ add: fc.integer({ min: 1, max: 30 }) }),
+    fc.record({ resize: fc.constantFrom(0, 33, 34, 64, 66, 100, 132, 400) }),
+  )
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60, size: 'max' }), (steps) => {
+      const table = new DynamicTable()
+      let model: Field[] = []
+      let capacity = 4096
+      for (const what of steps) {
+        if ('resize' in what) {
+          capacity = what.resize
+          table.resize(capacity)
+        } else {
+          const field = fieldOf('n'.repeat(what.add), '')
+          table.add(field)
+          model = [field, ...model]
+        }
+        let size = 0
+        const end = model.findIndex((field) => (size += field.size) > capacity)
+        if (end >= 0) model = model.slice(0, end)
+        expect(Array.from({ length: table.count }, (_, i) => table.at(i))).toEqual(model)
+        expect(table.size).toBe(model.reduce((sum, field) => sum + field.size, 0))
+      }
+    }),
+    { numRuns: 500 },
+  )
 })
 
 describe('blocks that are none', () => {

@@ -231,6 +231,29 @@ describe('flow control', () => {
     expect([lengths(1), lengths(3), rig.session.streams.count]).toEqual([100_000, 100_000, 0])
   })
 
+  test('windows of both kinds that open at once bring each byte once, in order', () => {
+    const { accept, streams } = silent()
+    const rig = new Rig(accept)
+    rig.say(HELLO, settings([Setting.INITIAL_WINDOW_SIZE, 1000]), head(1, true), head(3, true))
+    const body = Buffer.alloc(400_000)
+    for (let i = 0; i < body.length; i += 4) body.writeUInt32BE(i, i)
+    for (const stream of streams) {
+      stream.respond(OK)
+      stream.write(body.subarray(0, 300_000))
+      stream.write(body.subarray(300_000))
+      stream.end(null)
+    }
+    const grow = (id: number, by: number): Buffer => frame(Frame.WINDOW_UPDATE, 0, id, numbers(by))
+    // Both now wait for the connection; then all of it opens in the middle of what is read.
+    rig.say(grow(1, 200_000), grow(3, 200_000))
+    rig.say(grow(0, 1_000_000), grow(1, 300_000), grow(3, 300_000))
+    const got = (id: number): Buffer =>
+      Buffer.concat(framesOf(rig.bytes).flatMap((f) => (f.type === Frame.DATA && f.id === id ? [f.payload] : [])))
+    expect(got(1).equals(body)).toBe(true)
+    expect(got(3).equals(body)).toBe(true)
+    expect([rig.session.streams.count, rig.session.sender.queued]).toEqual([0, 0])
+  })
+
   test('a socket that takes no more keeps data back, and goes on when it does', () => {
     const { accept, streams } = silent()
     const rig = new Rig(accept)
