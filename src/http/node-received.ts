@@ -2,15 +2,17 @@ import type { IncomingMessage } from 'node:http'
 import type { Authenticator, HeaderGate, PeerIdentity } from '../contracts/identity.ts'
 import { RawReceived } from '../pipeline/raw-received.ts'
 import { askedUrl } from './ext-authz.ts'
+import type { OpenExchange, SideDoor } from './side-door.ts'
 import { peerOf } from './tls-listener.ts'
-import type { Exchange } from '../pipeline/exchange.ts'
 
 /** One request of node:http, its body read. */
 export class NodeReceived extends RawReceived {
   /** Whose answer `identity` is. */
   identifiedBy: Authenticator | null = null
   /** What became of it; null while its body is on its way. */
-  exchange: Exchange | null = null
+  exchange: OpenExchange | null = null
+  /** Whose path it is; null = the API's. */
+  side: SideDoor | null = null
   /** Nobody waits for the answer any more. Of HTTP/2 neither message nor answer would tell. */
   gone = false
   readonly asks: boolean

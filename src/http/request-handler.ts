@@ -16,6 +16,7 @@ import { AuthzReply, isAuthzQuestion, type AuthzParts } from './ext-authz.ts'
 import { linger } from './linger.ts'
 import { duplicateHeader } from '../pipeline/raw-received.ts'
 import { NodeReceived } from './node-received.ts'
+import type { OpenExchange, SideDoor } from './side-door.ts'
 import { dropStalled, NodeReply } from './node-reply.ts'
 import { isUpload, NodeUpload } from './upload.ts'
 import { answerProbe, isProbe, type ProbeFacts } from './probes.ts'
@@ -38,6 +39,8 @@ export interface HandlerParts {
   readonly gate: Gate
   /** Where proxies may ask whether a request may go on. Left out, or null = they may not. As long as the process runs. */
   readonly authz?: () => AuthzParts | null
+  /** Another protocol with paths of its own. Left out, or null = there is none. Of the configuration that serves. */
+  readonly side?: () => SideDoor | null
   /** Requests that never became an exchange, by error code. */
   refused(error: GatewayError): void
   /** +1 and -1 around each request that was not refused, its body's arrival included. */
@@ -48,7 +51,7 @@ export interface HandlerParts {
 export class RequestHandler {
   readonly #parts: HandlerParts
   /** What has begun and whose answer has not left yet. */
-  readonly #open = new OpenList<Exchange>()
+  readonly #open = new OpenList<OpenExchange>()
 
   constructor(parts: HandlerParts) {
     this.#parts = parts
@@ -65,6 +68,8 @@ export class RequestHandler {
     const headers = gate.starting ? undefined : services.current().policies.headers
     const asks = isAuthzQuestion(req.url) && this.#parts.authz?.() != null
     const received = new NodeReceived(req, services.clock.monotonic(), headers, asks)
+    const side = this.#parts.side?.() ?? null
+    if (side !== null && !asks && side.takes(received.path)) received.side = side
     const refusal = this.#refusal(req, received)
     if (refusal !== null) {
       this.#refuse(req, res, received, refusal)
@@ -258,13 +263,24 @@ export class RequestHandler {
   }
 
   /** last: the connection ends with the answer. */
-  #exchange(received: NodeReceived, res: ServerResponse, last: boolean): Exchange {
+  #exchange(received: NodeReceived, res: ServerResponse, last: boolean): OpenExchange {
     const { services, gate, limits } = this.#parts
+    if (received.side !== null) return this.#aside(received, received.side, res, last)
     const question = received.asks ? this.#question(res, last) : null
     const reply = question ?? new NodeReply(res, gate, last, limits.clientStallMs)
     const exchange = new Exchange(services, received, reply, question)
     reply.client = exchange
     if (received.upload !== undefined && reply instanceof NodeReply) reply.uploading = true
+    received.exchange = exchange
+    this.#open.add(exchange)
+    return exchange
+  }
+
+  #aside(received: NodeReceived, side: SideDoor, res: ServerResponse, last: boolean): OpenExchange {
+    const { gate, limits } = this.#parts
+    const reply = new NodeReply(res, gate, last, limits.clientStallMs)
+    const exchange = side.open(received, reply)
+    reply.client = exchange
     received.exchange = exchange
     this.#open.add(exchange)
     return exchange
@@ -296,7 +312,7 @@ export class RequestHandler {
       return
     }
     const id = requestId(received.header('x-request-id'))
-    const body = errorBody(received.path, error, id)
+    const body = received.side?.errorBody(error, id) ?? errorBody(received.path, error, id)
     const headers = [
       'content-type',
       'application/json',
