@@ -66,6 +66,20 @@ export interface AnswerContext {
   readonly request: ChatRequest
   /** What the client sent, parsed: dialects that repeat it in their answers look there. */
   readonly sent: JsonObject
+  /** The answer has an id of ours, by which its client may come back to it; left out = it has not. */
+  readonly keeps?: Keeps
+}
+
+/** What an answer says of its being kept, and who keeps it. */
+export interface Keeps {
+  readonly id: string
+  /** Id of the answer that it goes on from; null = it begins. */
+  readonly previousId: string | null
+  readonly background: boolean
+  /** false = its client does not want it kept. */
+  readonly stored: boolean
+  /** The answer is whole. Of several calls the last one before the answer leaves holds. */
+  done(response: JsonObject): void
 }
 
 /** Writes a whole answer. */

@@ -29,8 +29,10 @@ export class ResponsesAnswer extends CollectedAnswer implements AnswerEncoder {
     const choice = this.at(0)
     const refused = choice.blocks.some((block) => block.type === 'refusal')
     const ending = endingOf(choice.reason, refused)
-    const output = items(choice, new ItemIds(this.#context.requestId), ending.status === 'incomplete')
-    return JSON.stringify(new ResponseFrame(this.#context).json(this.id, ending, output, this.used))
+    const output = items(choice, new ItemIds(this.#context), ending.status === 'incomplete')
+    const response = new ResponseFrame(this.#context).json(this.id, ending, output, this.used)
+    this.#context.keeps?.done(response)
+    return JSON.stringify(response)
   }
 }
 

@@ -15,12 +15,16 @@ import { nativeCitation, urlCitation } from './client-citations.ts'
 const DIALECT = 'openai.responses'
 const UNFIT = /[^A-Za-z0-9_-]+/g
 
-/** Ids of items: unique in the answer, and the same in its stream. */
+/**
+ * Ids of items: unique in the answer, and the same in its stream. Those of an answer with an id of ours hold that id, so
+ * that whoever refers to one of them says where it is.
+ */
 export class ItemIds {
   readonly #base: string
 
-  constructor(requestId: string) {
-    this.#base = requestId.replace(UNFIT, '_').slice(0, 40)
+  constructor({ requestId, keeps }: Pick<AnswerContext, 'requestId' | 'keeps'>) {
+    const base = keeps === undefined ? requestId : keeps.id.slice('resp_'.length)
+    this.#base = base.replace(UNFIT, '_').slice(0, 40)
   }
 
   of(prefix: 'rs' | 'msg' | 'fc' | 'ctc', index: number): string {
@@ -99,7 +103,7 @@ export function annotationOf(citation: Citation, from: number, start: number, en
 }
 
 export interface Ending {
-  readonly status: 'completed' | 'incomplete' | 'failed'
+  readonly status: 'completed' | 'incomplete' | 'failed' | 'queued' | 'cancelled'
   readonly incomplete: JsonObject | null
   readonly error: JsonObject | null
 }
@@ -162,9 +166,9 @@ export class ResponseFrame {
   }
 
   json(id: string, ending: Ending | null, output: readonly Json[], usage: Usage | null): JsonObject {
-    const { requestId, created, model } = this.#context
+    const { requestId, created, model, keeps } = this.#context
     return {
-      id: prefixed('resp_', id, requestId),
+      id: keeps?.id ?? prefixed('resp_', id, requestId),
       object: 'response',
       created_at: created,
       status: ending?.status ?? 'in_progress',
@@ -178,24 +182,24 @@ export class ResponseFrame {
   }
 
   #asked(): JsonObject {
-    const { sent } = this.#context
+    const { sent, keeps } = this.#context
     const or = (name: string, other: Json): Json => sent[name] ?? other
     const text = sent['text'] as JsonObject | null | undefined
     const reasoning = sent['reasoning'] as JsonObject | null | undefined
     return {
-      background: false,
+      background: keeps?.background ?? false,
       instructions: or('instructions', null),
       max_output_tokens: or('max_output_tokens', null),
       max_tool_calls: or('max_tool_calls', null),
       metadata: or('metadata', {}),
       parallel_tool_calls: or('parallel_tool_calls', true),
-      previous_response_id: null,
+      previous_response_id: keeps?.previousId ?? null,
       prompt_cache_key: or('prompt_cache_key', null),
       reasoning: { effort: null, summary: null, ...reasoning },
       safety_identifier: or('safety_identifier', null),
       service_tier: or('service_tier', 'default'),
-      // Nothing is: a client that takes this for true would refer to it.
-      store: false,
+      // A client that takes this for true refers to it.
+      store: keeps?.stored ?? false,
       temperature: or('temperature', 1),
       text: { format: { type: 'text' }, ...text },
       tool_choice: or('tool_choice', 'auto'),

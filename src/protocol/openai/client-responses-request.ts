@@ -39,7 +39,7 @@ const KNOWN = fieldNames(`
 
 /** They need what the call before left behind. */
 const REFUSED: readonly (readonly [field: string, why: string])[] = [
-  ['previous_response_id', 'answers are not kept; send the whole conversation as input'],
+  ['previous_response_id', 'answers of this model are not kept; send the whole conversation as input'],
   ['conversation', 'conversations are not kept; send the whole conversation as input'],
   ['prompt', 'prompts are only kept by OpenAI itself; send the text'],
 ]
@@ -48,7 +48,7 @@ const REFUSED: readonly (readonly [field: string, why: string])[] = [
 export function responsesRequest(sent: JsonObject, model: string, stream: boolean): ChatRequest {
   for (const [field, why] of REFUSED) if (sent[field] != null) throw notYet(field, why)
   if (maybeFlag(sent['background'], 'background') === true)
-    throw notYet('background', 'answers are not kept; stream the answer, or wait for it')
+    throw notYet('background', 'answers of this model are not kept; stream the answer, or wait for it')
   const text = sent['text'] == null ? {} : objectAt(sent['text'], 'text')
   const topLogprobs = maybeWhole(sent['top_logprobs'], 'top_logprobs')
   if (topLogprobs !== undefined && topLogprobs > 20) throw badField('top_logprobs', 'from 0 to 20')

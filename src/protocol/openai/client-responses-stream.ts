@@ -77,7 +77,7 @@ export class ResponsesStream implements StreamEncoder {
   constructor(context: AnswerContext) {
     this.#context = context
     this.#frame = new ResponseFrame(context)
-    this.#ids = new ItemIds(context.requestId)
+    this.#ids = new ItemIds(context)
     this.#holds = context.request.logprobs === true
   }
 
@@ -87,7 +87,9 @@ export class ResponsesStream implements StreamEncoder {
 
   #lifecycle(type: string, ending: Ending | null): void {
     const done = this.#items.filter((item) => item !== undefined)
-    this.#event(type, `,"response":${quote(this.#frame.json(this.#id, ending, done, this.#usage))}`)
+    const response = this.#frame.json(this.#id, ending, done, this.#usage)
+    this.#event(type, `,"response":${quote(response)}`)
+    if (ending !== null) this.#context.keeps?.done(response)
   }
 
   #begin(): void {
