@@ -82,43 +82,85 @@ const callTold = fc.tuple(
   fc.dictionary(fc.constantFrom('city', 'n', 'deep'), fc.oneof(piece, fc.integer(), fc.constant({ a: ['x'] }))),
   fc.array(fc.nat(60), { maxLength: 3 }),
   fc.option(opaque),
-  fc.boolean(),
+  fc.nat(2),
 )
 
 export interface ScriptOptions {
-  /** Calls sign themselves before their arguments only, or also after. */
+  /** Calls sign themselves before their arguments only, or also after: when the next has begun, or all is over. */
   readonly lateSignatures?: boolean
+  /** Texts have sources. */
+  readonly citations?: boolean
+  /** Calls take no turns. */
+  readonly oneByOne?: boolean
 }
+
+const citedTold = fc
+  .tuple(fc.string({ unit: 'grapheme', minLength: 1, maxLength: 8 }), fc.nat(2))
+  .map(([text, count]) => [
+    (sink: AnswerSink) => sink.text(0, text),
+    ...Array.from(
+      { length: count },
+      (_none, i): Told =>
+        (sink) =>
+          sink.citation(0, { url: `https://x.test/${i}`, title: text }),
+    ),
+  ])
 
 /** A well-formed answer of one choice, without start and end. */
 export const contents = (options: ScriptOptions = {}): fc.Arbitrary<Told[]> =>
-  fc.array(fc.oneof(textTold, thoughtTold, redactedTold, callTold), { minLength: 0, maxLength: 6 }).map((blocks) => {
-    const script: Told[] = []
-    let index = 0
-    for (const block of blocks) {
-      if (!isCall(block)) script.push(...block)
-      else script.push(...callScript(index++, block, options.lateSignatures === true))
-    }
-    return script
-  })
+  fc
+    .array(
+      fc.oneof(
+        (options.citations === true ? citedTold : textTold).map((told) => ({ told })),
+        thoughtTold.map((told) => ({ told })),
+        redactedTold.map((told) => ({ told })),
+        callTold.map((call) => ({ calls: [call] })),
+        fc.array(callTold, { minLength: 2, maxLength: 3 }).map((calls) => ({ calls })),
+      ),
+      { minLength: 0, maxLength: 6 },
+    )
+    .map((blocks) => {
+      const script: Told[] = []
+      const last: Told[] = []
+      let index = 0
+      for (const block of blocks) {
+        if ('told' in block) script.push(...block.told)
+        else {
+          const scripts = block.calls.map((call, i) => callScript(index + i, call, options.lateSignatures === true))
+          index += scripts.length
+          const told = scripts.map((call) => call.told)
+          script.push(...(options.oneByOne === true ? told.flat() : inTurns(told)))
+          for (const { late } of scripts) last.push(...late)
+        }
+      }
+      return [...script, ...last]
+    })
 
-type Call = readonly [Record<string, unknown>, number[], Opaque | null, boolean]
-const isCall = (block: unknown): block is Call =>
-  Array.isArray(block) && !Array.isArray(block[0]) && block.length === 4 && Array.isArray(block[1])
+/** One of each, again and again: all have begun before the first goes on. */
+function inTurns(scripts: readonly (readonly Told[])[]): Told[] {
+  const most = Math.max(...scripts.map((script) => script.length))
+  return Array.from({ length: most }, (_none, i) => scripts.flatMap((script) => script.slice(i, i + 1))).flat()
+}
 
-function callScript(index: number, [args, cuts, signature, late]: Call, lateAllowed: boolean): Told[] {
-  const after = late && lateAllowed
+type Call = typeof callTold extends fc.Arbitrary<infer T> ? T : never
+
+function callScript(index: number, call: Call, lateAllowed: boolean): { told: Told[]; late: Told[] } {
+  const [args, cuts, signature, when] = call
+  const place = lateAllowed ? when : 0
   const sign: Told[] = signature === null ? [] : [(sink) => sink.toolSignature(0, index, signature)]
-  return [
+  // A call may also have no arguments at all.
+  const text = Object.keys(args).length === 0 && cuts.length > 1 ? '' : JSON.stringify(args)
+  const told: Told[] = [
     (sink) => sink.toolCall(0, index, `call_${index}x`, `tool_${index}`, false),
-    ...(after ? [] : sign),
-    ...cut(JSON.stringify(args), cuts).map(
+    ...(place === 0 ? sign : []),
+    ...(text === '' ? [] : cut(text, cuts)).map(
       (part): Told =>
         (sink) =>
           sink.toolArguments(0, index, part),
     ),
-    ...(after ? sign : []),
+    ...(place === 1 ? sign : []),
   ]
+  return { told, late: place === 2 ? sign : [] }
 }
 
 /** start, contents, finish, usage, end. */
@@ -167,6 +209,13 @@ function partOf(block: Block): Part {
     }
   }
 }
+
+/** Arguments are objects in most dialects: of none at all nothing is left. */
+export const withObjects = (parts: readonly Part[]): Part[] =>
+  parts.map((part) => (part.type === 'tool_call' && part.arguments === '' ? { ...part, arguments: '{}' } : part))
+
+/** The stream as it is written when the client asked for probabilities, and the backend gave none. */
+export const withLogprobs = (): AnswerContext => contextOf({ request: { ...contextOf().request, logprobs: true } })
 
 /** Texts in a row are one for dialects that do not tell where one ends. */
 export function joined(parts: readonly Part[]): Part[] {

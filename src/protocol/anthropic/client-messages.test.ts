@@ -14,6 +14,7 @@ import {
   streamOf,
   whole,
   wildRequest,
+  withObjects,
 } from '../../../test/support/client-dialects.ts'
 import { readUsage } from '../usage.ts'
 import { messagesClient } from './client-messages.ts'
@@ -164,6 +165,8 @@ function accumulate(sse: string): JsonObject {
       if (delta['type'] === 'text_delta') found['text'] += delta['text']!
       else if (delta['type'] === 'thinking_delta') found['thinking'] += delta['thinking']!
       else if (delta['type'] === 'signature_delta') found['signature'] = delta['signature']!
+      else if (delta['type'] === 'citations_delta')
+        found['citations'] = [...(found['citations'] ?? []), delta['citation']] as unknown as string
       else if (delta['type'] === 'input_json_delta')
         inputs.set(index, (inputs.get(index) ?? '') + delta['partial_json']!)
     } else if (type === 'message_delta') Object.assign(message, delta, { usage: event['usage'] })
@@ -180,19 +183,15 @@ const back = (message: JsonObject): Part[] => {
   return [...messagesClient.request(sent, 'm', false).messages[0]!.parts]
 }
 
-/** Arguments are objects here: what they mean is kept, not how they are written. Reasoning without a proof has no id. */
-const expectedOf = (parts: readonly Part[]): Part[] =>
-  parts.map((part) => {
-    if (part.type === 'tool_call') return { ...part, arguments: JSON.stringify(JSON.parse(part.arguments)) }
-    return part
-  })
+const textsOf = (message: JsonObject): JsonObject[] =>
+  (message['content'] as JsonObject[]).filter((block) => block['type'] === 'text')
 
 describe('a Messages answer', () => {
   it('comes back in the history as it was told, whole or streamed', () => {
     fc.assert(
       fc.property(contents({ lateSignatures: true }), (middle) => {
         const script = whole(middle)
-        const expected = expectedOf(partsOf(script))
+        const expected = withObjects(partsOf(script))
         const body = bodyOf(messagesClient, script)
         expect(back(body)).toEqual(expected)
         const stream = streamOf(messagesClient, script, true)
@@ -200,6 +199,16 @@ describe('a Messages answer', () => {
         const streamed = accumulate(stream)
         expect(back(streamed)).toEqual(expected)
         expect({ ...streamed, content: [] }).toEqual({ ...body, content: [] })
+      }),
+    )
+  })
+
+  it('has the same passages with their sources whole and streamed', () => {
+    fc.assert(
+      fc.property(contents({ citations: true }), (middle) => {
+        const script = whole(middle)
+        const streamed = accumulate(streamOf(messagesClient, script, true))
+        expect(textsOf(streamed)).toEqual(textsOf(bodyOf(messagesClient, script)))
       }),
     )
   })

@@ -15,6 +15,7 @@ import {
   streamOf,
   whole,
   wildRequest,
+  withObjects,
 } from '../../../test/support/client-dialects.ts'
 import { readUsage } from '../usage.ts'
 import { generateClient } from './client-generate.ts'
@@ -147,7 +148,7 @@ describe('a generateContent answer', () => {
     fc.assert(
       fc.property(contents({ lateSignatures: true }), (middle) => {
         const script = whole(middle)
-        const expected = joined(partsOf(script))
+        const expected = withObjects(joined(partsOf(script)))
         const parts = partsIn(bodyOf(generateClient, script))
         expect(back(parts)).toEqual(expected)
         for (const text of signaturesIn(parts)) expect(text).toMatch(BASE64)
@@ -160,6 +161,18 @@ describe('a generateContent answer', () => {
         const { messages } = generateClient.request({ contents: turns }, 'm', false)
         expect(messages.map((message) => joined(message.parts))).toEqual([expected])
         for (const text of signaturesIn(streamed)) expect(text).toMatch(BASE64)
+      }),
+    )
+  })
+
+  it('has the same sources whole and streamed', () => {
+    fc.assert(
+      fc.property(contents({ citations: true }), (middle) => {
+        const sources = (answer: JsonObject): unknown => (answer['candidates'] as JsonObject[])[0]!['groundingMetadata']
+        const script = whole(middle)
+        expect(sources(dataOf(streamOf(generateClient, script, true)).at(-1)!)).toEqual(
+          sources(bodyOf(generateClient, script)),
+        )
       }),
     )
   })

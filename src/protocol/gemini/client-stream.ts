@@ -20,6 +20,7 @@ const quote = JSON.stringify
 const HEAD = 'data: {"candidates":[{"content":{"parts":['
 
 interface OpenChoice {
+  /** Of the blocks only where they begin, of texts all: sources say which bytes rest on them. */
   readonly told: CollectedChoice
   /** Calls that are not told of yet: they are told whole, in their order. */
   readonly waiting: CallBlock[]
@@ -98,25 +99,28 @@ export class GenerateStream implements StreamEncoder {
 
   refusal(choice: number, text: string): void {
     if (text === '') return
-    this.#ready(choice)
+    this.#ready(choice).told.refusal('')
     this.#part(choice, `{"text":${quote(text)}}`)
   }
 
   reasoning(choice: number, text: string): void {
     if (text === '') return
     const open = this.#ready(choice)
+    open.told.reasoning()
     if (this.#shows) open.held = text
   }
 
   signature(choice: number, signature: Opaque, id: string): void {
     const open = this.#at(choice)
     if (open.held === '') this.#ready(choice)
+    open.told.reasoning()
     const block = { type: 'reasoning', text: '', signature, redacted: null, id, closed: true } as const
     this.#tellThought(choice, open, proofOf(block)!)
   }
 
   redacted(choice: number, data: Opaque): void {
     const open = this.#ready(choice)
+    open.told.reasoning()
     const block = { type: 'reasoning', text: '', signature: null, redacted: data, id: '', closed: true } as const
     this.#tellThought(choice, open, proofOf(block)!)
   }
@@ -126,6 +130,7 @@ export class GenerateStream implements StreamEncoder {
     this.#tellThought(choice, open, '')
     this.#tellCalls(choice, open, false)
     const block: CallBlock = { type: 'tool_call', index, id, name, custom, arguments: '', signature: null }
+    open.told.blocks.push(block)
     open.told.calls[index] = block
     open.waiting.push(block)
   }

@@ -12,6 +12,8 @@ import {
   streamOf,
   whole,
   wildRequest,
+  withLogprobs,
+  withObjects,
 } from '../../../test/support/client-dialects.ts'
 import { ollamaClient } from './client-chat.ts'
 
@@ -113,23 +115,27 @@ const back = (message: unknown): Part[] => [
   ...ollamaClient.request({ messages: [message as JsonObject] }, 'm', false).messages[0]!.parts,
 ]
 
+function accumulate(text: string): unknown {
+  const messages = linesOf(text).map((line) => line['message'] as Record<string, string & JsonObject[]>)
+  return {
+    role: 'assistant',
+    content: messages.map((message) => message['content']).join(''),
+    thinking: messages.map((message) => message['thinking'] ?? '').join(''),
+    tool_calls: messages.flatMap((message) => message['tool_calls'] ?? []),
+  }
+}
+
 describe('an answer of /api/chat', () => {
   it('comes back in the history as it was told, whole or streamed', () => {
     fc.assert(
       fc.property(contents({ lateSignatures: true }), (middle) => {
         const script = whole(middle)
-        const expected = inOllamaOrder(partsOf(script))
+        const expected = withObjects(inOllamaOrder(partsOf(script)))
         expect(back(bodyOf(ollamaClient, script)['message'])).toEqual(expected)
         const stream = streamOf(ollamaClient, script, true)
         expect(stream).toBe(streamOf(ollamaClient, script, false))
-        const messages = linesOf(stream).map((line) => line['message'] as Record<string, string & JsonObject[]>)
-        const streamed = {
-          role: 'assistant',
-          content: messages.map((message) => message['content']).join(''),
-          thinking: messages.map((message) => message['thinking'] ?? '').join(''),
-          tool_calls: messages.flatMap((message) => message['tool_calls'] ?? []),
-        }
-        expect(back(streamed)).toEqual(expected)
+        expect(back(accumulate(stream))).toEqual(expected)
+        expect(back(accumulate(streamOf(ollamaClient, script, true, withLogprobs())))).toEqual(expected)
       }),
     )
   })

@@ -15,6 +15,7 @@ import {
   streamOf,
   whole,
   wildRequest,
+  withLogprobs,
 } from '../../../test/support/client-dialects.ts'
 import type { Told } from '../../../test/support/client-dialects.ts'
 import { chatClient } from './client-chat.ts'
@@ -227,6 +228,22 @@ describe('a chat answer', () => {
         const stream = streamOf(chatClient, script, true)
         expect(stream).toBe(streamOf(chatClient, script, false))
         expect(back(accumulate(stream))).toEqual(expected)
+        expect(back(accumulate(streamOf(chatClient, script, true, withLogprobs())))).toEqual(expected)
+      }),
+    )
+  })
+
+  it('has the same sources whole and streamed', () => {
+    fc.assert(
+      fc.property(contents({ citations: true }), (middle) => {
+        const script = whole(middle)
+        const { message } = (bodyOf(chatClient, script)['choices'] as { message: JsonObject }[])[0]!
+        const streamed = dataOf(streamOf(chatClient, script, true)).flatMap((chunk) => {
+          const delta = (chunk['choices'] as JsonObject[])[0]?.['delta'] as JsonObject | undefined
+          return (delta?.['annotations'] ?? []) as JsonObject[]
+        })
+        const byStart = (list: JsonObject[]): string[] => list.map((item) => JSON.stringify(item)).sort()
+        expect(byStart(streamed)).toEqual(byStart((message['annotations'] ?? []) as JsonObject[]))
       }),
     )
   })

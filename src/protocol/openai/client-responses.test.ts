@@ -19,6 +19,7 @@ import {
   streamOf,
   whole,
   wildRequest,
+  withLogprobs,
 } from '../../../test/support/client-dialects.ts'
 import type { Told } from '../../../test/support/client-dialects.ts'
 import { readUsage } from '../usage.ts'
@@ -154,7 +155,17 @@ const MIXED: Told[] = whole([
   (sink) => sink.toolArguments(0, 1, 'free'),
 ])
 
+/** Calls that take turns begin before their signatures are known: then these stand behind them in the stream. */
+const inOrder = contents({ citations: true, oneByOne: true })
+
 describe('a Responses answer', () => {
+  it('does not take the id of an item of its own for that of an item of OpenAI', () => {
+    const script = whole([(sink) => sink.signature(0, { by: 'openai.responses', value: 'gAAA' }, '')])
+    expect(back(bodyOf(responsesClient, script))).toEqual([
+      { type: 'reasoning', text: '', signature: { by: 'openai.responses', value: 'gAAA' } },
+    ])
+  })
+
   it('comes back in the history as it was told, whole or streamed', async () => {
     await fc.assert(
       fc.asyncProperty(contents({ lateSignatures: true }), async (middle) => {
@@ -164,6 +175,8 @@ describe('a Responses answer', () => {
         const stream = streamOf(responsesClient, script, true)
         expect(stream).toBe(streamOf(responsesClient, script, false))
         expect(back({ output: await accumulate(stream) })).toEqual(expected)
+        const held = streamOf(responsesClient, script, true, withLogprobs())
+        expect(back({ output: await accumulate(held) })).toEqual(expected)
       }),
       { numRuns: 60 },
     )
@@ -171,7 +184,7 @@ describe('a Responses answer', () => {
 
   it('is the same whole as at the end of its stream, all events before it adding up to it', () => {
     fc.assert(
-      fc.property(contents(), fc.constantFrom('stop', 'length', 'content_filter', 'error'), (middle, reason) => {
+      fc.property(inOrder, fc.constantFrom('stop', 'length', 'content_filter', 'error'), (middle, reason) => {
         const script = whole(middle, reason)
         const last = dataOf(streamOf(responsesClient, script, true)).at(-1)!
         expect(last['response']).toEqual(bodyOf(responsesClient, script))
