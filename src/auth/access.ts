@@ -45,7 +45,9 @@ const toolCheck = (rule: string, patterns: readonly string[] | null): Check<Requ
   if (patterns === null) return null
   const matches = compileGlobs(patterns)
   return (facts) => {
-    const { operation } = facts
+    const { operation, mcp } = facts
+    if (mcp !== undefined)
+      return mcp.name === '' || matches(mcp.name) ? null : { rule, reason: `${quoted(mcp.name)} is not granted` }
     if (operation === 'embeddings') return null
     if (operation === 'passthrough') return { rule, reason: 'what a passthrough request offers is not known' }
     // Not `needs.tools`: that tells what a target must be able to do, and a lone `web_search_options` is no such need.
@@ -102,7 +104,10 @@ export const compileRule = (name: string, grant: GrantConfig): Rule => {
     conditionCheck(`${name}: when`, grant.when),
   ])
   const request: Rule['request'] =
-    model === null && rest === null ? null : (facts, asked) => model?.(asked) ?? rest?.(facts) ?? null
+    model === null && rest === null
+      ? null
+      : // Tools are no models: which of them are granted `tools` says.
+        (facts, asked) => (facts.mcp === undefined ? model?.(asked) : null) ?? rest?.(facts) ?? null
   return { name, request, model, target: targetCheck(name, grant) }
 }
 

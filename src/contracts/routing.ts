@@ -82,8 +82,20 @@ export interface Condition {
   evaluate(facts: RequestFacts): boolean
 }
 
+/** What a call of the MCP endpoint is about; as expressions see it. */
+export interface McpFacts {
+  readonly server: string
+  readonly method: string
+  /** As grants name it: with the server's prefix. Of a tool, a prompt, or a resource (its URI); '' = of none. */
+  readonly name: string
+  /** As the server names it; '' = it is no call of a tool. */
+  readonly tool: string
+}
+
 /** What conditions, planning and explain may know of a request. */
 export interface RequestFacts {
+  /** Left out = it is none of the MCP endpoint. */
+  readonly mcp?: McpFacts
   readonly principal: Principal
   readonly operation: Operation
   /** As the client sent it. */

@@ -19,6 +19,8 @@ export interface ExpressionVariables {
   readonly stream: boolean
   /** `Principal.variables`; left out = nobody is known. */
   readonly principal?: Readonly<Record<string, unknown>>
+  /** server, method, name and tool of a call of the MCP endpoint; left out or empty = it is none. */
+  readonly mcp?: object
 }
 
 /** What an expression must be given. */
@@ -69,6 +71,7 @@ const environment = new Environment({
   .registerVariable('operation', 'string')
   .registerVariable('stream', 'bool')
   .registerVariable('principal', 'map')
+  .registerVariable('mcp', 'map')
 
 const EMPTY: Readonly<Record<string, never>> = Object.freeze({})
 

@@ -15,10 +15,13 @@ export const NO_NEEDS: RequestNeeds = {
   choices: 1,
 }
 
+const NO_MCP: object = {}
+
 /** What expressions see of a request; the body only where it is asked for, since parsing it costs the most. */
 export function variablesOf(facts: RequestFacts, needsBody: boolean): ExpressionVariables {
   const { model, operation, stream, principal } = facts
-  const common = { headers: facts.headers(), model, operation, stream, principal: principal.variables }
+  const mcp = facts.mcp ?? NO_MCP
+  const common = { headers: facts.headers(), model, operation, stream, principal: principal.variables, mcp }
   if (!needsBody) return common
   const request = facts.json()
   return { ...common, request, metadata: request['metadata'] ?? {} }
