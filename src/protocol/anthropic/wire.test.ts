@@ -254,6 +254,18 @@ describe('requests', () => {
     expect((odd['messages'] as JsonObject[]).map((m) => m['role'])).toEqual(['user', 'assistant', 'user'])
   })
 
+  it('leave out reasoning that nobody has signed', () => {
+    const thought: Message = {
+      role: 'assistant',
+      parts: [
+        { type: 'reasoning', text: 'hm' },
+        { type: 'text', text: 'x' },
+      ],
+    }
+    const sent = body({ messages: [user('u'), thought, user('v')] })['messages'] as JsonObject[]
+    expect(sent[1]).toEqual({ role: 'assistant', content: [{ type: 'text', text: 'x' }] })
+  })
+
   it('put results first and map ids alike in call and result', () => {
     const sent = body({
       messages: [

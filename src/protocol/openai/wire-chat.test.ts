@@ -219,6 +219,22 @@ describe('answers', () => {
     expect(recordStream(wire, [cumulative]).used?.outputTokens).toBe(4)
   })
 
+  it('ignore answers that nobody can have asked for', () => {
+    const far: Told = [
+      '',
+      {
+        choices: [
+          { index: 1e9, delta: { content: 'x' } },
+          { index: -1, delta: { content: 'y' } },
+        ],
+      },
+    ]
+    expect(told(far, delta({ content: 'z' }), DONE).slice(1)).toEqual([
+      ['text', 0, 'z'],
+      ['finish', 0, 'stop', ''],
+    ])
+  })
+
   it('end by [DONE], or by a reason for each answer', () => {
     expect(told(delta({ content: 'x' }), DONE).at(-1)).toEqual(['finish', 0, 'stop', ''])
     expect(recordStream(wire, [delta({ content: 'x' }, 'length')]).entries.at(-1)).toEqual(['finish', 0, 'length', ''])

@@ -1,12 +1,14 @@
 import type { ChatRequest, JsonObject } from '../../contracts/canonical.ts'
+import type { PromptConfig } from '../../contracts/config-mapping.ts'
 import type { Feature, Support, Wire, WireTarget } from '../../contracts/dialect.ts'
 import { put } from '../canonical/loose.ts'
 import { bareSchema } from '../canonical/schema.ts'
-import { renderPrompt } from './prompt.ts'
+import { presetPrompt } from '../templates/defaults.ts'
+import { renderPrompt } from '../templates/prompt.ts'
 import { TgiDecoder, tgiAnswer } from './wire-answer.ts'
 
 const CARRIES: Readonly<Record<Feature, Support>> = {
-  system: { mapped: 'Within the prompt.' },
+  system: { mapped: 'Within the prompt, in the words of the model where its name tells them.' },
   system_inside: { mapped: 'Within the prompt.' },
   message_name: 'no',
   prefill: 'yes',
@@ -62,6 +64,23 @@ const CARRIES: Readonly<Record<Feature, Support>> = {
   safety_identifier: 'no',
 }
 
+/** Presets of prompts by pieces of model names: the server itself does not say which words its model knows. */
+const PROMPTS = (
+  [
+    ['llama-3', 'llama3'],
+    ['llama3', 'llama3'],
+    ['qwen', 'chatml'],
+    ['hermes', 'chatml'],
+    ['mistral', 'inst'],
+    ['mixtral', 'inst'],
+    ['llama-2', 'inst'],
+    ['', 'plain'],
+  ] as const
+).map(([piece, preset]) => ({ piece, prompt: presetPrompt(preset)! }))
+
+const promptFor = (model: string): PromptConfig =>
+  PROMPTS.find(({ piece }) => model.toLowerCase().includes(piece))!.prompt
+
 /** Body of POST /generate, by GenerateRequest of docs/openapi.json of text-generation-inference. */
 function tgiRequest(request: ChatRequest, target: WireTarget): JsonObject {
   const parameters: JsonObject = { details: true }
@@ -81,7 +100,7 @@ function tgiRequest(request: ChatRequest, target: WireTarget): JsonObject {
       type: 'json',
       value: format.type === 'schema' ? bareSchema(format.schema) : { type: 'object' },
     }
-  return { inputs: renderPrompt(request.messages, target.model), parameters }
+  return { inputs: renderPrompt(request, promptFor(target.model)), parameters }
 }
 
 /** Text Generation Inference's own API: one prompt, one text. */
