@@ -3,6 +3,8 @@ import type { MappedDialect, MappingConfig, PipelineConfig, StepConfig } from '.
 import { named } from '../protocol/templates/defaults.ts'
 import { Plan } from '../protocol/templates/plan.ts'
 import { readTemplate, variablesIn } from '../protocol/templates/template.ts'
+import { isLoopback } from '../core/loopback.ts'
+import { toClass } from './normalise-egress.ts'
 import { checkTemplate, fault, pathOf, toMapping, toPrompt, type MappingPlace } from './normalise-mapping.ts'
 import type { Path } from './problem.ts'
 import type { ProviderContext, ProviderEntry } from './providers.ts'
@@ -18,6 +20,8 @@ const WIRES: Readonly<Record<Exclude<StepEntry['type'], 'http'>, MappedDialect>>
   torchserve: 'torchserve.predict',
 }
 
+/** By its name: a service may call its key what it likes. */
+const SECRET = /auth|cookie|key|token|secret|passw|credential|signature/i
 const GRPC: ReadonlySet<string> = new Set(['tensorflow_serving', 'kserve'])
 /** What a model server gives to later steps. */
 const SERVER_OUTPUTS = ['text', 'embedding', 'input_tokens', 'output_tokens'] as const
@@ -65,6 +69,14 @@ function toStep(step: StepEntry, place: MappingPlace): StepConfig {
   if (step.request !== undefined) checkTemplate(step.request, ['request'], place)
   const target = targetOf(step, place)
   const wire = step.type === 'http' ? null : WIRES[step.type]
+  const keyed = Object.keys(step.headers ?? {}).some((header) => SECRET.test(header))
+  const inMesh = toClass({ headers: step.headers } as ProviderEntry, 'http', target.origin, keyed) === 'mesh'
+  if (keyed && !inMesh && target.origin.startsWith('http:') && !isLoopback(new URL(target.origin).hostname))
+    fault(
+      place,
+      ['url'],
+      'is not encrypted, and the key in `headers` would cross the network in clear: use https or grpcs',
+    )
   const inner = { ...place, path: [...place.path, 'mapping'], typed: target.transport === 'grpc' }
   return {
     name: step.name,
@@ -86,6 +98,7 @@ function toStep(step: StepEntry, place: MappingPlace): StepConfig {
     ),
     headers: Object.fromEntries(Object.entries(step.headers ?? {}).map(([key, value]) => [key.toLowerCase(), value])),
     timeoutMs: step.timeout,
+    inMesh,
     tls: {
       ca: step.tls.ca ?? null,
       serverName: step.tls.server_name ?? null,

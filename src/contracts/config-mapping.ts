@@ -95,6 +95,8 @@ export interface StepConfig {
   readonly headers: Readonly<Record<string, string>>
   /** Ms; 0 = as long as the attempt may take. */
   readonly timeoutMs: number
+  /** A workload beside us, which gets trace, request id and deadline. */
+  readonly inMesh: boolean
   readonly tls: ProviderTls
 }
 

@@ -1,10 +1,15 @@
 import { isIP } from 'node:net'
+import type { MappedDialect, MappingConfig, StepConfig } from '../contracts/config-mapping.ts'
+import type { Upstream } from '../contracts/upstream.ts'
 import type { BreakerConfig, HeddleConfig, ProviderConfig } from '../contracts/config.ts'
 import type { Provider } from '../contracts/routing.ts'
 import type { HealthTable } from '../routing/health.ts'
 import type { ClusterKit } from './clusters.ts'
-import type { UpstreamPool } from './upstream-pool.ts'
+import type { GrpcSettings, UpstreamPool } from './upstream-pool.ts'
 import { createCredentials, CredentialShare } from '../providers/credentials/index.ts'
+import { isLoopback } from '../core/loopback.ts'
+import { isMapped } from '../protocol/templates/wires.ts'
+import { LazyUpstream } from '../upstream/grpc-lazy.ts'
 import { staysOnLoopback } from '../config/loopback-only.ts'
 import { SIM_BASE_URL } from '../config/sim-url.ts'
 import type { Policies } from '../pipeline/policies.ts'
@@ -51,12 +56,11 @@ export function compileSnapshot(config: HeddleConfig, parts: CompileParts): Snap
     const configs = new Map(config.providers.map((p) => [p.name, p] as const))
     const table = new RouteTable(config, {
       provider(provider) {
-        const lease = acquire(provider, config, parts)
-        held.push(() => lease.release())
+        const upstream = upstreamOf(provider, config, parts, held)
         const { host } = baseUrlOf(provider, parts.simUrl)
         const credentials = createCredentials(provider, config.tenants, share, host)
         if (credentials !== null) held.push(() => credentials.close())
-        return compileProvider(provider, { upstream: lease.value, credentials }, parts)
+        return compileProvider(provider, { upstream, credentials }, parts)
       },
       health(target: string, rules: { readonly breaker: BreakerConfig }) {
         const provider = configs.get(target.slice(0, target.indexOf('/')))!
@@ -67,6 +71,59 @@ export function compileSnapshot(config: HeddleConfig, parts: CompileParts): Snap
   } catch (error) {
     release()
     throw error
+  }
+}
+
+/** held: what releases it. */
+function upstreamOf(
+  provider: ProviderConfig,
+  config: HeddleConfig,
+  parts: CompileParts,
+  held: (() => void)[],
+): Upstream {
+  const { pipeline } = provider
+  if (pipeline === undefined) {
+    const lease = acquire(provider, config, parts)
+    held.push(() => lease.release())
+    return lease.value
+  }
+  const steps = pipeline.steps.map((step) => {
+    const lease = parts.pool.acquire(stepKey(step, provider, config))
+    held.push(() => lease.release())
+    return { config: step, upstream: lease.value }
+  })
+  const maxAnswer = config.server.limits.responseBody
+  return new LazyUpstream(async () => {
+    const { PipelineUpstream } = await import('../upstream/pipeline-upstream.ts')
+    return new PipelineUpstream({ steps, agent: `heddle/${parts.version}`, maxAnswer })
+  })
+}
+
+function stepKey(
+  { origin, tls, transport, server, inMesh, timeoutMs }: StepConfig,
+  provider: ProviderConfig,
+  config: HeddleConfig,
+): Parameters<UpstreamPool['acquire']>[0] {
+  return {
+    origin,
+    connections: provider.maxConnections,
+    connectTimeoutMs: config.defaults.timeouts.connectMs,
+    tls,
+    ...(transport === 'grpc' && server !== null
+      ? { grpc: { ...grpcSettings(server.wire, server.mapping, config), deadlineMs: timeoutMs } }
+      : {}),
+    ...(origin.startsWith('http:') && !inMesh && !isLoopback(new URL(origin).hostname) ? { clear: true } : {}),
+  }
+}
+
+/** The server gives up when every attempt has: whichever route has the longest says how long that is. */
+function grpcSettings(wire: MappedDialect, mapping: MappingConfig, config: HeddleConfig): GrpcSettings {
+  const limits = [config.defaults, ...config.models].map(({ timeouts }) => timeouts.attemptMs || timeouts.totalMs)
+  return {
+    wire,
+    mapping,
+    maxAnswer: config.server.limits.responseBody,
+    deadlineMs: limits.includes(0) ? 0 : Math.max(...limits),
   }
 }
 
@@ -132,6 +189,9 @@ function upstreamKey(
       ? { origination: { host: url.host, path: `${url.pathname.replace(/\/+$/, '')}/models` } }
       : {}),
     ...(inClear(provider, url) ? { clear: true } : {}),
+    ...(provider.transport === 'grpc' && provider.mapping !== undefined && isMapped(provider.wire)
+      ? { grpc: grpcSettings(provider.wire, provider.mapping, config) }
+      : {}),
   }
 }
 

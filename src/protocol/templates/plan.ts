@@ -28,11 +28,15 @@ const TYPES: Readonly<Record<string, TensorType>> = {
   seed: 'int64',
 }
 
+/** What earlier steps gave can be anything, but for their texts. */
+const typeOfVariable = (name: string): TensorType | null =>
+  Object.hasOwn(TYPES, name) ? TYPES[name]! : name.includes('.') && !name.endsWith('.text') ? null : 'string'
+
 /** The type that an input has whatever the request is; null = that depends on it. */
 export function typeOfInput({ type, value }: InputConfig): TensorType | null {
   if (type !== null) return type
   const template = readTemplate(value)
-  if (template.kind === 'variable') return TYPES[template.name] ?? (template.name.includes('.') ? null : 'string')
+  if (template.kind === 'variable') return typeOfVariable(template.name)
   if (template.kind === 'text') return 'string'
   if (template.kind === 'value' && !Array.isArray(value)) return typeOfValue(value)
   return null
@@ -68,6 +72,15 @@ export class Plan {
       if (tensor !== null) tensors.push(tensor)
     }
     return tensors
+  }
+
+  /** The first text that the model gets: what it repeats, where it does. '' = it gets none. */
+  firstText(variables: Variables): string {
+    for (const { template } of this.#inputs) {
+      const value = fill(template, variables)
+      if (typeof value === 'string') return value
+    }
+    return ''
   }
 
   /** For servers of plain JSON: inputs and parameters by name. */
