@@ -112,6 +112,10 @@ describe('a generateContent request', () => {
     [{ contents: [{ role: 'robot', parts: [] }] }, 'contents[0].role'],
     [{ contents: [{ parts: [{ inlineData: { data: 'AAAA' } }] }] }, 'contents[0].parts[0].inlineData.mimeType'],
     [{ contents: [], cachedContent: 'c' }, 'cachedContent'],
+    [
+      { contents: [], generationConfig: { responseMimeType: 'text/x.enum', responseSchema: {} } },
+      'generationConfig.responseMimeType',
+    ],
     [{ contents: [], generationConfig: { topP: 'x' } }, 'generationConfig.topP'],
     [
       { contents: [], toolConfig: { functionCallingConfig: { mode: 'SOME' } } },

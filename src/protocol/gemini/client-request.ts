@@ -167,6 +167,8 @@ function toolChoice(value: Json | undefined): ToolChoice | undefined {
 
 function outputFormat(config: JsonObject): OutputFormat | undefined {
   const mime = maybeText(field(config, 'responseMimeType'), 'generationConfig.responseMimeType')
+  if (mime === 'text/x.enum')
+    throw notYet('generationConfig.responseMimeType', 'a bare word cannot be asked of other models; ask for JSON')
   const own = field(config, 'responseSchema')
   const other = field(config, 'responseJsonSchema') ?? config['_responseJsonSchema']
   const schema =

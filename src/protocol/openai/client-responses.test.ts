@@ -240,6 +240,7 @@ describe('a Responses stream', () => {
   it('keeps probabilities with the text they are of', () => {
     const request = { ...contextOf().request, logprobs: true }
     const script = whole([
+      (sink) => sink.text(0, 'x'),
       (sink) => sink.text(0, 'a'),
       (sink) => sink.logprobs(0, [{ token: 'a' }]),
       (sink) => sink.text(0, 'b'),
@@ -248,6 +249,7 @@ describe('a Responses stream', () => {
       (event) => event['type'] === 'response.output_text.delta',
     )
     expect(deltas).toMatchObject([
+      { delta: 'x', logprobs: [] },
       { delta: 'a', logprobs: [{ token: 'a' }] },
       { delta: 'b', logprobs: [] },
     ])
