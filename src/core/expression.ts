@@ -185,6 +185,7 @@ const compileProgram = (
       request: variables.request ?? EMPTY,
       metadata: variables.metadata ?? EMPTY,
       principal: variables.principal ?? EMPTY,
+      mcp: variables.mcp ?? EMPTY,
     })
   const needsBody = names.has('request') || names.has('metadata')
   return { ok: true, program: { source, needsBody, needsPrincipal: names.has('principal'), run } }
