@@ -4,13 +4,14 @@ import type { Answer } from './answer.ts'
 import type { Call, Handler } from './call.ts'
 import { ApiError } from './errors.ts'
 import { bedrock } from './bedrock/wire.ts'
+import { cohere } from './cohere/wire.ts'
 import { gemini } from './gemini/wire.ts'
 import { ollama } from './ollama/wire.ts'
 import { openAi } from './openai-wire.ts'
 import type { SimWire } from './wire.ts'
 
 /** OpenAI's last: it describes what nobody else knows. */
-const WIRES: readonly SimWire[] = [anthropic, gemini, bedrock, ollama, openAi]
+const WIRES: readonly SimWire[] = [anthropic, gemini, bedrock, ollama, cohere, openAi]
 
 /** OpenAI's for a path that is nobody's. */
 export const wireOf = (path: string): SimWire =>
