@@ -79,7 +79,7 @@ const MIN_BUDGET = 1024
 const DEFAULT_BUDGET = 8192
 
 /** Room for the answer beside the thoughts when the client names no maximum. */
-export const ANSWER_TOKENS = 4096
+const ANSWER_TOKENS = 4096
 
 export interface Thinking {
   /** `thinking` of the request; null = left out. */
@@ -92,7 +92,7 @@ export interface Thinking {
 }
 
 /** What a call says of thinking, beside what it asks for. */
-export interface ThinkingLimits {
+interface ThinkingLimits {
   /** The client's greatest number of tokens, null = none. */
   readonly maxTokens: number | null
   /** The model's, 0 = not known. */

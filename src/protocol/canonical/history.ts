@@ -14,7 +14,7 @@ export const isInstruction = (message: Message): boolean => message.role === 'sy
 
 const isText = (part: Part): part is TextPart => part.type === 'text'
 
-export interface Hoisted {
+interface Hoisted {
   /** Texts of the instructions before the conversation. */
   readonly instructions: readonly TextPart[]
   readonly rest: readonly Message[]
@@ -30,7 +30,7 @@ export function hoist(messages: readonly Message[]): Hoisted {
 }
 
 /** An instruction in the middle, as a part of the user's turn: marked, so that it is not read as the user's own words. */
-export const insideInstruction = (message: Message): TextPart => ({
+const insideInstruction = (message: Message): TextPart => ({
   type: 'text',
   text: `<system>\n${joinedText(message.parts)}\n</system>`,
 })
