@@ -8,6 +8,7 @@ import type { Proof } from '../canonical/proof-out.ts'
 import { isObject } from '../canonical/read.ts'
 import { errorText, parsed, prefixed } from '../canonical/say.ts'
 import { responsesUsage } from '../canonical/usage-out.ts'
+import { NO_USAGE } from '../usage.ts'
 import { nativeCitation, urlCitation } from './client-citations.ts'
 
 /** Pieces of Responses answers that whole answers and streams write alike. */
@@ -111,6 +112,8 @@ export interface Ending {
 const COMPLETED: Ending = { status: 'completed', incomplete: null, error: null }
 const incomplete = (reason: string): Ending => ({ status: 'incomplete', incomplete: { reason }, error: null })
 
+const isDone = (ending: Ending | null): boolean => ending !== null && ending.status !== 'failed'
+
 export function endingOf(reason: FinishReason | '', refused: boolean): Ending {
   switch (reason) {
     case 'length':
@@ -176,7 +179,8 @@ export class ResponseFrame {
       incomplete_details: ending?.incomplete ?? null,
       model,
       output: [...output],
-      usage: usage === null ? null : responsesUsage(usage),
+      // Clients read it of every answer that is complete, also where a backend does not count.
+      usage: usage !== null ? responsesUsage(usage) : isDone(ending) ? responsesUsage(NO_USAGE) : null,
       ...this.#asked(),
     }
   }

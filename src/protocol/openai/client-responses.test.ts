@@ -225,6 +225,18 @@ describe('a Responses stream', () => {
     expect(events.map((event) => event['type'])).toMatchSnapshot()
   })
 
+  it('counts nothing where the backend does not count, and only when it is done', () => {
+    const script: Told[] = [
+      (sink) => sink.start('', ''),
+      (sink) => sink.text(0, 'x'),
+      (sink) => sink.finish(0, 'stop', ''),
+      (sink) => sink.end(),
+    ]
+    const events = dataOf(streamOf(responsesClient, script, true))
+    expect(events[0]).toMatchObject({ response: { usage: null } })
+    expect(events.at(-1)).toMatchObject({ response: { usage: { input_tokens: 0, total_tokens: 0 } } })
+  })
+
   it('tells a refusal as a part of its own', async () => {
     const script = whole([
       (sink) => sink.text(0, 'Hm.'),
