@@ -2,6 +2,7 @@ import type { GrantConfig } from '../contracts/config-auth.ts'
 import type { Access, Denial } from '../contracts/identity.ts'
 import type { RequestFacts, Target } from '../contracts/routing.ts'
 import { variablesOf } from '../protocol/facts.ts'
+import { mayPass } from '../protocol/operations.ts'
 import { compileExpression } from '../core/expression.ts'
 import { OPEN_ACCESS } from './anonymous.ts'
 import { compileGlobs } from '../core/glob.ts'
@@ -48,7 +49,7 @@ const toolCheck = (rule: string, patterns: readonly string[] | null): Check<Requ
     const { operation, mcp } = facts
     if (mcp !== undefined)
       return mcp.name === '' || matches(mcp.name) ? null : { rule, reason: `${quoted(mcp.name)} is not granted` }
-    if (operation === 'embeddings') return null
+    if (operation === 'embeddings' || (mayPass(operation) && operation !== 'passthrough')) return null
     if (operation === 'passthrough') return { rule, reason: 'what a passthrough request offers is not known' }
     // Not `needs.tools`: that tells what a target must be able to do, and a lone `web_search_options` is no such need.
     const names = toolNames(facts.json())

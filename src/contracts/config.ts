@@ -25,6 +25,11 @@ export type Operation =
   | 'messages'
   | 'generate_content'
   | 'ollama_chat'
+  | 'rerank'
+  | 'moderations'
+  | 'images'
+  | 'speech'
+  | 'transcriptions'
   | 'passthrough'
   | 'mcp'
 

@@ -1,9 +1,11 @@
 import type { Amounts, Estimate, Lease } from '../contracts/admission.ts'
+import type { Operation } from '../contracts/config.ts'
 import type { RouteMatch, Target } from '../contracts/routing.ts'
 import type { Usage } from '../contracts/usage.ts'
 import type { Attempt } from './attempt.ts'
 import type { Exchange } from './exchange.ts'
 import { upstreamModel } from '../routing/table.ts'
+import { isRaw, mayPass } from '../protocol/operations.ts'
 import { NO_USAGE } from '../protocol/usage.ts'
 
 /** A JSON event of a stream is at most about this long without its text: OpenAI's have 230 to 400 bytes a token. */
@@ -12,6 +14,12 @@ const BYTES_PER_TOKEN = 4
 
 /** A stream may be so many tokens beyond what it has taken: taking at every token would cost more than it is worth. */
 const EXTEND_STEP = 32
+
+/** Of recordings whose length nobody says: MP3 at 128 kbit/s. */
+const AUDIO_BYTES_PER_SECOND = 16_000
+
+/** Answered with numbers, not with tokens. */
+const VECTORS: ReadonlySet<Operation> = new Set<Operation>(['embeddings', 'rerank'])
 
 const NO_AMOUNTS: Amounts = { inputTokens: 0, outputTokens: 0, nanoUsd: 0 }
 
@@ -65,28 +73,36 @@ export class Account {
   get #promptBytes(): number {
     const { needs, operation, formModel, bytesIn } = this.#x
     // Which fields of another API hold the prompt nobody here knows: all of the body is taken for it.
-    return operation === 'passthrough' && formModel === '' && bytesIn > 0
+    return (operation === 'passthrough' || operation === 'rerank') && formModel === '' && bytesIn > 0
       ? Math.max(0, bytesIn - needs.attachedBytes)
       : needs.textBytes
   }
 
   /** Requests for files, batches and the like: no model is asked, so there are no tokens. */
   get #asksNoModel(): boolean {
-    return this.#x.operation === 'passthrough' && (this.#x.model === '' || !this.#x.mayCost)
+    const { operation, model, mayCost, counting } = this.#x
+    return counting || (isRaw(operation) && (model === '' || !mayCost))
   }
 
   /** What estimates are learned by: models that share a pattern differ as models do. */
   #learnedAs({ route, wildcard }: RouteMatch): string {
     const name = wildcard === '' ? route.name : this.#x.model
-    return this.#x.operation === 'passthrough' || this.#x.operation === 'embeddings'
-      ? `${name} ${this.#x.operation}`
-      : name
+    const { operation } = this.#x
+    return mayPass(operation) || operation === 'embeddings' ? `${name} ${operation}` : name
   }
 
   /** What a call is expected to use at most: at the dearest of the targets it may reach. */
   get expected(): Estimate {
     this.#expected ??= this.#expect()
     return this.#expected
+  }
+
+  /** Tokens of the prompt, estimated also where none are used. */
+  get promptTokens(): number {
+    const { match, needs, snapshot, fields } = this.#x
+    if (match === null) return 0
+    const bytes = this.#promptBytes || (fields?.body.length ?? 0)
+    return snapshot.policies.pricing.estimate(this.#learnedAs(match), bytes, 0).inputTokens + needs.attachedTokens
   }
 
   #expect(): Estimate {
@@ -97,7 +113,7 @@ export class Account {
     const tokens = {
       inputTokens: one.inputTokens + needs.attachedTokens,
       // Fractions are for the backend to refuse; what is counted is whole.
-      outputTokens: operation === 'embeddings' ? 0 : Math.ceil(one.outputTokens * needs.choices),
+      outputTokens: VECTORS.has(operation) ? 0 : Math.ceil(one.outputTokens * needs.choices),
     }
     let nanoUsd = this.#dearest(match, tokens)
     for (const names of [fallbacks.any, fallbacks.contextWindow, fallbacks.contentPolicy])
@@ -188,7 +204,10 @@ export class Account {
     // Refused, or never reached: nobody bills that. Neither are files and the like.
     if (!hasWorked(attempt) || this.#asksNoModel) return null
     const { inputTokens } = this.expected
-    return { ...NO_USAGE, inputTokens, outputTokens: this.#answerTokens(attempt) }
+    const { operation, bytesIn, characters } = this.#x
+    // The form is mostly the recording.
+    const audioSeconds = operation === 'transcriptions' ? Math.ceil(bytesIn / AUDIO_BYTES_PER_SECOND) : 0
+    return { ...NO_USAGE, inputTokens, outputTokens: this.#answerTokens(attempt), characters, audioSeconds }
   }
 
   /** A count that came early is not the end of an answer that broke off later. */
@@ -201,8 +220,8 @@ export class Account {
 
   #answerTokens(attempt: Attempt): number {
     const { operation, bytesOut } = this.#x
-    if (operation === 'embeddings') return 0
-    if (operation !== 'passthrough') return attempt.answerTokens()
+    if (VECTORS.has(operation)) return 0
+    if (!isRaw(operation)) return attempt.answerTokens()
     const type = String(attempt.headers['content-type'] ?? '')
     // Sound and images have no tokens that their size would tell.
     if (!attempt.committed || !/json|event-stream/.test(type)) return 0

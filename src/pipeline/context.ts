@@ -1,5 +1,6 @@
 import type { Target } from '../contracts/routing.ts'
 import type { Exchange } from './exchange.ts'
+import { isRaw } from '../protocol/operations.ts'
 
 /** Proxies end a call later than Heddle's timers do: an end that they make would count as the backend's failure. */
 const PROXY_GRACE_MS = 100
@@ -53,7 +54,7 @@ function addDeadline(to: string[], x: Exchange, now: number): void {
     to.push('x-envoy-max-retries', '0')
     if (mesh.linkerdHeaders) to.push('l5d-retry-limit', '0')
   }
-  if (x.stream || x.operation === 'passthrough' || x.deadlineAt === Infinity) return
+  if (x.stream || isRaw(x.operation) || x.deadlineAt === Infinity) return
   const left = Math.max(1, Math.ceil(x.deadlineAt - now)) + PROXY_GRACE_MS
   to.push('x-envoy-upstream-rq-timeout-ms', String(left))
   if (mesh.linkerdHeaders) to.push('l5d-request-timeout', `${left}ms`)

@@ -4,8 +4,10 @@ import type { Principal } from '../contracts/identity.ts'
 import type { Limiter } from '../contracts/admission.ts'
 import type { RequestFacts, RequestNeeds, Target } from '../contracts/routing.ts'
 import type { RequestTrace } from '../contracts/trace.ts'
+import type { RerankRequest } from '../protocol/rerank.ts'
 import type { RequestFields } from '../protocol/openai/request.ts'
 import type { Door } from './door.ts'
+import type { EmbedClient } from './embed-clients.ts'
 import type { Services } from './services.ts'
 import type { Snapshot } from './snapshot.ts'
 import { ANONYMOUS } from '../auth/anonymous.ts'
@@ -13,6 +15,7 @@ import { fitRequestId, requestId } from '../core/ids.ts'
 import { OpenMember } from '../core/open-list.ts'
 import { callerBudgetMs, isRepeated } from '../protocol/budget.ts'
 import { NO_NEEDS } from '../protocol/facts.ts'
+import { countsItself } from './count-tokens.ts'
 import { ownModel, type ProviderPath } from './provider-path.ts'
 import { singleHeaders } from './prepare.ts'
 import { clientOf, Translation, wireFor } from './translation.ts'
@@ -37,6 +40,14 @@ export abstract class ExchangeFacts extends OpenMember implements RequestFacts {
   /** One provider's own path, which names it; null = the model does. */
   own: ProviderPath | null = null
   fields: RequestFields | null = null
+  /** Tokens are counted, nothing is computed. */
+  counting = false
+  /** Who wants vectors in another form; null = nobody. */
+  embedding: EmbedClient | null = null
+  /** What is to be ranked; null = nothing. */
+  ranking: RerankRequest | null = null
+  /** Characters that are to be spoken. */
+  characters = 0
   /** Model name of a request that is not JSON (multipart); '' = none. */
   formModel = ''
   stream = false
@@ -81,6 +92,7 @@ export abstract class ExchangeFacts extends OpenMember implements RequestFacts {
   }
   /** The parameter that the wire of a target cannot carry; null = all can go to it. */
   uncarried(target: Target, unsupported: 'refuse' | 'drop'): string | null {
+    if (this.counting) return countsItself(target.provider, this) ? null : 'count_tokens'
     const wire = wireFor(target.provider, this.operation)
     if (wire === null) return null
     // Who only asks whether it may call will send what the client sent.
@@ -107,7 +119,7 @@ export abstract class ExchangeFacts extends OpenMember implements RequestFacts {
     return this.received.upload?.begun === true
   }
   get mayCost(): boolean {
-    return this.received.method === 'POST'
+    return this.received.method === 'POST' && !this.counting
   }
   get needs(): RequestNeeds {
     return this.fields ?? NO_NEEDS

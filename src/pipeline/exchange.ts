@@ -17,11 +17,14 @@ import { streamInterrupted } from '../routing/failure.ts'
 import { Account } from './account.ts'
 import { ExchangeFacts } from './exchange-facts.ts'
 import { AttemptLoop } from './attempt-loop.ts'
+import { countBody, mustEstimate } from './count-tokens.ts'
+import { embedClientAnswer } from './embed-clients.ts'
 import { errorBody, errorHead, errorTail, logFault } from './error-answer.ts'
 import { addCost, addMeshHeaders, answerHeaders, rawAnswerHeaders } from './headers.ts'
 import { joinEarlier, takeOutcome, type Clients } from './join.ts'
 import type { Permit } from './permit.ts'
 import { modelsAnswer } from './models.ts'
+import { aboutOllama } from './ollama-about.ts'
 import { endpointOf, methodsOf } from './operation.ts'
 import { usageRecord } from './record.ts'
 import { asElsewhere, findRoute, prepare } from './prepare.ts'
@@ -118,6 +121,10 @@ export class Exchange extends ExchangeFacts implements ClientSide, JsonOwner, St
       this.#sendJson(200, modelsAnswer(this.snapshot, { id, method, dialect: asks }, principal.access))
       return
     }
+    if (endpoint.kind === 'about') {
+      this.#sendJson(200, aboutOllama(this, endpoint.what))
+      return
+    }
     prepare(this, endpoint)
     // Before the route is looked up: a refusal must not tell which names there are.
     const denial = principal.access.request(this) ?? asElsewhere(this)
@@ -134,6 +141,10 @@ export class Exchange extends ExchangeFacts implements ClientSide, JsonOwner, St
   }
 
   #admitted(): void {
+    if (this.counting && mustEstimate(this)) {
+      this.#sendJson(200, countBody(this), ['x-heddle-estimated', 'input_tokens'])
+      return
+    }
     this.#loop = new AttemptLoop(this)
     this.#loop.begin()
   }
@@ -173,11 +184,11 @@ export class Exchange extends ExchangeFacts implements ClientSide, JsonOwner, St
     }
   }
 
-  #sendJson(status: number, body: string): void {
+  #sendJson(status: number, body: string, more: readonly string[] = []): void {
     this.status = status
     this.bytesOut = body.length
     this.#noteFirstByte()
-    this.writer.send(status, ['content-type', JSON_TYPE, 'x-request-id', this.id], body)
+    this.writer.send(status, ['content-type', JSON_TYPE, 'x-request-id', this.id, ...more], body)
     this.#finish()
   }
 
@@ -278,7 +289,9 @@ export class Exchange extends ExchangeFacts implements ClientSide, JsonOwner, St
     this.#finish()
   }
 
-  onAnswer(attempt: JsonAttempt, body: Buffer): void {
+  onAnswer(attempt: JsonAttempt, answer: Buffer): void {
+    const { embedding } = this
+    const body = embedding === null ? answer : embedClientAnswer(embedding.form, answer, this.model)
     this.account.charge(attempt)
     const headers = answerHeaders(attempt, this.id, JSON_TYPE, this.account)
     if (this.snapshot.config.usage.costHeader) addCost(headers, this.account)

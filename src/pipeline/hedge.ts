@@ -3,6 +3,7 @@ import type { Attempt } from './attempt.ts'
 import type { Exchange } from './exchange.ts'
 import type { RouteMatch } from '../contracts/routing.ts'
 import { CallbackTimer } from '../core/wheel.ts'
+import { isRaw } from '../protocol/operations.ts'
 import { cost } from '../routing/plan.ts'
 import { upstreamModel } from '../routing/table.ts'
 import { hedgeBudget } from './hedge-budget.ts'
@@ -38,7 +39,7 @@ export class Hedge {
     const [, next] = order
     // Two answers with tool calls could both be acted upon by a client that saw parts of each. A repeated request is a
     // second one already.
-    if (next === undefined || x.needs.tools || x.operation === 'passthrough' || x.repeated) return null
+    if (next === undefined || x.needs.tools || isRaw(x.operation) || x.repeated) return null
     const { hedge, name } = match.route
     if (hedge === null) return null
     hedgeBudget.request(name)

@@ -9,7 +9,11 @@ test.each([
   ['POST', '/v1/embeddings', 'embeddings', '/embeddings'],
   ['POST', '/v1/completions', 'completions', '/completions'],
   ['POST', '/v1/messages', 'messages', '/messages'],
-  ['POST', '/v1/messages/count_tokens', 'passthrough', '/messages/count_tokens'],
+  ['POST', '/v1/images/edits', 'images', '/images/edits'],
+  ['POST', '/audio/speech', 'speech', '/audio/speech'],
+  ['POST', '/v1/audio/translations', 'transcriptions', '/audio/translations'],
+  ['POST', '/v1/moderations', 'moderations', '/moderations'],
+  ['POST', '/v2/rerank', 'rerank', '/rerank'],
   ['POST', '/api/chat', 'ollama_chat', '/api/chat'],
   ['GET', '/v1/chat/completions', 'chat', '/chat/completions'],
   ['GET', '/v1/responses/resp_1', 'passthrough', '/responses/resp_1'],
@@ -42,6 +46,21 @@ test('models', () => {
   expect(endpointOf('GET', '/v1beta/models')).toEqual(models(null, 'gemini.generate'))
   expect(endpointOf('GET', '/v1beta/models/a')).toEqual(models('a', 'gemini.generate'))
   expect(endpointOf('GET', '/api/tags')).toEqual(models(null, 'ollama.chat'))
+})
+
+test('what is counted and embedded in other words', () => {
+  const small = (path: string) => endpointOf('POST', path)
+  expect(small('/v1/messages/count_tokens')).toMatchObject({ operation: 'messages', counts: true })
+  expect(small('/v1beta/models/m:countTokens')).toMatchObject({
+    operation: 'generate_content',
+    counts: true,
+    url: { model: 'm' },
+  })
+  expect(small('/v1beta/models/m:embedContent')).toMatchObject({ operation: 'embeddings', embeds: 'gemini.one' })
+  expect(small('/v1beta/models/m:batchEmbedContents')).toMatchObject({ embeds: 'gemini.batch' })
+  expect(small('/api/embed')).toMatchObject({ operation: 'embeddings', embeds: 'ollama.embed' })
+  expect(small('/v1/models/m:COUNTTOKENS')).toBeNull()
+  expect(small('/v1/images/generati%6Fns')).toBeNull()
 })
 
 test('Gemini names model and method in its path', () => {

@@ -2,7 +2,9 @@ import type { Operation } from '../contracts/config.ts'
 import type { Dialect } from '../contracts/dialect.ts'
 import type { UrlFacts } from '../protocol/openai/request.ts'
 import { OPERATIONS } from '../protocol/operations.ts'
+import type { EmbedForm } from './embed-clients.ts'
 import { PROVIDER_PATHS, providerPathOf, type ProviderPath } from './provider-path.ts'
+import { ABOUT, GEMINI_SMALL, geminiSmall, SMALL } from './small-paths.ts'
 import { decodeId, isSafePath, plainPath } from './safe-path.ts'
 
 /** `models` is answered here; the others go to a target. */
@@ -15,7 +17,12 @@ export type Endpoint =
       readonly url?: UrlFacts
       /** One provider's own path. */
       readonly own?: ProviderPath
+      /** Tokens are counted, nothing is computed. */
+      readonly counts?: true
+      /** The client wants its vectors in another form than OpenAI's. */
+      readonly embeds?: EmbedForm
     }
+  | { readonly kind: 'about'; readonly what: 'version' | 'show' }
   | { readonly kind: 'models'; readonly id: string | null; readonly dialect: Dialect }
 
 const call = (operation: Operation): Endpoint => ({
@@ -24,8 +31,8 @@ const call = (operation: Operation): Endpoint => ({
   upstreamPath: OPERATIONS[operation].path,
 })
 
-const CALLS: ReadonlyMap<string, Endpoint> = new Map(
-  (['chat', 'completions', 'embeddings', 'responses', 'messages', 'ollama_chat'] as const).flatMap((operation) => {
+const CALLS: ReadonlyMap<string, Endpoint> = new Map([
+  ...(['chat', 'completions', 'embeddings', 'responses', 'messages', 'ollama_chat'] as const).flatMap((operation) => {
     const endpoint = call(operation)
     const { path, route } = OPERATIONS[operation]
     // Some clients are given a base URL without /v1, some with it twice; some end their paths with a slash.
@@ -38,7 +45,8 @@ const CALLS: ReadonlyMap<string, Endpoint> = new Map(
         ] as const,
     )
   }),
-)
+  ...SMALL,
+])
 
 /** Gemini names model and method in its path (ai.google.dev/api/generate-content). */
 const GENERATE = /^\/v1(?:beta|alpha)?\/models\/(.+):(generateContent|streamGenerateContent)$/
@@ -53,6 +61,8 @@ function generateOf(path: string): Endpoint | null {
     url: { model: decodeId(found[1]!), stream: found[2] === 'streamGenerateContent' },
   }
 }
+
+const GEMINI_METHOD = /:(?:(?:stream)?generatecontent|counttokens|embedcontent|batchembedcontents)$/
 
 const MODELS: ReadonlyMap<string, Dialect> = new Map([
   ['/v1/models', 'openai.chat'],
@@ -71,8 +81,8 @@ const PASSED = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
 
 /** The methods that a path takes, for the `allow` header (RFC 9110 10.2.1). */
 export function methodsOf(path: string): readonly string[] {
-  if (CALLS.has(path) || GENERATE.test(path)) return ['POST']
-  if (MODELS.has(path)) return ['GET', 'HEAD']
+  if (CALLS.has(path) || GENERATE.test(path) || GEMINI_SMALL.test(path) || path === '/api/show') return ['POST']
+  if (MODELS.has(path) || ABOUT.has(path)) return ['GET', 'HEAD']
   return path.startsWith(PROVIDER_PATHS) ? [...PASSED, 'HEAD'] : PASSED
 }
 
@@ -82,7 +92,7 @@ export function methodsOf(path: string): readonly string[] {
  */
 function isDisguised(path: string): boolean {
   const bare = plainPath(path).toLowerCase().replace(/\/+$/, '')
-  return bare !== path && (CALLS.has(bare) || MODELS.has(bare) || /:(?:stream)?generatecontent$/.test(bare))
+  return bare !== path && (CALLS.has(bare) || MODELS.has(bare) || GEMINI_METHOD.test(bare))
 }
 
 /**
@@ -91,7 +101,7 @@ function isDisguised(path: string): boolean {
  */
 export function endpointOf(method: string, path: string): Endpoint | null {
   // With any method: what another one than POST means there no backend is asked.
-  const known = CALLS.get(path) ?? generateOf(path)
+  const known = CALLS.get(path) ?? ABOUT.get(path) ?? generateOf(path) ?? geminiSmall(path)
   if (known !== null) return known
   const list = MODELS.get(path)
   if (list !== undefined) return { kind: 'models', id: null, dialect: list }
@@ -116,6 +126,6 @@ export function dialectAt(path: string): Dialect {
     return rest.startsWith('/api/') ? 'ollama.chat' : 'openai.chat'
   }
   if (path.startsWith('/v1/messages')) return 'anthropic.messages'
-  if (path.startsWith('/v1beta/') || GENERATE.test(path)) return 'gemini.generate'
+  if (path.startsWith('/v1beta/') || GENERATE.test(path) || GEMINI_SMALL.test(path)) return 'gemini.generate'
   return path.startsWith('/api/') ? 'ollama.chat' : 'openai.chat'
 }

@@ -1,18 +1,24 @@
 import type { Received } from '../contracts/http.ts'
+import type { JsonObject } from '../contracts/canonical.ts'
 import type { Denial } from '../contracts/identity.ts'
 import type { RouteMatch } from '../contracts/routing.ts'
 import type { Exchange } from './exchange.ts'
 import { GatewayError } from '../core/errors.ts'
-import { readRequest } from '../protocol/openai/request.ts'
+import { readRequest, type JsonLimits } from '../protocol/openai/request.ts'
+import { isRaw } from '../protocol/operations.ts'
+import { readRerank } from '../protocol/rerank.ts'
 import { formField } from '../protocol/multipart.ts'
+import { embedClient } from './embed-clients.ts'
 import { expectClearForm } from './form.ts'
 import { methodsOf, type Endpoint } from './operation.ts'
 import { namesTwo } from './provider-path.ts'
 
 /** Reads what the request says of itself. Throws GatewayError. */
-export function prepare(x: Exchange, { operation, upstreamPath, url, own }: Extract<Endpoint, { kind: 'call' }>): void {
-  const { received, services } = x
+export function prepare(x: Exchange, endpoint: Extract<Endpoint, { kind: 'call' }>): void {
+  const { operation, upstreamPath, own } = endpoint
+  const { received } = x
   x.own = own ?? null
+  x.counting = endpoint.counts === true
   x.operation = operation
   x.upstreamPath = upstreamPath
   if (received.method !== 'POST' && !methodsOf(received.path).includes(received.method))
@@ -20,30 +26,48 @@ export function prepare(x: Exchange, { operation, upstreamPath, url, own }: Extr
       'method_not_allowed',
       `The method ${received.method} is not used at ${received.path.slice(0, 200)}.`,
     )
-  const type = received.header('content-type') ?? ''
-  if (operation !== 'passthrough') {
-    // Clients that send no type at all still mean JSON: there is nothing else it could be.
-    if (type !== '' && !isJson(type))
-      throw new GatewayError('unsupported_media_type', `The content type '${type.slice(0, 100)}' is not JSON.`)
-    x.fields = readRequest(
-      operation,
-      received.body,
-      { depth: services.limits.jsonDepth, keys: services.limits.jsonKeys },
-      url,
-    )
-    x.stream = x.fields.stream
-  } else if (received.body.length > 0 && isJson(type)) {
-    x.fields = readRequest(operation, received.body, {
-      depth: services.limits.jsonDepth,
-      keys: services.limits.jsonKeys,
-    })
-  } else if (received.body.length > 0 && type.startsWith('multipart/form-data')) {
-    expectClearForm(received.body, type)
-    x.formModel = formField(received.body, type, 'model') ?? ''
-  }
+  if (isRaw(operation)) readRaw(x)
+  else readCall(x, endpoint)
   if (x.own !== null && namesTwo(x.own, x.fields?.model ?? x.formModel))
     throw new GatewayError('invalid_request', 'The path and the body name different models.', { param: 'model' })
   if (x.trace?.sampled === true) x.snapshot.policies.tracing?.noteRequest(x)
+}
+
+const limitsOf = ({ services: { limits } }: Exchange): JsonLimits => ({
+  depth: limits.jsonDepth,
+  keys: limits.jsonKeys,
+})
+
+function readCall(x: Exchange, { operation, url, embeds }: Extract<Endpoint, { kind: 'call' }>): void {
+  const { received } = x
+  const type = received.header('content-type') ?? ''
+  // Clients that send no type at all still mean JSON: there is nothing else it could be.
+  if (type !== '' && !isJson(type))
+    throw new GatewayError('unsupported_media_type', `The content type '${type.slice(0, 100)}' is not JSON.`)
+  if (embeds === undefined)
+    // Requests to count may hold a whole request of the other kind within.
+    x.fields = readRequest(x.counting && url !== undefined ? 'passthrough' : operation, received.body, limitsOf(x), url)
+  else {
+    const sent = readRequest('passthrough', received.body, limitsOf(x))
+    x.embedding = embedClient(embeds, sent.json as JsonObject, url?.model ?? '')
+    x.fields = readRequest(operation, Buffer.from(JSON.stringify(x.embedding.request)), limitsOf(x))
+  }
+  x.stream = !x.counting && x.fields.stream
+  if (operation === 'rerank') x.ranking = readRerank(x.fields.json)
+}
+
+function readRaw(x: Exchange): void {
+  const { received } = x
+  const type = received.header('content-type') ?? ''
+  if (received.body.length === 0) return
+  if (isJson(type)) {
+    x.fields = readRequest(x.operation, received.body, limitsOf(x))
+    const spoken = x.operation === 'speech' ? x.fields.json['input'] : undefined
+    if (typeof spoken === 'string') x.characters = [...spoken].length
+  } else if (type.startsWith('multipart/form-data')) {
+    expectClearForm(received.body, type)
+    x.formModel = formField(received.body, type, 'model') ?? ''
+  }
 }
 
 /**

@@ -12,12 +12,14 @@ import { messagesStream } from '../protocol/anthropic/pass.ts'
 import { geminiStream } from '../protocol/gemini/pass.ts'
 import { embedAsked } from '../protocol/openai/embed.ts'
 import { chatStream, responsesStream } from '../protocol/openai/answer.ts'
+import { isRaw } from '../protocol/operations.ts'
 import { usageHints } from '../protocol/usage.ts'
 import { upstreamModel } from '../routing/table.ts'
 import { EmbedReader, NativeReader, TranslatedReader } from './answer-reader.ts'
 import { credentialScope } from './attempt-secrets.ts'
 import { addContext } from './context.ts'
 import { JsonAttempt } from './json-attempt.ts'
+import { RerankReader } from './rerank-call.ts'
 import { RawAttempt } from './raw-attempt.ts'
 import { startShadowCall } from './shadow.ts'
 import { StreamAttempt } from './stream-attempt.ts'
@@ -101,7 +103,12 @@ type Plan = Omit<AttemptPlan, 'owner'> & { readonly owner: Exchange }
 function attemptFor(x: Exchange, plan: Plan, call: PreparedCall | null, resumes: boolean): Attempt {
   const { operation } = x
   const wire = call?.wire ?? null
-  if (operation === 'passthrough' || (operation === 'ollama_chat' && wire === null)) return new RawAttempt(plan)
+  if (isRaw(operation) || x.counting || (operation === 'ollama_chat' && wire === null)) return new RawAttempt(plan)
+  if (operation === 'rerank') {
+    const attempt = new JsonAttempt({ ...plan, reader: new RerankReader(x, plan.target) })
+    attempt.dropped = call?.dropped ?? NO_HEADERS
+    return attempt
+  }
   if (wire !== null && operation === 'embeddings')
     return new JsonAttempt({ ...plan, reader: new EmbedReader(wire.embed!, embedAsked(x.json(), x.model)) })
   if (wire !== null) {
@@ -171,7 +178,7 @@ export function startShadows(x: Exchange, match: RouteMatch): void {
 
 /** Copies the request to a target whose answer nobody waits for. */
 function startShadow(x: Exchange, target: Target, match: RouteMatch): void {
-  if (x.operation === 'passthrough') return
+  if (isRaw(x.operation) || x.counting) return
   const model = upstreamModel(target, match)
   const credential = chooseCredential(x, target, model, x.services.clock.monotonic())
   if (GatewayError.is(credential)) {

@@ -1,5 +1,5 @@
 import type { Operation } from '../contracts/config.ts'
-import type { Wire } from '../contracts/dialect.ts'
+import type { EmbedRequest, Wire } from '../contracts/dialect.ts'
 import type { HeaderList } from '../contracts/http.ts'
 import type { Credential } from '../contracts/credentials.ts'
 import type { Target } from '../contracts/routing.ts'
@@ -9,10 +9,12 @@ import type { RequestFields } from '../protocol/openai/request.ts'
 import { GatewayError } from '../core/errors.ts'
 import { replaceFormField } from '../protocol/multipart.ts'
 import { readEmbedRequest } from '../protocol/openai/embed.ts'
+import { isRaw } from '../protocol/operations.ts'
 import { asksForUsage, rewriteRequest } from '../protocol/openai/request.ts'
 import { wireOf } from '../protocol/wires.ts'
 import { continuationBody } from './continuation.ts'
 import { belowBase, cleanQuery, PASSED } from './provider-path.ts'
+import { prepareRerank } from './rerank-call.ts'
 import { wireFor, wireTarget } from './translation.ts'
 
 /** Client headers that mean something to a backend and carry no identity. */
@@ -29,6 +31,8 @@ export interface PreparedCall {
   /** What its answer is translated from; null = it passes as it comes. */
   readonly wire: Wire | null
   readonly path: string
+  /** The path is not below the provider's base path, but whole. */
+  readonly full?: boolean
   readonly body: Buffer | null
   /** Heddle asks for the usage chunk itself: it is taken out again. */
   readonly includeUsage: boolean
@@ -46,6 +50,7 @@ export function prepareCall(
   model: string,
   continueFrom: string | null = null,
 ): PreparedCall {
+  if (x.operation === 'rerank') return prepareRerank(x, target, model)
   const wire = wireFor(target.provider, x.operation)
   if (wire !== null && x.operation === 'embeddings') return embedCall(x, wire, target, model)
   if (wire !== null) {
@@ -63,7 +68,7 @@ export function prepareCall(
 
 function embedCall(x: Exchange, wire: Wire, target: Target, model: string): PreparedCall {
   const embed = wire.embed!
-  const request = readEmbedRequest(x.json())
+  const request = purposed(x, readEmbedRequest(x.json()))
   const left = request.dimensions !== undefined && !embed.dimensions
   if (left && x.match!.route.unsupported === 'refuse')
     throw new GatewayError('unsupported_parameter', 'The backend of this model cannot shorten vectors.', {
@@ -79,8 +84,17 @@ function embedCall(x: Exchange, wire: Wire, target: Target, model: string): Prep
   }
 }
 
+/** What the client's own form says that OpenAI's has no field for. */
+function purposed({ embedding }: Exchange, request: EmbedRequest): EmbedRequest {
+  return embedding === null || embedding.purpose === '' ? request : { ...request, purpose: embedding.purpose }
+}
+
 function nativePath(x: Exchange, { provider }: Target, model: string): string {
-  if (x.operation === 'generate_content') return wireOf('gemini.generate').path(model, x.stream)
+  if (x.operation === 'generate_content') {
+    const path = wireOf('gemini.generate').path(model, x.stream)
+    return x.counting ? path.replace(/:generateContent$/, ':countTokens') : path
+  }
+  if (x.counting) return x.upstreamPath
   if (x.own !== null) return belowBase(provider.basePath, x.upstreamPath)
   return provider.config.paths[x.operation] ?? x.upstreamPath
 }
@@ -120,10 +134,10 @@ export function upstreamRequest(
 ): UpstreamRequest {
   const { provider } = target
   const { wire, body } = call
-  const raw = x.operation === 'passthrough'
+  const raw = isRaw(x.operation)
   const { method } = x.received
   const sent = !raw ? '' : x.own === null ? x.received.query : cleanQuery(x.received.query, provider.query)
-  const path = provider.basePath + withQuery(call.path, joinQuery(provider.query, sent))
+  const path = (call.full === true ? '' : provider.basePath) + withQuery(call.path, joinQuery(provider.query, sent))
   let headers = raw ? provider.rawHeaders : x.stream ? provider.streamHeaders : provider.jsonHeaders
   if (wire !== null && wire.headers.length > 0) headers = wireHeaders(headers, wire)
   if (x.own !== null) headers = ownHeaders(x, headers)

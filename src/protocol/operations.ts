@@ -30,11 +30,35 @@ export const OPERATIONS: Readonly<Record<Operation, OperationRow>> = {
     dialect: 'gemini.generate',
   },
   ollama_chat: { name: 'chat', route: '/api/chat', path: '/api/chat', dialect: 'ollama.chat' },
+  rerank: { name: 'rerank', route: '/v1/rerank', path: '/rerank', dialect: null },
+  moderations: { name: 'moderation', route: '/v1/moderations', path: '/moderations', dialect: null },
+  images: { name: 'image_generation', route: '/v1/images/{action}', path: '/images/generations', dialect: null },
+  speech: { name: 'speech', route: '/v1/audio/speech', path: '/audio/speech', dialect: null },
+  transcriptions: {
+    name: 'transcription',
+    route: '/v1/audio/transcriptions',
+    path: '/audio/transcriptions',
+    dialect: null,
+  },
   passthrough: { name: 'passthrough', route: '/v1/*', path: '', dialect: null },
   mcp: { name: 'execute_tool', route: '/mcp', path: '', dialect: null },
 }
 
 export const OPERATION_NAMES: readonly Operation[] = Object.keys(OPERATIONS) as Operation[]
+
+const RAW: ReadonlySet<Operation> = new Set<Operation>([
+  'passthrough',
+  'moderations',
+  'images',
+  'speech',
+  'transcriptions',
+])
+
+/** Requests and answers pass as they come: of them nothing is read but the model and what was used. */
+export const isRaw = (operation: Operation): boolean => RAW.has(operation)
+
+/** Providers that take any path may have it at its usual one. */
+export const mayPass = (operation: Operation): boolean => operation === 'rerank' || RAW.has(operation)
 
 /** What Heddle speaks to backends. */
 export const WIRES = [

@@ -2,7 +2,7 @@ import type { Operation, Price, ProviderConfig } from '../contracts/config.ts'
 import type { Plan, RequestFacts, Route, Target } from '../contracts/routing.ts'
 import type { Dialect } from '../contracts/dialect.ts'
 import { GatewayError } from '../core/errors.ts'
-import { EMBEDDERS, OPERATIONS } from '../protocol/operations.ts'
+import { EMBEDDERS, mayPass, OPERATIONS } from '../protocol/operations.ts'
 
 export interface PlanInput {
   readonly route: Route
@@ -72,7 +72,9 @@ const isTranslated = (operation: Operation, wire: Dialect): boolean =>
 
 /** It speaks the operation itself, or Heddle translates. */
 export const serves = ({ operations, wire }: ProviderConfig, operation: Operation): boolean =>
-  operations.includes(operation) || (wire !== null && isTranslated(operation, wire))
+  operations.includes(operation) ||
+  (mayPass(operation) && operations.includes('passthrough')) ||
+  (wire !== null && isTranslated(operation, wire))
 
 const seconds = (ms: number): string => `${Math.ceil(ms / 1000)} s`
 

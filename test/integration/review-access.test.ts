@@ -89,8 +89,8 @@ test('providers: nor by paths that pass through', async () => {
     for (const [path, body] of [
       ['/v1/files', null],
       ['/v1/batches', { input_file_id: 'f' }],
-      ['/v1/rerank', { model: 'other/m', query: 'x' }],
-      ['/v1/rerank', { model: 'claude-x', query: 'x' }],
+      ['/v1/rerank', { model: 'other/m', query: 'x', documents: ['y'] }],
+      ['/v1/rerank', { model: 'claude-x', query: 'x', documents: ['y'] }],
     ] as const)
       await send(KEY, body, { path, headers })
   expect(other.bodies).toHaveLength(0)
@@ -123,7 +123,7 @@ test('models: by no name, no other name, no field and no path', async () => {
     [form(), { path: '/v1/audio/transcriptions', headers: multipart }],
   ] as const) {
     const { status, text } = await send(BY_MODEL, body, more)
-    expect([body, [400, 403, 404].includes(status), text]).toEqual([body, true, text])
+    expect([body, [400, 403, 404, 415].includes(status), text]).toEqual([body, true, text])
   }
   expect(mine.bodies).toHaveLength(0)
   expect(other.bodies).toHaveLength(0)

@@ -3,6 +3,7 @@ import type { Operation } from '../../contracts/config.ts'
 import type { RequestNeeds } from '../../contracts/routing.ts'
 import { attachedIn } from '../usage-attached.ts'
 import { GatewayError } from '../../core/errors.ts'
+import { mayPass } from '../operations.ts'
 import { JsonScanner, SCAN_ERRORS, SCAN_OK, numbersOf } from '../json-scan/scanner.ts'
 
 const NAMES = [
@@ -201,7 +202,7 @@ export function readRequest(
   if (scanner.rootKind !== OPEN_BRACE) throw new GatewayError('invalid_request', 'The body must be a JSON object.')
   checkTypes(operation)
   const fields = new RequestFields(body, scanner, url, operation === 'ollama_chat')
-  if (fields.model === '' && operation !== 'passthrough') throw missing('model', 'a string, the name of a model')
+  if (fields.model === '' && !mayPass(operation)) throw missing('model', 'a string, the name of a model')
   return fields
 }
 
@@ -242,6 +243,11 @@ const RULES: Readonly<Record<Operation, readonly FieldRule[]>> = {
     { slot: STREAM, name: 'stream', kinds: [0, LETTER_T, LETTER_F], what: 'true or false' },
     { slot: MESSAGES, name: 'messages', kinds: [0, OPEN_BRACKET], what: 'a list of messages' },
   ],
+  rerank: [],
+  moderations: [],
+  images: [],
+  speech: [],
+  transcriptions: [],
   passthrough: [],
   mcp: [],
 }
