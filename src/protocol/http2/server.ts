@@ -28,6 +28,8 @@ export class Http2Server {
   /** Takes over a connected socket. */
   accept(socket: Socket): void {
     if (socket.destroyed) return
+    // Answers are written whole: nothing is gained by holding them back.
+    socket.setNoDelay(true)
     const session = new Session(socket, this.#options, this.#accept, this.#gone)
     this.#sessions.add(session)
     this.#open++
