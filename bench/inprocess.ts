@@ -71,7 +71,17 @@ const variant = async (policies: string, token: string, proxied = false): Promis
   const shared = await new SharedState({ workers: 1, targets: 16, log }).prepare(config)
   const slots = Object.fromEntries(slotKeys(config).map((key, i) => [key, i]))
   const place = { worker: 0, workers: 1 }
-  const kit = new PolicyKit({ place, clock: systemClock, metrics, log, version: 'bench', wheel, telemetry: null })
+  const kit = new PolicyKit({
+    place,
+    clock: systemClock,
+    metrics,
+    log,
+    version: 'bench',
+    wheel,
+    telemetry: null,
+    blobs: null,
+    inflight() {},
+  })
   const snapshot = compileSnapshot(config, {
     pool: { acquire: () => ({ value: upstream, release() {} }) } as never,
     health: new HealthTable(16),

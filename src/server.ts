@@ -168,6 +168,7 @@ class Server implements RunningServer, AdminState {
         version,
         reusePort: workers > 1,
         telemetry: telemetry === null ? null : () => telemetry.link(),
+        blobs: () => this.#shared.blobs.link(),
         feeds: [
           ...(this.#svid.svid === null ? [] : [{ kind: 'svid', svid: this.#svid.svid } as const]),
           ...this.#clusters.feeds,

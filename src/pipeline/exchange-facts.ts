@@ -10,6 +10,7 @@ import type { Door } from './door.ts'
 import type { EmbedClient } from './embed-clients.ts'
 import type { Services } from './services.ts'
 import type { Snapshot } from './snapshot.ts'
+import type { Kept } from './state/kept.ts'
 import { ANONYMOUS } from '../auth/anonymous.ts'
 import { fitRequestId, requestId } from '../core/ids.ts'
 import { OpenMember } from '../core/open-list.ts'
@@ -51,6 +52,10 @@ export abstract class ExchangeFacts extends OpenMember implements RequestFacts {
   /** Model name of a request that is not JSON (multipart); '' = none. */
   formModel = ''
   stream = false
+  /** The answer is kept, or has an id of ours; null = neither. */
+  kept: Kept | null = null
+  /** What only backends that speak the client's dialect themselves can do of it; '' = nothing. */
+  nativeOnly = ''
   /** Of the body, unpacked. */
   bytesIn: number
   #translation: Translation | null = null
@@ -87,6 +92,7 @@ export abstract class ExchangeFacts extends OpenMember implements RequestFacts {
       this.fields!,
       this.id,
       Math.floor(this.services.clock.now() / 1000),
+      this.kept,
     )
     return this.#translation
   }
@@ -95,6 +101,7 @@ export abstract class ExchangeFacts extends OpenMember implements RequestFacts {
     if (this.counting) return countsItself(target.provider, this) ? null : 'count_tokens'
     const wire = wireFor(target.provider, this.operation)
     if (wire === null) return null
+    if (this.nativeOnly !== '') return this.nativeOnly
     // Who only asks whether it may call will send what the client sent.
     if (this.door?.decide) return 'dialect'
     return this.operation === 'embeddings' ? null : this.translation.uncarried(wire, unsupported)

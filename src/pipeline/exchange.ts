@@ -37,7 +37,8 @@ const JSON_TYPE = 'application/json'
  */
 export class Exchange extends ExchangeFacts implements ClientSide, JsonOwner, StreamOwner, RawOwner {
   writer: ReplyWriter
-  readonly ownWriter: ReplyWriter
+  /** The client's, or what keeps the answer on its way to it. */
+  ownWriter: ReplyWriter
   readonly attempts: AttemptRecord[] = []
   readonly account = new Account(this)
   /** Monotonic ms; Infinity = none. By then a stream must have begun, anything else be complete. */
@@ -60,6 +61,8 @@ export class Exchange extends ExchangeFacts implements ClientSide, JsonOwner, St
   upstreamMs = 0
   hedged = false
   continued = 0
+  /** It goes on without its client. */
+  detached: Pick<ClientSide, 'onClientGone'> | null = null
   planNote = ''
   over = false
   #loop: AttemptLoop | null = null
@@ -108,6 +111,7 @@ export class Exchange extends ExchangeFacts implements ClientSide, JsonOwner, St
   #identified(principal: Principal): void {
     this.principal = principal
     const endpoint = endpointOf(this.received.method, this.received.path)
+    if (this.snapshot.policies.state?.takes(this) === true) return
     if (endpoint === null)
       throw new GatewayError(
         'not_found',
@@ -135,7 +139,20 @@ export class Exchange extends ExchangeFacts implements ClientSide, JsonOwner, St
     if (this.repeated && this.door === null && joinEarlier(this)) return
     this.match = findRoute(this)
     this.#explain = this.received.header('x-heddle-explain') !== undefined
+    const waiting = this.snapshot.policies.state?.ready(this)
+    if (waiting === undefined) this.#admit()
+    else waiting.then(() => this.#later(() => this.#admit()), this.#refuse)
+  }
+
+  #admit(): void {
     const waiting = this.account.admit()
+    if (waiting === undefined) this.#detach()
+    else waiting.then(() => this.#later(() => this.#detach()), this.#refuse)
+  }
+
+  /** Whoever will come back for the answer is told so before it is made. */
+  #detach(): void {
+    const waiting = this.kept?.background === true ? this.snapshot.policies.state?.detach(this) : undefined
     if (waiting === undefined) this.#admitted()
     else waiting.then(() => this.#later(() => this.#admitted()), this.#refuse)
   }
@@ -192,6 +209,19 @@ export class Exchange extends ExchangeFacts implements ClientSide, JsonOwner, St
     this.#finish()
   }
 
+  /** The answer was here already: it is sent, and the request is over. */
+  reply(status: number, body: string): void {
+    if (!this.over) this.#sendJson(status, body)
+  }
+
+  /** The same, when the answer has been written. */
+  replied(status: number, bytes: number): void {
+    this.status = status
+    this.bytesOut = bytes
+    this.#noteFirstByte()
+    this.#finish()
+  }
+
   #finish(): void {
     if (this.over) return
     this.over = true
@@ -216,6 +246,10 @@ export class Exchange extends ExchangeFacts implements ClientSide, JsonOwner, St
   // ── the client's side ─────────────────────────────────────────────────────
   onClientGone(): void {
     if (this.over || this.clients?.goesOnWithout(this) === true) return
+    if (this.detached !== null) {
+      this.detached.onClientGone()
+      return
+    }
     this.error = new GatewayError('client_closed', 'The client went away.')
     if (this.status === 0) this.status = this.error.status
     this.#finish()

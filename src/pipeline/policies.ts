@@ -4,6 +4,7 @@ import type { Authenticator, HeaderGate, Principal } from '../contracts/identity
 import type { Target } from '../contracts/routing.ts'
 import type { Tracing } from '../contracts/trace.ts'
 import type { Exchange } from './exchange.ts'
+import type { GatewayError } from '../core/errors.ts'
 import type { MeshRules } from '../mesh/rules.ts'
 import type { Charge, Recorder, Usage } from '../contracts/usage.ts'
 
@@ -29,6 +30,18 @@ export interface Traces extends Tracing {
   writeSpans(x: Exchange): void
 }
 
+/** What is kept for clients to come back for: loaded where it is configured. */
+export interface KeptState {
+  /** The request is for what is kept, and is answered from there: nothing else is to be done. */
+  takes(x: Exchange): boolean
+  /** Readies a request whose route is known: what it goes on from, and what is kept of its answer. A promise is to be waited for. */
+  ready(x: Exchange): void | Promise<void>
+  /** Of a request whose client need not wait for the answer: what follows goes on without it. */
+  detach(x: Exchange): void | Promise<void>
+  /** Ends what goes on without clients. */
+  failOpen(error: GatewayError): void
+}
+
 /** What a configuration asks of requests beyond passing them on. null = not asked: nothing of it runs. */
 export interface Policies {
   readonly auth: Authenticator | null
@@ -40,6 +53,7 @@ export interface Policies {
   readonly recorder: Recorder | null
   readonly tracing: Traces | null
   readonly mesh: MeshRules
+  readonly state: KeptState | null
   /** The configuration is not used any more. */
   close(): void
   /** Who waits, and with what weight. */

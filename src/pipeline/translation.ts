@@ -1,6 +1,6 @@
 import type { ChatRequest, JsonObject } from '../contracts/canonical.ts'
 import type { Operation } from '../contracts/config.ts'
-import type { AnswerContext, ClientDialect, Feature, Wire, WireTarget } from '../contracts/dialect.ts'
+import type { AnswerContext, ClientDialect, Feature, Keeps, Wire, WireTarget } from '../contracts/dialect.ts'
 import type { Provider, Target } from '../contracts/routing.ts'
 import type { RequestFields } from '../protocol/openai/request.ts'
 import { GatewayError } from '../core/errors.ts'
@@ -42,6 +42,9 @@ export interface Translated {
 /** Of the client's request answers repeat settings, never what was said: an open stream must not hold its prompt. */
 const SPOKEN = ['messages', 'input', 'contents', 'prompt', 'system', 'systemInstruction', 'system_instruction'] as const
 
+/** What is kept here the backend need not keep as well. */
+const keptHere = ({ store: _store, ...request }: ChatRequest): ChatRequest => request
+
 /** Read once a request, however many targets are tried. */
 export class Translation {
   readonly client: ClientDialect
@@ -49,14 +52,22 @@ export class Translation {
   readonly #features: ReadonlySet<Feature>
   #request: ChatRequest | null
 
-  /** created: epoch seconds. Throws GatewayError when the client's request cannot be read. */
-  constructor(client: ClientDialect, fields: RequestFields, requestId: string, created: number) {
+  /** created: epoch seconds. keeps: null = nobody keeps the answer. Throws GatewayError when the client's request cannot be read. */
+  constructor(
+    client: ClientDialect,
+    fields: RequestFields,
+    requestId: string,
+    created: number,
+    keeps: Keeps | null = null,
+  ) {
     this.client = client
     const sent = fields.json as JsonObject
     this.#request = client.request(sent, fields.model, fields.stream)
+    if (keeps !== null) this.#request = keptHere(this.#request)
     this.#features = featuresIn(this.#request)
     this.context = {
       requestId,
+      ...(keeps === null ? {} : { keeps }),
       model: fields.model,
       created,
       includeUsage: OPERATIONS[client.operation].dialect?.startsWith('openai.') !== true || asksForUsage(fields),

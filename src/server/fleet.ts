@@ -1,4 +1,4 @@
-import { Worker as Thread } from 'node:worker_threads'
+import { Worker as Thread, type MessagePort } from 'node:worker_threads'
 import type { FamilySnapshot } from '../telemetry/metrics.ts'
 import type { TelemetryLink } from '../telemetry/otlp/link.ts'
 import { GatewayError } from '../core/errors.ts'
@@ -60,7 +60,7 @@ class ThreadHandle implements Handle {
   constructor(init: WorkerInit, onExit: (error: Error) => void) {
     this.#thread = new Thread(
       new URL(import.meta.url.endsWith('.ts') ? './thread.ts' : './thread.js', import.meta.url),
-      { workerData: init, transferList: init.telemetry === null ? [] : [init.telemetry.port] },
+      { workerData: init, transferList: [init.telemetry?.port ?? [], init.blobs ?? []].flat() },
     )
     this.#thread.on('message', (report: Report) => {
       const waiting = this.#waiting.get(report.id)
@@ -110,11 +110,13 @@ const END_MS = 9000
 const YOUNG_MS = 1000
 
 /** What all workers begin with; which one it is, each learns from the fleet. */
-export interface FleetInit extends Omit<WorkerInit, 'place' | 'telemetry' | 'feeds'> {
+export interface FleetInit extends Omit<WorkerInit, 'place' | 'telemetry' | 'blobs' | 'feeds'> {
   /** What is known already. */
   readonly feeds?: readonly Feed[]
   /** A way of its own for each worker; null = nothing is exported. */
   readonly telemetry: (() => TelemetryLink) | null
+  /** One for each worker, too. */
+  readonly blobs: () => MessagePort
 }
 
 /** All workers of the process behind one port. */
@@ -144,8 +146,9 @@ export class Fleet {
 
   #initOf(worker: number): WorkerInit {
     const telemetry = this.#init.telemetry?.() ?? null
+    const blobs = this.#init.blobs()
     const feeds = [...this.#feeds.values()]
-    return { ...this.#init, ...this.#update, place: { worker, workers: this.#count }, telemetry, feeds }
+    return { ...this.#init, ...this.#update, place: { worker, workers: this.#count }, telemetry, blobs, feeds }
   }
 
   get size(): number {

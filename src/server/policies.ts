@@ -1,3 +1,4 @@
+import type { MessagePort } from 'node:worker_threads'
 import type { HeddleConfig } from '../contracts/config.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Policies, Pricing, Traces } from '../pipeline/policies.ts'
@@ -18,6 +19,7 @@ import type { Control } from './messages.ts'
 import type { ConfigUpdate } from './worker.ts'
 import { RuntimeChanges } from './runtime-changes.ts'
 import { slotKey } from './compile.ts'
+import { StateKit } from './state-kit.ts'
 import { kindOf, meshRules } from '../mesh/rules.ts'
 import type { TelemetryLink } from '../telemetry/otlp/link.ts'
 import type { SpanQueue } from '../telemetry/otlp/span-queue.ts'
@@ -35,6 +37,9 @@ export interface PolicyParts {
   readonly wheel: TimerWheel
   /** How spans reach the thread that exports them; null = they are not exported. */
   readonly telemetry: TelemetryLink | null
+  readonly blobs: MessagePort | null
+  /** +1 and -1 around what goes on without its client. */
+  readonly inflight: (change: number) => void
 }
 
 /** Keeps something for as long as the policies that are being built. */
@@ -66,6 +71,7 @@ export class PolicyKit {
   })
   /** Of all configurations that still serve. */
   readonly #limiters = new Set<LedgerLimiter>()
+  readonly state: StateKit
   #droppedBefore = 0
   #keySets: KeySets | null = null
   #memory: LedgerMemory | null = null
@@ -77,6 +83,7 @@ export class PolicyKit {
 
   constructor(parts: PolicyParts) {
     this.#parts = parts
+    this.state = new StateKit(parts)
     everyUnref(() => void this.#refresh(), REFRESH_MS)
   }
 
@@ -120,6 +127,7 @@ export class PolicyKit {
       recorder: await this.#recorderOf(config, redis, hold),
       tracing: await this.#tracingOf(config),
       mesh: meshRules(config),
+      state: await this.state.of(config, hold),
       pricing: pricingOf(config, this.#estimator),
       ticketOf({ tenant }) {
         const known = tenants.get(tenant)
@@ -316,6 +324,7 @@ export class PolicyKit {
   /** The last request is over: resolves when what has been recorded and settled is out. */
   async end(): Promise<void> {
     this.#spans?.flush()
+    await this.state.end()
     await Promise.all([
       ...this.#redis.values().map((redis) => redis.close()),
       ...this.#recorders.values().map((recorder) => recorder.flush()),

@@ -4,6 +4,7 @@ import type { CapacityTable } from '../ratelimit/fair-queue-table.ts'
 import type { LedgerFile } from '../ratelimit/ledger-file.ts'
 import type { LedgerMemory } from '../ratelimit/ledger-memory.ts'
 import { systemClock } from '../core/clock.ts'
+import { BlobPlace } from './blob-place.ts'
 
 /** Memory that all workers of the process share, by what is in it; null = nothing configured needs it yet. */
 export interface SharedMemory {
@@ -47,6 +48,7 @@ export class SharedState {
   #ledger: LedgerMemory | null = null
   #file: LedgerFile | null = null
   #capacity: CapacityTable | null = null
+  readonly blobs = new BlobPlace()
 
   constructor(parts: SharedParts) {
     this.#parts = parts
@@ -55,6 +57,7 @@ export class SharedState {
   /** Makes what the configuration needs and is not there yet. Without clusters: see cluster-place.ts. */
   async prepare(config: HeddleConfig): Promise<SharedMemory> {
     if (this.#ledger === null && needsLedger(config)) await this.#openLedger(config)
+    await this.blobs.use(config)
     if (this.#capacity === null && needsCapacity(config)) {
       const { CapacityTable } = await import('../ratelimit/fair-queue-table.ts')
       const { targets, workers } = this.#parts
@@ -89,5 +92,6 @@ export class SharedState {
   /** All requests are over. */
   close(): void {
     this.#file?.close()
+    this.blobs.close()
   }
 }

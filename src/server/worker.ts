@@ -1,4 +1,5 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
+import type { MessagePort } from 'node:worker_threads'
 import type { HeddleConfig } from '../contracts/config.ts'
 import type { PolicyServiceConfig } from '../contracts/config-policy.ts'
 import type { Gate } from '../http/request-handler.ts'
@@ -45,6 +46,8 @@ export interface WorkerInit extends ConfigUpdate {
   readonly flags: SharedArrayBuffer
   /** How spans reach the thread that exports them; null = they are not exported. */
   readonly telemetry: TelemetryLink | null
+  /** To what the main thread keeps for clients to come back for. */
+  readonly blobs: MessagePort | null
   /** What the main thread has found out so far. */
   readonly feeds: readonly Feed[]
 }
@@ -118,6 +121,8 @@ export class Worker implements Gate {
       version: init.version,
       wheel,
       telemetry: init.telemetry,
+      blobs: init.blobs,
+      inflight: (change) => this.#countInflight(change),
     })
     const current = (): Snapshot => this.#snapshot!
     this.#services = {
@@ -365,6 +370,7 @@ export class Worker implements Gate {
       const error = new GatewayError('draining', end, { retryAfterMs: 1000 })
       this.#handler.failOpen(error)
       this.#policy?.failOpen(error)
+      this.#policies.state.failOpen(error)
       await this.#idle(FLUSH_MS)
     }
     this.#tls?.close()

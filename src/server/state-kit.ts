@@ -1,0 +1,93 @@
+import type { MessagePort } from 'node:worker_threads'
+import type { BlobStore } from '../contracts/blobs.ts'
+import type { HeddleConfig } from '../contracts/config.ts'
+import type { GatewayError } from '../core/errors.ts'
+import type { Services } from '../pipeline/services.ts'
+import type { ResponseState } from '../pipeline/state/index.ts'
+import type { MetricRegistry } from '../telemetry/metrics.ts'
+import { HeldPool, type Held } from '../core/held-pool.ts'
+
+export interface StateKitParts {
+  readonly metrics: MetricRegistry
+  readonly log: Services['log']
+  /** To the store of the main thread; null = there is none. */
+  readonly blobs: MessagePort | null
+  /** +1 and -1 around what goes on without its client. */
+  readonly inflight: (change: number) => void
+}
+
+/** A store in Redis is waited for at the start, at most, ms. */
+const REDIS_MS = 1000
+
+/** What is kept for clients to come back for, as one worker has it. Nothing is loaded before it is configured. */
+export class StateKit {
+  readonly #parts: StateKitParts
+  #port: BlobStore | null = null
+  readonly #ending = new Set<Promise<void>>()
+  readonly #states = new HeldPool<{ readonly state: ResponseState; readonly store: BlobStore }>(({ state, store }) => {
+    const ending = state.close().finally(() => {
+      if (store !== this.#port) store.close()
+      this.#ending.delete(ending)
+    })
+    this.#ending.add(ending)
+  })
+
+  constructor(parts: StateKitParts) {
+    this.#parts = parts
+  }
+
+  /** null = nothing is kept. Configurations that say the same share it, with all that is under way. */
+  async of(config: HeddleConfig, hold: <T>(held: Held<T>) => T): Promise<ResponseState | null> {
+    const { responses, ledger } = config
+    if (responses === null) return null
+    const { ResponseState: State } = await import('../pipeline/state/index.ts')
+    const open = await this.#opener(config)
+    const key = JSON.stringify([responses, responses.store === 'redis' ? ledger.redis : null])
+    const { inflight, metrics } = this.#parts
+    const held = hold(
+      this.#states.acquire(key, () => {
+        const store = open()
+        const state = new State({
+          store,
+          config: responses,
+          inflight,
+          onFault: (what, fault) => {
+            metrics.counter('heddle_responses_store_faults_total', 'Answers that could not be kept, or read again.', {
+              operation: what,
+              fault,
+            }).value++
+          },
+        })
+        return { state, store }
+      }),
+    )
+    return held.state
+  }
+
+  async #opener({ responses, ledger }: HeddleConfig): Promise<() => BlobStore> {
+    if (responses!.store === 'memory') {
+      const { PortBlobs } = await import('../store/blobs-port.ts')
+      return () => (this.#port ??= new PortBlobs(this.#parts.blobs!))
+    }
+    const { RedisBlobs } = await import('../store/blobs-redis.ts')
+    const { SealedBlobs } = await import('../store/blobs-sealed.ts')
+    const { log } = this.#parts
+    return () => {
+      const redis = new RedisBlobs(ledger.redis!, (level, message, fields) => log(level, fields, message))
+      // The first requests should find it.
+      void redis.ready(REDIS_MS)
+      return new SealedBlobs(redis, responses!.keys)
+    }
+  }
+
+  /** Ends what goes on without clients. */
+  failOpen(error: GatewayError): void {
+    for (const { state } of this.#states.values()) state.failOpen(error)
+  }
+
+  /** Resolves when all that is over is kept. */
+  async end(): Promise<void> {
+    await Promise.allSettled([...this.#states.values().map(({ state }) => state.close()), ...this.#ending])
+    for (const { store } of this.#states.values()) store.close()
+  }
+}
