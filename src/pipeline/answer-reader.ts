@@ -7,7 +7,7 @@ import { embedAnswer, type EmbedAsked } from '../protocol/openai/embed.ts'
 import { judgeAnswer, usageOf } from '../protocol/openai/answer.ts'
 import type { AnswerVerdict } from '../protocol/openai/answer.ts'
 import type { UsageHints } from '../protocol/usage.ts'
-import { Listener } from './listener.ts'
+import { callsAllowed, Listener } from './listener.ts'
 
 /** What a whole JSON answer turned out to be. */
 export interface ReadAnswer {
@@ -59,7 +59,7 @@ export class TranslatedReader implements AnswerReader {
 
   read(body: Buffer): ReadAnswer {
     const encoder = this.#client.answer(this.#context)
-    const listener = new Listener(encoder)
+    const listener = new Listener(encoder, callsAllowed(this.#wire, this.#context.request))
     const answer = parse(body)
     const verdict = answer === null ? 'invalid' : this.#wire.answer(answer, listener)
     const written = verdict === 'ok' ? Buffer.from(encoder.body()) : body

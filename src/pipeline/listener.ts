@@ -1,18 +1,21 @@
-import type { Citation, FinishReason, Json, Opaque } from '../contracts/canonical.ts'
-import type { AnswerSink } from '../contracts/dialect.ts'
+import type { ChatRequest, Citation, FinishReason, Json, Opaque } from '../contracts/canonical.ts'
+import type { AnswerSink, Wire } from '../contracts/dialect.ts'
 import type { Usage } from '../contracts/usage.ts'
 
 /** Stands between what reads a backend's answer and what writes the client's: notes what Heddle itself must know of it. */
 export class Listener implements AnswerSink {
   readonly #to: AnswerSink
+  readonly #calls: number
   used: Usage | null = null
   /** Something of an answer has been told, even if nothing that a user sees. */
   opened = false
   /** Something that a user sees has been told since it was last set to false. */
   content = false
 
-  constructor(to: AnswerSink) {
+  /** calls: most of one choice that go on; the client has asked for no more, and the backend could not be told. */
+  constructor(to: AnswerSink, calls = Infinity) {
     this.#to = to
+    this.#calls = calls
   }
 
   start(id: string, model: string): void {
@@ -37,14 +40,15 @@ export class Listener implements AnswerSink {
     this.#to.redacted(choice, data)
   }
   toolCall(choice: number, index: number, id: string, name: string, custom: boolean): void {
+    if (index >= this.#calls) return
     this.content = true
     this.#to.toolCall(choice, index, id, name, custom)
   }
   toolArguments(choice: number, index: number, piece: string): void {
-    if (piece !== '') this.#to.toolArguments(choice, index, piece)
+    if (piece !== '' && index < this.#calls) this.#to.toolArguments(choice, index, piece)
   }
   toolSignature(choice: number, index: number, signature: Opaque): void {
-    this.#to.toolSignature(choice, index, signature)
+    if (index < this.#calls) this.#to.toolSignature(choice, index, signature)
   }
   refusal(choice: number, text: string): void {
     this.content = true
@@ -68,3 +72,7 @@ export class Listener implements AnswerSink {
     this.#to.end()
   }
 }
+
+/** Most calls of one answer that a client gets: some wires have no word for "one at a time". */
+export const callsAllowed = (wire: Wire, request: ChatRequest): number =>
+  request.parallelTools === false && wire.carries.single_tool_call === 'no' ? 1 : Infinity

@@ -7,7 +7,7 @@ import { answerScanner } from '../protocol/openai/answer.ts'
 import { joinDataLines } from '../protocol/sse.ts'
 import { invalidAnswer } from '../routing/failure.ts'
 import { HeldStream } from './held-stream.ts'
-import { Listener } from './listener.ts'
+import { callsAllowed, Listener } from './listener.ts'
 
 export interface TranslatedPlan extends Omit<HeldStreamPlan, 'heartbeat'> {
   readonly wire: Wire
@@ -38,7 +38,7 @@ export class TranslatedStream extends HeldStream {
     this.contentType = plan.client.streamType
     this.encoder = encoder
     this.#wire = wire
-    this.#listener = new Listener(encoder)
+    this.#listener = new Listener(encoder, callsAllowed(wire, plan.context.request))
     this.#decoder = wire.stream(this.#listener)
     this.#framer = framerOf(wire.framing, this.owner.services.limits.sseEvent)
   }

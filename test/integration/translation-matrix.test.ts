@@ -101,6 +101,7 @@ const COUNTED: readonly Feature[] = [
   'reasoning_budget',
   'tool_choice',
   'tool_choice_named',
+  'single_tool_call',
   'json_schema',
 ]
 

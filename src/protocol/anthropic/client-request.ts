@@ -24,14 +24,13 @@ import { readMessages } from './client-content.ts'
 
 const KNOWN = fieldNames(`
   model messages system max_tokens stream temperature top_p top_k stop_sequences tools tool_choice thinking
-  output_config output_format metadata service_tier cache_control mcp_servers container context_management
+  output_config output_format metadata service_tier cache_control mcp_servers container
 `)
 
 /** They need a state, or a connection, that only Anthropic's own servers have. */
 const REFUSED: readonly (readonly [field: string, why: string])[] = [
   ['mcp_servers', 'servers are only reached by Anthropic itself'],
   ['container', 'containers are only kept by Anthropic itself'],
-  ['context_management', 'contexts are only edited by Anthropic itself'],
 ]
 
 /** Reads a Messages request (anthropic-sdk `MessageCreateParamsBase`). */

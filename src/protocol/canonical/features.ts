@@ -35,7 +35,8 @@ export const FEATURES: Readonly<Record<Feature, FeatureRow>> = {
   tool_choice: semantic('tool_choice', 'A tool must, or must not, be called'),
   tool_choice_named: semantic('tool_choice', 'One tool must be called'),
   tool_choice_allowed: semantic('tool_choice', 'Choice among some of the tools'),
-  single_tool_call: semantic('parallel_tool_calls', 'At most one call at a time'),
+  // What a backend cannot promise Heddle holds to itself: see Listener.
+  single_tool_call: hint('parallel_tool_calls', 'At most one call at a time'),
   tool_result_error: hint('messages.content', 'Results marked as errors'),
   tool_result_media: semantic('messages.content', 'Images and files in results'),
   server_tools: semantic('tools', 'Tools that run at the provider'),
@@ -121,8 +122,9 @@ function outputFeatures(request: ChatRequest, note: Note): void {
   const { format, reasoning, modalities } = request
   note('json_object', format?.type === 'json')
   note('json_schema', format?.type === 'schema')
-  note('reasoning_effort', reasoning !== undefined && reasoning.effort !== null)
-  note('reasoning_budget', reasoning !== undefined && reasoning.budget !== null)
+  // Not to think is what every backend can do that cannot think.
+  note('reasoning_effort', (reasoning?.effort ?? 'none') !== 'none')
+  note('reasoning_budget', (reasoning?.budget ?? 0) !== 0)
   note('verbosity', request.verbosity !== undefined)
   note('audio_output', modalities?.includes('audio') === true)
   note('image_output', modalities?.includes('image') === true)

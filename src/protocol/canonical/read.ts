@@ -30,7 +30,7 @@ export const maybeText = (value: Json | undefined, param: string): string | unde
 
 export function maybeNumber(value: Json | undefined, param: string, min = -Infinity): number | undefined {
   if (value === undefined || value === null) return undefined
-  if (typeof value !== 'number' || value < min)
+  if (typeof value !== 'number' || !Number.isFinite(value) || value < min)
     throw badField(param, min === -Infinity ? 'a number' : `a number of at least ${min}`)
   return value
 }

@@ -73,8 +73,8 @@ class GeminiTeller {
       const call = part['functionCall']
       const written = call['args'] === undefined || call['args'] === null ? '{}' : JSON.stringify(call['args'])
       const index = this.teller.call(choice, textOf(call['id']), textOf(call['name']), false, written)
-      sink.toolArguments(choice.index, index, written)
       if (signature !== '') sink.toolSignature(choice.index, index, opaque(signature))
+      sink.toolArguments(choice.index, index, written)
       return
     }
     const text = textOf(part['text'])
