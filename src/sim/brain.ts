@@ -17,6 +17,12 @@ const REASONING_MODEL = /(?:^|[^a-z0-9])(?:o1|o3|o4|gpt-5)|reason/i
 
 export const isReasoningModel = (model: string): boolean => REASONING_MODEL.test(model)
 
+/** OpenAI's own, and the one that behaves like them: their thoughts stay hidden in the chat API. */
+const HIDING_MODEL = /(?:^|[^a-z0-9])(?:o1|o3|o4|gpt-5)|^sim-reason$/i
+
+/** Whether a chat API without signatures shows what is thought (`reasoning_content`, as DeepSeek's and vLLM's do). */
+export const showsReasoning = (model: string): boolean => !HIDING_MODEL.test(model)
+
 const EFFORT = table<number>({ none: 0, minimal: 0, low: 32, medium: 64, high: 128, xhigh: 256, max: 256 })
 
 /** Models that can be told to, and those that always do. */

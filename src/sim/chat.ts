@@ -1,6 +1,6 @@
 /** `POST /v1/chat/completions`: the answer, whole or as a stream of chunks. */
 import type { Answer, StreamEvent } from './answer.ts'
-import { jsonPieces, logprobsOf, textPieces, think } from './brain.ts'
+import { jsonPieces, logprobsOf, showsReasoning, textPieces, think } from './brain.ts'
 import type { Call } from './call.ts'
 import { epochSeconds } from './call.ts'
 import { readChatPrompt } from './chat-request.ts'
@@ -10,6 +10,7 @@ import { asObject } from './json.ts'
 import { flag, integerIn } from './params.ts'
 import type { Prompt, Thought, ToolCall } from './prompt.ts'
 import { hexId } from './random.ts'
+import { tokenize } from './tokens.ts'
 import type { Use } from './usage.ts'
 import { measurePrompt, totalUse } from './usage.ts'
 
@@ -55,8 +56,13 @@ const logprobBody = (text: string, top: number): JsonObject => ({
   refusal: null,
 })
 
+const shownThought = (thought: Thought, shape: Shape): string =>
+  showsReasoning(shape.prompt.model) ? thought.reasoning : ''
+
 const messageBody = (thought: Thought, shape: Shape): JsonObject => {
   const message: JsonObject = { role: 'assistant', content: thought.text, refusal: null, annotations: [] }
+  const shown = shownThought(thought, shape)
+  if (shown !== '') message['reasoning_content'] = shown
   const [first] = thought.calls
   if (first === undefined) return message
   if (shape.legacy) return { ...message, function_call: { name: first.name, arguments: first.input } }
@@ -105,6 +111,8 @@ const legacyCallEvents = (call: ToolCall, index: number, chunk: Chunk): StreamEv
 const choiceEvents = (thought: Thought, index: number, shape: Shape, chunk: Chunk): StreamEvent[] => {
   const content = thought.text === null ? 'null' : '""'
   const events = [chunk(index, `{"role":"assistant","content":${content},"refusal":null}`, null, false)]
+  for (const piece of tokenize(shownThought(thought, shape)))
+    events.push(chunk(index, `{"reasoning_content":${JSON.stringify(piece)}}`, null, false))
   for (const piece of textPieces(thought)) {
     const logprobs = shape.top === undefined ? 'null' : JSON.stringify(logprobBody(piece, shape.top))
     events.push(chunk(index, `{"content":${JSON.stringify(piece)}}`, null, true, logprobs))

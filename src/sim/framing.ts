@@ -26,9 +26,9 @@ const cut = (event: StreamEvent): StreamEvent => ({ ...event, data: event.data.s
 /** What `truncated_event` sends a part of. */
 export const CUT_TEXT = `cut ${CUT_AT}`
 
-const sse = (eol: '\n' | '\r\n', contentType: string): Framing => {
+const sse = (eol: '\n' | '\r\n', contentType: string, field = 'data: '): Framing => {
   const encode: Framing['encode'] = (event, end) =>
-    `${event.event === undefined ? '' : `event: ${event.event}${end}`}data: ${event.data}${end}${end}`
+    `${event.event === undefined ? '' : `event: ${event.event}${end}`}${field}${event.data}${end}${end}`
   return {
     contentType,
     eol,
@@ -44,6 +44,9 @@ export const SSE: Framing = sse('\n', 'text/event-stream; charset=utf-8')
 
 /** Google ends lines with CRLF. */
 export const SSE_CRLF: Framing = sse('\r\n', 'text/event-stream')
+
+/** Some leave out the space that the standard makes optional. */
+export const SSE_TIGHT: Framing = sse('\n', 'text/event-stream', 'data:')
 
 export const NDJSON: Framing = {
   contentType: 'application/x-ndjson',

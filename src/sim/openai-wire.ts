@@ -12,6 +12,7 @@ import { images, moderations, speech, transcriptions } from './media.ts'
 import { checkModel, deleteModel, getModel, listModels } from './models.ts'
 import { required } from './params.ts'
 import { rateLimitHeaders } from './quota.ts'
+import { rerank } from './rerank.ts'
 import {
   cancelResponse,
   countInputTokens,
@@ -63,6 +64,7 @@ const ROUTES: Routes = [
   [/^(?:\/v1)?\/embeddings$/, { POST: withModel(embeddings) }],
   [/^(?:\/v1)?\/responses$/, { POST: withModel(createResponse) }],
   [/^(?:\/v1)?\/responses\/input_tokens$/, { POST: withModel(countInputTokens) }],
+  [/^(?:\/v1)?\/rerank$/, { POST: withModel(rerank) }],
   [/^(?:\/v1)?\/models$/, { GET: listModels }],
   [/^(?:\/v1)?\/moderations$/, { POST: moderations }],
   [/^(?:\/v1)?\/images\/generations$/, { POST: images }],

@@ -21,14 +21,12 @@ const usageBody = (use: Use): JsonObject => ({
   total_tokens: use.prompt + use.completion,
 })
 
-const SUMMARY = 'I read the request, decided what it asks for and checked the answer once.'
-
 const includes = (body: JsonObject, name: string): boolean => (asArray(body['include']) ?? []).includes(name)
 
-const reasoningItem = (call: Call): JsonObject => {
+const reasoningItem = (call: Call, thought: Thought): JsonObject => {
   const id = `rs_${call.state.nextId(48)}`
   const wanted = asObject(call.body['reasoning'])?.['summary'] ?? asObject(call.body['reasoning'])?.['generate_summary']
-  const summary: Json[] = typeof wanted === 'string' ? [{ type: 'summary_text', text: SUMMARY }] : []
+  const summary: Json[] = typeof wanted === 'string' ? [{ type: 'summary_text', text: thought.reasoning }] : []
   const sealed = includes(call.body, 'reasoning.encrypted_content')
   return { id, type: 'reasoning', summary, ...(sealed ? { encrypted_content: encryptReasoning(call.state, id) } : {}) }
 }
@@ -47,7 +45,7 @@ const messageItem = (call: Call, text: string, status: string): JsonObject => {
 
 const outputItems = (call: Call, thought: Thought): JsonObject[] => {
   const status = thought.finish === 'length' ? 'incomplete' : 'completed'
-  const items: JsonObject[] = thought.reasoningTokens > 0 ? [reasoningItem(call)] : []
+  const items: JsonObject[] = thought.reasoningTokens > 0 ? [reasoningItem(call, thought)] : []
   if (thought.text !== null) items.push(messageItem(call, thought.text, status))
   for (const made of thought.calls) {
     const custom = made.kind === 'custom'

@@ -8,10 +8,11 @@ import { cohere } from './cohere/wire.ts'
 import { gemini } from './gemini/wire.ts'
 import { ollama } from './ollama/wire.ts'
 import { openAi } from './openai-wire.ts'
+import { tgi } from './tgi/wire.ts'
 import type { SimWire } from './wire.ts'
 
 /** OpenAI's last: it describes what nobody else knows. */
-const WIRES: readonly SimWire[] = [anthropic, gemini, bedrock, ollama, cohere, openAi]
+const WIRES: readonly SimWire[] = [anthropic, gemini, bedrock, ollama, cohere, tgi, openAi]
 
 /** OpenAI's for a path that is nobody's. */
 export const wireOf = (path: string): SimWire =>

@@ -107,7 +107,7 @@ describe('sim server', () => {
       headers: { 'x-mine': 'yes' },
       body: { length: 5, sha256: createHash('sha256').update(body).digest('hex') },
     })
-    expect((await fetch(`http://127.0.0.1:${sim.port}/health`)).status).toBe(404)
+    expect((await fetch(`http://127.0.0.1:${sim.port}/nowhere`)).status).toBe(404)
   })
 
   it('records what it received, as it was sent', async () => {
