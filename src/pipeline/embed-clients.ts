@@ -1,6 +1,6 @@
 import type { Json, JsonObject } from '../contracts/canonical.ts'
 import { GatewayError } from '../core/errors.ts'
-import { badField, compact, isObject, listAt, maybeText, maybeWhole, objectAt } from '../protocol/canonical/read.ts'
+import { badField, isObject, listAt, maybeText, maybeWhole, objectAt } from '../protocol/canonical/read.ts'
 
 /** Who asks for vectors in another way than OpenAI's. */
 export type EmbedForm = 'gemini.one' | 'gemini.batch' | 'ollama.embed' | 'ollama.embeddings'
@@ -55,22 +55,24 @@ export function embedClient(form: EmbedForm, sent: JsonObject, model: string): E
   if (form.startsWith('gemini')) {
     const asked = form === 'gemini.one' ? [geminiOne(sent, '')] : geminiBatch(sent)
     const { purpose, dimensions } = asked[0]!
-    const request = compact<JsonObject>({
+    const request: JsonObject = {
       model,
       input: asked.map(({ text }) => text),
-      dimensions,
+      ...(dimensions === undefined ? {} : { dimensions }),
       encoding_format: 'float',
-    } as never)
+    }
     return { form, request, purpose }
   }
   // ollama docs/api.md, generate embeddings.
   const input = form === 'ollama.embed' ? sent['input'] : sent['prompt']
-  const request = compact<JsonObject>({
-    model: sent['model'] ?? sent['name'],
-    input,
-    dimensions: maybeWhole(sent['dimensions'], 'dimensions', 1),
+  const named = sent['model'] ?? sent['name']
+  const dimensions = maybeWhole(sent['dimensions'], 'dimensions', 1)
+  const request: JsonObject = {
+    ...(named === undefined ? {} : { model: named }),
+    ...(input === undefined ? {} : { input }),
+    ...(dimensions === undefined ? {} : { dimensions }),
     encoding_format: 'float',
-  } as never)
+  }
   return { form, request, purpose: '' }
 }
 

@@ -116,7 +116,7 @@ export function readRerank(sent: Readonly<Record<string, unknown>>): RerankReque
   const fields = Array.isArray(rank_fields) ? rank_fields.filter((name) => typeof name === 'string') : []
   return {
     query,
-    documents: documents.map((document, i) => documentOf(document as Json, i, fields)),
+    documents: documents.map((document, i) => documentOf(document, i, fields)),
     topN: maybeWhole(top_n, 'top_n', 1) ?? 0,
     returnDocuments: return_documents === true,
     others,

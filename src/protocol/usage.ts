@@ -120,10 +120,15 @@ function imagesIn(root: Record<string, unknown>): number {
   return data.filter((item) => 'b64_json' in record(item) || 'url' in record(item)).length
 }
 
+/** A verbose transcript says only how long the recording is (openai-openapi `CreateTranscriptionResponseVerboseJson`). */
+const heard = (root: Record<string, unknown>): unknown =>
+  typeof root['duration'] === 'number' && typeof root['text'] === 'string' ? { seconds: root['duration'] } : undefined
+
 /** Usage of a whole JSON answer of any backend, native dialects included. */
 export function readAnswer(answer: unknown, hints: UsageHints = NO_HINTS): Usage | null {
   const root = record(answer)
-  return withImages(readUsage(findUsage(root), hints, root['service_tier']), imagesIn(root))
+  const usage = readUsage(findUsage(root) ?? heard(root), hints, root['service_tier'])
+  return withImages(usage, imagesIn(root))
 }
 
 /** The answer of an image model is images: older versions of the API do not break its tokens down. */

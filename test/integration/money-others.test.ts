@@ -72,7 +72,7 @@ test('what passes through and breaks off is charged what the backend has said by
     res.write(event({ type: 'message_start', message: { usage: { input_tokens: 2500, output_tokens: 1 } } }))
   })
   const body = { model: 'm', messages: [{ role: 'user', content: 'Hi' }], stream: true }
-  const req = open(`${gateway.url}/v1/messages`, { body, headers: AUTH })
+  const req = open(`${gateway.url}/v1/other/messages`, { body, headers: AUTH })
   const res = await headOf(req)
   await new Promise((resolve) => res.once('data', resolve))
   req.on('error', () => {})
