@@ -75,7 +75,7 @@ const toProblems = (issue: Issue, prefix: Path, root: unknown, map: SourceMap): 
     const valid = validKeys(path)
     return issue.keys.map((key) => {
       const hint = didYouMean(key, valid)
-      const listed = hint === '' && valid.length <= 12 ? `; known keys: ${valid.join(', ')}` : hint
+      const listed = hint === '' && valid.length <= 20 ? `; known keys: ${valid.join(', ')}` : hint
       return map.problem([...path, key], `unknown key${listed}`, 'key')
     })
   }

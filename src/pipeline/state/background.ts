@@ -1,4 +1,4 @@
-import type { Json, JsonObject } from '../../contracts/canonical.ts'
+import type { JsonObject } from '../../contracts/canonical.ts'
 import type { HeaderList, ReplyWriter } from '../../contracts/http.ts'
 import type { Exchange } from '../exchange.ts'
 import type { Kept } from './kept.ts'
@@ -23,7 +23,7 @@ export function queuedResponse(x: Exchange): JsonObject {
 
 export const failedResponse = (queued: JsonObject, error: GatewayError): JsonObject => {
   const { status, error: said } = failure(error)
-  return { ...queued, status, error: said as Json }
+  return { ...queued, status, error: said }
 }
 
 /** An answer that is made although nobody may be waiting for it. Also what the request writes to. */

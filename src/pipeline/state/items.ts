@@ -43,7 +43,7 @@ export interface Page {
 }
 
 /** One page of a list as the API has it (openai-openapi `ResponseItemList`); null = what it is to begin after is not there. */
-export function pageOf<T extends { readonly id: string }>(all: readonly T[], page: Page): JsonObject | null {
+export function pageOf(all: readonly { readonly id: string }[], page: Page): JsonObject | null {
   const ordered = page.order === 'asc' ? all : all.toReversed()
   const at = page.after === null ? 0 : ordered.findIndex(({ id }) => id === page.after) + 1
   if (at === 0 && page.after !== null) return null
