@@ -45,6 +45,10 @@ def infer(address, model):
     tensor.set_data_from_numpy(numpy.array([b"What is the capital of France?"], dtype=object))
     wanted = [tritonclient.grpc.InferRequestedOutput(name) for name in ("output", "vector")]
     result = client.infer(model, [tensor], outputs=wanted)
+    if model == "listed":
+        # The client's own arrays are made of raw contents only.
+        texts, vector = (result.get_output(name).contents for name in ("output", "vector"))
+        return {"text": texts.bytes_contents[0].decode(), "vector": list(vector.fp32_contents)}
     return {
         "text": result.as_numpy("output")[0].decode(),
         "vector": result.as_numpy("vector").astype("float64").flatten().tolist(),
