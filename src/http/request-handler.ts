@@ -318,6 +318,7 @@ export class RequestHandler {
       'application/json',
       'x-request-id',
       id,
+      ...(received.path.startsWith('/v1/messages') ? ['request-id', id] : []),
       'content-length',
       String(Buffer.byteLength(body)),
       ...errorHeaders(error),

@@ -20,7 +20,8 @@ import { AttemptLoop } from './attempt-loop.ts'
 import { countBody, mustEstimate } from './count-tokens.ts'
 import { embedClientAnswer } from './embed-clients.ts'
 import { errorBody, errorHead, errorTail, logFault } from './error-answer.ts'
-import { addCost, addMeshHeaders, answerHeaders, rawAnswerHeaders } from './headers.ts'
+import { addExchangeHeaders, dressHeaders } from './client-headers.ts'
+import { addCost, answerHeaders, rawAnswerHeaders } from './headers.ts'
 import { joinEarlier, takeOutcome, type Clients } from './join.ts'
 import type { Permit } from './permit.ts'
 import { modelsAnswer } from './models.ts'
@@ -183,6 +184,7 @@ export class Exchange extends ExchangeFacts implements ClientSide, JsonOwner, St
       const { status, headers } = errorHead(this, error)
       this.status = status
       if (error.headers.length === 0) this.account.lease?.addHeaders(headers)
+      dressHeaders(headers, this)
       if (error.code === 'method_not_allowed') headers.push('allow', methodsOf(this.received.path).join(', '))
       this.#addExplain(headers)
       this.#noteFirstByte()
@@ -205,7 +207,7 @@ export class Exchange extends ExchangeFacts implements ClientSide, JsonOwner, St
     this.status = status
     this.bytesOut = body.length
     this.#noteFirstByte()
-    this.writer.send(status, ['content-type', JSON_TYPE, 'x-request-id', this.id, ...more], body)
+    this.writer.send(status, dressHeaders(['content-type', JSON_TYPE, 'x-request-id', this.id, ...more], this), body)
     this.#finish()
   }
 
@@ -380,7 +382,7 @@ export class Exchange extends ExchangeFacts implements ClientSide, JsonOwner, St
 
   #begin(headers: HeaderList): void {
     this.#noteFirstByte()
-    addMeshHeaders(headers, this)
+    addExchangeHeaders(headers, this)
     this.#addExplain(headers)
   }
 

@@ -19,6 +19,10 @@ const PROVIDER_LIMITS = [
   'x-ratelimit-reset-requests',
   'x-ratelimit-reset-tokens',
 ] as const
+/** Those of Anthropic (docs.anthropic.com/en/api/rate-limits). */
+const ANTHROPIC_LIMITS = ['requests', 'tokens', 'input-tokens', 'output-tokens'].flatMap((kind) =>
+  ['limit', 'remaining', 'reset'].map((part) => `anthropic-ratelimit-${kind}-${part}`),
+)
 const RAW = [
   'content-type',
   'content-encoding',
@@ -53,8 +57,11 @@ export function answerHeaders(attempt: Attempt, id: string, contentType: string,
 }
 
 function addLimits(attempt: Attempt, account: Account, to: HeaderList): void {
-  if (account.lease === null) copy(attempt.headers, PROVIDER_LIMITS, to)
-  else account.lease.addHeaders(to)
+  if (account.lease !== null) account.lease.addHeaders(to)
+  else {
+    copy(attempt.headers, PROVIDER_LIMITS, to)
+    if (attempt.target.provider.config.wire === 'anthropic.messages') copy(attempt.headers, ANTHROPIC_LIMITS, to)
+  }
 }
 
 /** What the answer cost, US dollars; only when it is all counted: an estimate is no receipt. */

@@ -247,3 +247,8 @@ describe('who failed', () => {
     expect(classifyFault({ kind: 'connect', detail: '' }, 'p/m').origin).toBe('network')
   })
 })
+
+test('names that Anthropic puts deeper go on to the client', () => {
+  const body = error({ type: 'not_found_error', details: { error_code: 'thread_not_found' } })
+  expect(classifyAnswer(404, {}, body, context).error.publicCode).toBe('thread_not_found')
+})

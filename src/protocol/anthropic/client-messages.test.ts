@@ -312,3 +312,31 @@ describe('a Messages stream', () => {
     })
   })
 })
+
+describe('conversations that a server holds', () => {
+  const sent: JsonObject = { max_tokens: 1, messages: [{ role: 'user', content: 'x' }], thread: { type: 'create' } }
+
+  it('are refused so that SDKs send all messages again', () => {
+    let thrown: unknown
+    try {
+      messagesClient.request(sent, 'm', false)
+    } catch (error) {
+      thrown = error
+    }
+    if (!GatewayError.is(thrown)) return expect.unreachable()
+    expect(JSON.parse(messagesClient.error(thrown, 'r'))).toMatchObject({
+      type: 'error',
+      error: { type: 'invalid_request_error', details: { error_code: 'thread_unsupported_request' } },
+    })
+  })
+
+  it('are none where nothing is said of them', () => {
+    expect(messagesClient.request({ ...sent, thread: null }, 'm', false).unknown).toBeUndefined()
+  })
+
+  it('have errors that pass with their names; other errors have none', () => {
+    const lost = new GatewayError('model_not_found', 'gone', { publicCode: 'thread_not_found', verbatim: true })
+    expect(messagesClient.error(lost, 'r')).toContain('"details":{"error_code":"thread_not_found"}')
+    expect(messagesClient.error(new GatewayError('overloaded', 'x'), 'r')).not.toContain('details')
+  })
+})

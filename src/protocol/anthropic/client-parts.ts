@@ -75,9 +75,11 @@ const TYPES: ReadonlyMap<number, string> = new Map([
 export function anthropicError(error: GatewayError, requestId: string): string {
   const type = TYPES.get(error.status) ?? (error.status < 500 ? 'invalid_request_error' : 'api_error')
   const where = error.param === undefined ? '' : `${error.param}: `
+  // By some names clients know what to send instead: those of Anthropic go on, and one of ours that means the same.
+  const details = error.publicCode === error.code ? {} : { details: { error_code: error.publicCode } }
   return JSON.stringify({
     type: 'error',
-    error: { type, message: `${where}${errorText(error)}` },
+    error: { type, message: `${where}${errorText(error)}`, ...details },
     request_id: requestId,
   })
 }

@@ -8,6 +8,7 @@ import type {
   Tool,
   ToolChoice,
 } from '../../contracts/canonical.ts'
+import { GatewayError } from '../../core/errors.ts'
 import {
   badField,
   compact,
@@ -33,9 +34,17 @@ const REFUSED: readonly (readonly [field: string, why: string])[] = [
   ['container', 'containers are only kept by Anthropic itself'],
 ]
 
+/** A conversation that the server holds. By this name SDKs know that they must send it whole (anthropic-sdk `ThreadState`). */
+const threadRefusal = (): GatewayError =>
+  new GatewayError('unsupported_parameter', 'Conversations are only held by Anthropic itself: send all messages.', {
+    param: 'thread',
+    publicCode: 'thread_unsupported_request',
+  })
+
 /** Reads a Messages request (anthropic-sdk `MessageCreateParamsBase`). */
 export function messagesRequest(sent: JsonObject, model: string, stream: boolean): ChatRequest {
   for (const [field, why] of REFUSED) if (isSet(sent[field])) throw notYet(field, why)
+  if (isSet(sent['thread'])) throw threadRefusal()
   const maxTokens = maybeWhole(sent['max_tokens'], 'max_tokens', 1)
   if (maxTokens === undefined) throw badField('max_tokens', 'a whole number of at least 1')
   const metadata = sent['metadata'] == null ? {} : objectAt(sent['metadata'], 'metadata')

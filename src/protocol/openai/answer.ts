@@ -263,7 +263,8 @@ export function errorOf(data: unknown): {
   const text = (value: unknown): string =>
     typeof value === 'string' ? value : typeof value === 'number' ? String(value) : ''
   return {
-    code: text(e['code']),
+    // Anthropic's own names of some errors are deeper (anthropic-sdk `ErrorDetails`).
+    code: text(e['code']) || text(record(e['details'])['error_code']),
     type: text(e['type']) || text(e['status']),
     message: typeof error === 'string' ? error : text(e['message']) || text(root['message']) || text(root['detail']),
     param: typeof e['param'] === 'string' ? e['param'] : null,

@@ -246,6 +246,8 @@ export const readMessagesRequest = (call: Call, counting: boolean): MessagesRequ
   const body = new Fields(WORDS, call.body, '')
   const maxTokens = body.integer('max_tokens', 0, MAX_TOKENS)
   if (!counting) body.need('max_tokens', maxTokens)
+  if (!counting && body.get('thread') !== undefined)
+    throw badRequest('thread: this request cannot be threaded.', 'thread', 'thread_unsupported_request')
   body.only(counting ? TOP_COUNT : TOP)
   for (const name of ['temperature', 'top_p']) body.number(name, 0, 1)
   body.integer('top_k', 0, MAX_TOKENS)

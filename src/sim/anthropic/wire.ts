@@ -71,7 +71,11 @@ export const anthropic: SimWire = {
     headers: error.headers,
     body: {
       type: 'error',
-      error: { type: errorType(error.status), message: error.message },
+      error: {
+        type: errorType(error.status),
+        message: error.message,
+        ...(error.code?.startsWith('thread_') === true ? { details: { error_code: error.code } } : {}),
+      },
       request_id: requestId,
     },
   }),
