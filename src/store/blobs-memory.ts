@@ -37,6 +37,7 @@ export class MemoryBlobs implements BlobStore {
       maxSize: Math.max(ENTRY_BYTES, maxBytes),
       sizeCalculation: (value) => value.byteLength + ENTRY_BYTES,
       ttl: 0,
+      ttlResolution: 0,
       perf: { now: () => this.#clock.monotonic() },
     })
   }
