@@ -8,7 +8,7 @@ import { startPod, type PodServerOptions } from './pod.ts'
 
 const DEFAULT_PORT = 8090
 
-const HELP = `heddle sim - a simulated OpenAI-compatible model backend, deterministic, with faults on demand
+const HELP = `heddle sim - a simulated model backend that speaks every vendor's API, deterministic, with faults on demand
 
 Usage: heddle sim [options]
 

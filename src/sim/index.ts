@@ -1,5 +1,6 @@
-// Does: a simulated model backend that speaks the OpenAI API, deterministic, with faults on demand (`heddle sim`).
-// Does not: run a model, keep state on disk, or speak other providers' dialects.
+// Does: a simulated model backend that speaks the OpenAI API and other vendors', deterministic, with faults on demand
+// (`heddle sim`).
+// Does not: run a model, keep state on disk, or share a line with the gateway's codecs: it is their witness.
 // Contract: docs/guides/simulator.md, and the types below.
 import { randomBytes } from 'node:crypto'
 import type { AddressInfo } from 'node:net'

@@ -56,6 +56,19 @@ const frames = (bytes: Buffer): string[] => {
 
 const parse = (data: string): Loose => JSON.parse(data) as Loose
 
+/** Puts the stream of a wire together. @throws SyntaxError, or Error for a frame with a wrong checksum */
+export const readStream = (name: WireName, bytes: Buffer): Said => {
+  const text = bytes.toString()
+  const events = name === 'bedrock' ? frames(bytes) : name === 'ollama' ? text.trimEnd().split(/\r?\n/) : sseData(text)
+  return WIRES[name].streamed(events.map(parse))
+}
+
+/** What a client of the wire would send. */
+export const requestFor = (name: WireName, asked: Conversation, stream: boolean): { path: string; body: string } => ({
+  path: WIRES[name].path(modelOf(asked), stream),
+  body: JSON.stringify(WIRES[name].body(asked, stream)),
+})
+
 /** @param headers beside content-type. @throws Error if the answer is not a 200 */
 export const askOver = async (
   name: WireName,
@@ -64,22 +77,19 @@ export const askOver = async (
   stream: boolean,
   headers: Readonly<Record<string, string>> = {},
 ): Promise<Said> => {
-  const wire = WIRES[name]
-  const response = await fetch(origin + wire.path(modelOf(asked), stream), {
+  const { path, body } = requestFor(name, asked, stream)
+  const response = await fetch(origin + path, {
     method: 'POST',
     headers: { 'content-type': 'application/json', ...headers },
-    body: JSON.stringify(wire.body(asked, stream)),
+    body,
   })
   const bytes = Buffer.from(await response.arrayBuffer())
   const text = bytes.toString()
   if (response.status !== 200) throw new Error(`${name} ${asked.name}: ${response.status} ${text}`)
   if (!stream) {
-    const said = wire.said(parse(text))
+    const said = WIRES[name].said(parse(text))
     const told = Number(response.headers.get('x-prompt-tokens'))
     return Number.isNaN(said.usage.input) ? { ...said, usage: { ...said.usage, input: told } } : said
   }
-  const type = response.headers.get('content-type') ?? ''
-  if (type.includes('eventstream')) return wire.streamed(frames(bytes).map(parse))
-  if (type.includes('ndjson')) return wire.streamed(text.trimEnd().split('\n').map(parse))
-  return wire.streamed(sseData(text).map(parse))
+  return readStream(name, bytes)
 }
