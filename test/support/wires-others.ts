@@ -115,16 +115,16 @@ export const tgi: Wire = {
   // What stops it stays in the text.
   lacks: ['system', 'tools', 'choice', 'history', 'image', 'think', 'stop', 'reasoning'],
   path: (_, stream) => (stream ? '/generate_stream' : '/generate'),
-  body: (asked) => ({
+  body: (asked, stream) => ({
     inputs: asked.turns.map((turn) => (turn.role === 'user' ? turn.text : '')).join('\n'),
     parameters: {
       details: true,
-      decoder_input_details: true,
+      decoder_input_details: !stream,
       max_new_tokens: asked.maxTokens ?? 4096,
       ...(asked.schema === undefined ? {} : { grammar: { type: 'json', value: asked.schema } }),
     },
   }),
-  said: (body) => tgiSaid(str(body['generated_text']), body['details'], Number.NaN),
+  said: (body) => tgiSaid(str(body['generated_text']), body['details'], list(body['details']?.['prefill']).length),
   streamed: (events) => {
     const last = events.at(-1)
     const tokens = events.map((event) => event['token']).filter((token) => String(token?.['special']) !== 'true')

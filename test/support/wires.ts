@@ -86,10 +86,6 @@ export const askOver = async (
   const bytes = Buffer.from(await response.arrayBuffer())
   const text = bytes.toString()
   if (response.status !== 200) throw new Error(`${name} ${asked.name}: ${response.status} ${text}`)
-  if (!stream) {
-    const said = WIRES[name].said(parse(text))
-    const told = Number(response.headers.get('x-prompt-tokens'))
-    return Number.isNaN(said.usage.input) ? { ...said, usage: { ...said.usage, input: told } } : said
-  }
+  if (!stream) return WIRES[name].said(parse(text))
   return readStream(name, bytes)
 }

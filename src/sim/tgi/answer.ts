@@ -128,7 +128,14 @@ const headersOf = (use: Use): Record<string, string> => ({
 const bodyOf = ({ request, text, use, finish }: Made): JsonObject => {
   const generated = request.full ? request.inputs + text : text
   if (!request.details && !request.prefill) return { generated_text: generated }
-  const prefill = tokenize(request.inputs).map((token) => ({ id: hash32(token) % 32_000, text: token, logprob: null }))
+  const own = tokenize(request.inputs).map((token) => ({ id: hash32(token) % 32_000, text: token, logprob: null }))
+  // Framing is counted as well, and stands for itself.
+  const framing = Array.from({ length: Math.max(0, use.prompt - own.length) }, () => ({
+    id: 1,
+    text: '<s>',
+    logprob: null,
+  }))
+  const prefill = [...framing, ...own]
   return {
     generated_text: generated,
     details: {
@@ -174,6 +181,11 @@ const FAILED = JSON.stringify({
 })
 
 const streamed = (made: Made): Answer => {
+  if (made.request.prefill)
+    throw badRequest(
+      `${INVALID} \`decoder_input_details\` == true is not supported when streaming tokens`,
+      'parameters.decoder_input_details',
+    )
   const events = framesOf(made)
   return {
     kind: 'stream',
