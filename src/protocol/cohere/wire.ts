@@ -1,6 +1,7 @@
 import type { Feature, Support, Wire } from '../../contracts/dialect.ts'
 import { CohereDecoder, cohereAnswer } from './wire-answer.ts'
 import { cohereRequest } from './wire-request.ts'
+import { cohereEmbed } from './wire-embed.ts'
 
 const CARRIES: Readonly<Record<Feature, Support>> = {
   system: 'yes',
@@ -69,4 +70,5 @@ export const cohereChatWire: Wire = {
   request: cohereRequest,
   answer: cohereAnswer,
   stream: (sink) => new CohereDecoder(sink),
+  embed: cohereEmbed,
 }

@@ -1,6 +1,7 @@
 import type { Feature, Support, Wire } from '../../contracts/dialect.ts'
 import { GeminiDecoder, geminiAnswer } from './wire-answer.ts'
 import { geminiRequest } from './wire-request.ts'
+import { geminiEmbed } from './wire-embed.ts'
 
 const CARRIES: Readonly<Record<Feature, Support>> = {
   system: { mapped: 'As the system instruction; Gemma 2 and 3 get it at the beginning of the first turn.' },
@@ -78,4 +79,5 @@ export const geminiGenerateWire: Wire = {
   request: geminiRequest,
   answer: geminiAnswer,
   stream: (sink) => new GeminiDecoder(sink),
+  embed: geminiEmbed,
 }

@@ -1,6 +1,7 @@
 import type { Feature, Support, Wire } from '../../contracts/dialect.ts'
 import { OllamaDecoder, ollamaAnswer } from './wire-answer.ts'
 import { ollamaRequest } from './wire-request.ts'
+import { ollamaEmbed } from './wire-embed.ts'
 
 const CARRIES: Readonly<Record<Feature, Support>> = {
   system: 'yes',
@@ -69,4 +70,5 @@ export const ollamaChatWire: Wire = {
   request: ollamaRequest,
   answer: ollamaAnswer,
   stream: (sink) => new OllamaDecoder(sink),
+  embed: ollamaEmbed,
 }
