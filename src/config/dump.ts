@@ -5,6 +5,7 @@ import { maskAuth, maskTenants } from './mask-auth.ts'
 import { maskCredentials } from './mask-credentials.ts'
 import { maskDiscovery } from './mask-discovery.ts'
 import { maskEgress } from './mask-egress.ts'
+import { maskMapping, maskPipeline } from './mask-pipeline.ts'
 import { maskMcp } from './mask-mcp.ts'
 import { maskResponses } from './mask-responses.ts'
 import { maskTracing } from './mask-tracing.ts'
@@ -25,6 +26,8 @@ const maskProvider = (provider: ProviderConfig): ProviderConfig => ({
   credentials: maskCredentials(provider.credentials),
   egress: maskEgress(provider.egress),
   discovery: maskDiscovery(provider.discovery),
+  ...(provider.mapping === undefined ? {} : { mapping: maskMapping(provider.mapping) }),
+  ...(provider.pipeline === undefined ? {} : { pipeline: maskPipeline(provider.pipeline) }),
 })
 
 const maskServer = (server: ServerConfig): ServerConfig => ({
