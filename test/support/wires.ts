@@ -9,7 +9,7 @@ import { cohere, ollama, tgi } from './wires-others.ts'
 import type { Conversation, Loose, Said, Wire, WireName } from './wires-words.ts'
 import { modelOf } from './wires-words.ts'
 
-export type { AskedCall, AskedTool, Conversation, Said, Turn, WireName } from './wires-words.ts'
+export type { Conversation, Said, WireName } from './wires-words.ts'
 
 const WIRES: Readonly<Record<WireName, Wire>> = {
   'openai.chat': openAiChat,
