@@ -34,6 +34,8 @@ interface ReadyStep extends PipelineStep {
 
 const JSON_HEADERS: UpstreamHeaders = { 'content-type': 'application/json' }
 const COUNTS = ['input_tokens', 'output_tokens'] as const
+/** What a failure is called. */
+const TYPES: Readonly<Record<number, string>> = { 503: 'unavailable', 504: 'timeout' }
 /** Headers of a failed answer that say when to come again. */
 const PASSED = ['retry-after', 'retry-after-ms', 'x-should-retry'] as const
 
@@ -166,7 +168,7 @@ class PipelineCall implements Call {
       return
     }
     const message = `${this.#name}: ${kind}, ${detail}`
-    this.#answer(status, {}, { error: { message, type: status === 504 ? 'timeout' : 'unavailable' } })
+    this.#answer(status, {}, { error: { message, type: TYPES[status] ?? 'step_failed' } })
   }
 
   #rest(): void {
