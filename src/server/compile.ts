@@ -31,6 +31,14 @@ export interface CompileParts {
   readonly credentials?: CredentialShare
   /** For providers with several addresses; null = there is none. */
   readonly clusters?: ClusterKit | null
+  /**
+   * Somebody else calls what the configuration names: each is compiled for it, and released with the snapshot, of which it
+   * is told. Left out: nobody does.
+   */
+  readonly also?: (
+    compile: (provider: ProviderConfig) => Provider,
+    held: (() => void)[],
+  ) => (snapshot: Snapshot) => void
 }
 
 /** Health belongs to what is called: another address or key name is another target, a new weight is not. */
@@ -54,20 +62,24 @@ export function compileSnapshot(config: HeddleConfig, parts: CompileParts): Snap
   }
   try {
     const configs = new Map(config.providers.map((p) => [p.name, p] as const))
+    const compile = (provider: ProviderConfig): Provider => {
+      const upstream = upstreamOf(provider, config, parts, held)
+      const { host } = baseUrlOf(provider, parts.simUrl)
+      const credentials = createCredentials(provider, config.tenants, share, host)
+      if (credentials !== null) held.push(() => credentials.close())
+      return compileProvider(provider, { upstream, credentials }, parts)
+    }
     const table = new RouteTable(config, {
-      provider(provider) {
-        const upstream = upstreamOf(provider, config, parts, held)
-        const { host } = baseUrlOf(provider, parts.simUrl)
-        const credentials = createCredentials(provider, config.tenants, share, host)
-        if (credentials !== null) held.push(() => credentials.close())
-        return compileProvider(provider, { upstream, credentials }, parts)
-      },
+      provider: compile,
       health(target: string, rules: { readonly breaker: BreakerConfig }) {
         const provider = configs.get(target.slice(0, target.indexOf('/')))!
         return parts.health.slot(parts.slots[slotKey(provider, target)]!, rules.breaker)
       },
     })
-    return new Snapshot(config, table, parts.policies, parts.now, release)
+    const attach = parts.also?.(compile, held)
+    const snapshot = new Snapshot(config, table, parts.policies, parts.now, release)
+    attach?.(snapshot)
+    return snapshot
   } catch (error) {
     release()
     throw error

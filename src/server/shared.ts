@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import type { HeddleConfig } from '../contracts/config.ts'
 import type { LimitRule } from '../contracts/config-limits.ts'
 import type { CapacityTable } from '../ratelimit/fair-queue-table.ts'
@@ -13,6 +14,8 @@ export interface SharedMemory {
   readonly capacity: SharedArrayBuffer | null
   /** Of the members of each cluster, by clusterKey(). See cluster-place.ts. */
   readonly clusters: Readonly<Record<string, SharedArrayBuffer>>
+  /** What sessions of MCP clients are sealed with unless the configuration says; null = there are none. */
+  readonly mcpSeed: string | null
 }
 
 const some = (owners: readonly { readonly limits: readonly LimitRule[] }[]): boolean =>
@@ -48,6 +51,7 @@ export class SharedState {
   #ledger: LedgerMemory | null = null
   #file: LedgerFile | null = null
   #capacity: CapacityTable | null = null
+  #mcpSeed: string | null = null
   readonly blobs = new BlobPlace()
 
   constructor(parts: SharedParts) {
@@ -63,7 +67,13 @@ export class SharedState {
       const { targets, workers } = this.#parts
       this.#capacity = new CapacityTable(targets, { worker: 0, workers })
     }
-    return { ledger: this.#ledger?.buffer ?? null, capacity: this.#capacity?.buffer ?? null, clusters: {} }
+    if (config.mcp !== null) this.#mcpSeed ??= randomBytes(32).toString('hex')
+    return {
+      ledger: this.#ledger?.buffer ?? null,
+      capacity: this.#capacity?.buffer ?? null,
+      clusters: {},
+      mcpSeed: this.#mcpSeed,
+    }
   }
 
   async #openLedger({ ledger }: HeddleConfig): Promise<void> {

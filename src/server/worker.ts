@@ -1,4 +1,3 @@
-import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { MessagePort } from 'node:worker_threads'
 import type { HeddleConfig } from '../contracts/config.ts'
 import type { PolicyServiceConfig } from '../contracts/config-policy.ts'
@@ -9,7 +8,6 @@ import type { FamilySnapshot } from '../telemetry/metrics.ts'
 import type { TelemetryLink } from '../telemetry/otlp/link.ts'
 import { GatewayError } from '../core/errors.ts'
 import { systemClock, systemRandom } from '../core/clock.ts'
-import { everyUnref } from '../core/every.ts'
 import { atMost, sleep } from '../core/sleep.ts'
 import type { LineWriter } from '../core/line-writer.ts'
 import { logWriter } from '../core/log-output.ts'
@@ -31,6 +29,8 @@ import type { SharedMemory } from './shared.ts'
 import { PolicyKit } from './policies.ts'
 import { compileSnapshot } from './compile.ts'
 import { logLine } from './log.ts'
+import { showWorker, watchLoopDelay } from './loop-delay.ts'
+import type { McpPlace } from './mcp-place.ts'
 import type { PolicyService } from './policy-service.ts'
 import { Flag, Flags, whyUnready } from './readiness.ts'
 import { svidSource } from './svid-source.ts'
@@ -58,8 +58,6 @@ export interface ConfigUpdate {
   readonly shared: SharedMemory
 }
 
-const SAMPLE_MS = 1000
-const DELAY_RESOLUTION_MS = 10
 /** Tokens of providers that are asked for the first time are waited for, at most. */
 const CREDENTIALS_MS = 2000
 /** What is written last gets this long to leave. */
@@ -82,6 +80,8 @@ export class Worker implements Gate {
   readonly #services: Services
   /** From listen() on. null = not configured. */
   #policy: PolicyService | null = null
+  /** From the first configuration on that has one. null = none had. */
+  #mcp: McpPlace | null = null
   /** From listen() on, or when that was told to hold, from the first commit() on. */
   #snapshot: Snapshot | null = null
   #slots: ConfigUpdate['slots']
@@ -89,7 +89,7 @@ export class Worker implements Gate {
   #inflight = 0
   /** Made when a configuration first wants it told. */
   #load: LoadReport | null = null
-  #loopDelayMs = 0
+  readonly #loopDelayMs = watchLoopDelay()
   readonly #flags: Flags
   readonly #feeds = new Feeds()
   readonly #identity = svidSource(this.#feeds)
@@ -140,6 +140,7 @@ export class Worker implements Gate {
       limits: server.limits,
       gate: this,
       authz: () => this.#policy?.authz ?? null,
+      side: () => this.#mcp?.side(this.#snapshot) ?? null,
       refused: (error) => this.#countRefused(error),
       inflight: (change) => this.#countInflight(change),
     })
@@ -160,7 +161,12 @@ export class Worker implements Gate {
             identity: this.#identity,
             accept: (socket) => this.#listener.accept(socket),
           })
-    this.#watchLoop()
+    this.#metrics.onCollect(() => this.#telemetry.inflight.set(this.#inflight))
+    showWorker(this.#metrics, {
+      loopDelayMs: this.#loopDelayMs,
+      logLinesDropped: () => this.#log.dropped,
+      recordsDropped: () => this.#policies.recordsDropped,
+    })
   }
 
   /** late: requests are turned away until it is done. */
@@ -173,6 +179,7 @@ export class Worker implements Gate {
     }
     // Loaded by those who have several addresses behind a provider.
     const kit = Object.keys(clusters).length === 0 ? null : (await import('./clusters.ts')).ClusterKit
+    const mcp = update.config.mcp === null ? null : await this.#openMcp(update.shared.mcpSeed!)
     const snapshot = compileSnapshot(update.config, {
       credentials: this.#credentials,
       policies: await this.#policies.compile(update, late),
@@ -183,36 +190,18 @@ export class Worker implements Gate {
       simUrl,
       version,
       now: systemClock.now(),
+      ...(mcp === null ? {} : { also: mcp.compiler(update) }),
     })
     // Or the first requests would meet a token that is still on its way.
     await atMost(CREDENTIALS_MS, this.#credentials.settled())
     return snapshot
   }
 
-  #watchLoop(): void {
-    const delay = monitorEventLoopDelay({ resolution: DELAY_RESOLUTION_MS })
-    delay.enable()
-    const histogram = this.#metrics.gauge(
-      'heddle_event_loop_delay_seconds',
-      'Mean event-loop delay over the last second; of several workers the sum.',
-    )
-    const dropped = this.#metrics.gauge(
-      'heddle_log_lines_dropped',
-      'Log lines dropped because nobody read them fast enough.',
-    )
-    const unrecorded = this.#metrics.gauge('heddle_usage_records_dropped', 'Usage records that a sink could not take.')
-    this.#metrics.onCollect(() => {
-      unrecorded.set(this.#policies.recordsDropped)
-      histogram.set(this.#loopDelayMs / 1000)
-      dropped.set(this.#log.dropped)
-      this.#telemetry.inflight.set(this.#inflight)
-    })
-    everyUnref(() => {
-      // The histogram holds the interval between ticks: the delay is what it is longer than asked.
-      const mean = delay.mean / 1e6 - DELAY_RESOLUTION_MS
-      this.#loopDelayMs = Number.isFinite(mean) ? Math.max(0, mean) : 0
-      delay.reset()
-    }, SAMPLE_MS)
+  async #openMcp(seed: string): Promise<McpPlace> {
+    const { McpPlace: Place } = await import('./mcp-place.ts')
+    const { place, version } = this.#init
+    const parts = { services: this.#services, metrics: this.#metrics, workers: place.workers, version }
+    return (this.#mcp ??= new Place(parts, seed))
   }
 
   loadReport(format: string | undefined): string | null {
@@ -271,8 +260,8 @@ export class Worker implements Gate {
   overload(): string | null {
     const { maxInflight, maxLoopDelayMs } = this.#init.config.server.shed
     if (this.#inflight >= maxInflight) return `${this.#inflight} requests in flight`
-    if (maxLoopDelayMs > 0 && this.#loopDelayMs > maxLoopDelayMs)
-      return `event-loop delay ${Math.round(this.#loopDelayMs)} ms`
+    if (maxLoopDelayMs > 0 && this.#loopDelayMs() > maxLoopDelayMs)
+      return `event-loop delay ${Math.round(this.#loopDelayMs())} ms`
     return null
   }
 
@@ -353,6 +342,7 @@ export class Worker implements Gate {
   beginDrain(): void {
     this.#flags.set(Flag.draining, true)
     this.#listener.beginEnd()
+    this.#mcp?.drain()
   }
 
   /**
