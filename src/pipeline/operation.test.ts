@@ -74,6 +74,9 @@ test('Gemini names model and method in its path', () => {
   expect(endpointOf('POST', '/v1beta/models/a/b:streamGenerateContent')).toEqual(generate('a/b', true))
   expect(endpointOf('POST', '/v1/models/m%3A1:generateContent')).toEqual(generate('m:1', false))
   expect(methodsOf('/v1beta/models/m:generateContent')).toEqual(['POST'])
+  // As the AI SDK has it where the name holds a slash; Vertex' own paths are not meant.
+  expect(endpointOf('POST', '/v1beta/openai/gpt-4o:generateContent')).toEqual(generate('openai/gpt-4o', false))
+  expect(endpointOf('POST', '/v1beta/projects/p/models/m:generateContent')).toBeNull()
   // Another spelling of it must not pass as something that nobody judges.
   expect(endpointOf('POST', '/v1/models/m%3AgenerateContent')).toBeNull()
   expect(endpointOf('POST', '/v1/models/m:GENERATECONTENT')).toBeNull()

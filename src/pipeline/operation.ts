@@ -48,8 +48,12 @@ const CALLS: ReadonlyMap<string, Endpoint> = new Map([
   ...SMALL,
 ])
 
-/** Gemini names model and method in its path (ai.google.dev/api/generate-content). */
-const GENERATE = /^\/v1(?:beta|alpha)?\/models\/(.+):(generateContent|streamGenerateContent)$/
+/**
+ * Gemini names model and method in its path (ai.google.dev/api/generate-content). Some clients leave `models` away when the
+ * name has a slash: the AI SDK, and Google's older one.
+ */
+const GENERATE =
+  /^\/(?:v1(?:beta|alpha)?\/models|v1beta(?!\/(?:models|projects)\/))\/(.+):(generateContent|streamGenerateContent)$/
 
 function generateOf(path: string): Endpoint | null {
   const found = GENERATE.exec(path)

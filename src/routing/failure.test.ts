@@ -248,6 +248,14 @@ describe('who failed', () => {
   })
 })
 
+test('Google tells of a prompt that is too long in words alone, and its code is the status', () => {
+  const message = 'The input token count (1048577) exceeds the maximum number of tokens allowed (1048576).'
+  const google = (text: string) =>
+    classifyAnswer(400, {}, error({ code: 400, message: text, status: 'INVALID_ARGUMENT' }), context)
+  expect(google(message)).toMatchObject({ kind: 'context', error: { publicCode: 'context_length_exceeded' } })
+  expect(google('no such field')).toMatchObject({ kind: 'client', error: { publicCode: 'invalid_request' } })
+})
+
 test('names that Anthropic puts deeper go on to the client', () => {
   const body = error({ type: 'not_found_error', details: { error_code: 'thread_not_found' } })
   expect(classifyAnswer(404, {}, body, context).error.publicCode).toBe('thread_not_found')

@@ -39,7 +39,7 @@ export interface AttemptFailure {
 }
 
 const CONTEXT =
-  /context_length_exceeded|context length|maximum context|too many tokens|prompt is too long|input is too long|string_above_max_length/i
+  /context_length_exceeded|context length|maximum context|too many tokens|prompt is too long|input is too long|string_above_max_length|token count.{0,40}exceeds the maximum/i
 const CONTENT =
   /content_filter|content_policy|content management policy|responsibleaipolicy|safety system|moderation_blocked/i
 const OVERLOAD =
@@ -200,7 +200,7 @@ function refusedRequest(said: Said): AttemptFailure | null {
       reason,
       status,
       true,
-      passed('model_not_found', 404, said, code || 'model_not_found', detail),
+      passed('model_not_found', 404, said, named(code) || 'model_not_found', detail),
     )
   if (shown !== 400 && shown !== 413 && shown !== 422) return null
   if (CONTEXT.test(words))
@@ -260,7 +260,7 @@ function otherAnswer(said: Said): AttemptFailure {
       reason,
       status,
       false,
-      passed('invalid_request', shown, said, code || 'invalid_request', detail),
+      passed('invalid_request', shown, said, named(code) || 'invalid_request', detail),
     )
   return failure(
     'failure',
@@ -287,6 +287,9 @@ function passed(code: ErrorCode, status: number, e: ProviderError, publicCode: s
     verbatim: message !== '',
   })
 }
+
+/** Google and vLLM put the status there: a number is no name. */
+const named = (code: string): string => (/^\d+$/.test(code) ? '' : code)
 
 const slug = (text: string): string =>
   text

@@ -13,6 +13,9 @@ export const BACKENDS = {
   cohere: 'cohere/command-a-03-2025',
 } as const
 
+/** The same by names that look like Google's: some clients only send images to those. */
+export const asGemini = (backend: BackendName): string => `gemini-2.5-flash-at-${backend}`
+
 export type BackendName = keyof typeof BACKENDS
 
 /** A model's name with a fault of the simulator. */
@@ -35,13 +38,17 @@ providers:
   openai: { type: openai, base_url: "${origin}/v1", ${key} }
   responses: { type: openai_compatible, base_url: "${origin}/v1", operations: [responses, passthrough], wire: openai.responses, ${key} }
   anthropic: { type: anthropic, base_url: "${origin}/v1", ${key} }
-  gemini: { type: gemini, base_url: "${origin}/v1beta", ${key} }
+  gemini: { type: gemini, base_url: "${origin}/v1beta", operations: [generate_content, passthrough], ${key} }
   bedrock: { type: bedrock, base_url: "${origin}", ${key} }
   ollama: { type: openai_compatible, base_url: "${origin}", operations: [passthrough], wire: ollama.chat, class: mesh }
   cohere: { type: openai_compatible, base_url: "${origin}/v2", operations: [passthrough], wire: cohere.chat, ${key} }
 defaults:
   breaker: { enabled: false }
   retries: { max_attempts: 1 }
+models:
+${Object.entries(BACKENDS)
+  .map(([name, model]) => `  ${asGemini(name as BackendName)}: "${model}"`)
+  .join('\n')}
 ${more}`)
   return {
     url: gateway.url,

@@ -25,6 +25,10 @@ export function inputMessages(sent: JsonObject): Message[] {
   return messages
 }
 
+/** A reference to reasoning that nobody has kept: the conversation goes on without it. */
+export const isLostThought = (item: Json): boolean =>
+  isObject(item) && item['type'] === 'item_reference' && typeof item['id'] === 'string' && item['id'].startsWith('rs_')
+
 class ItemReader {
   readonly #messages: Message[]
   /** Signatures of tool calls stand in reasoning items of ours; they belong to the call they name. */
@@ -71,6 +75,8 @@ class ItemReader {
         this.#reasoning(item, at)
         return
       case 'item_reference':
+        // The AI SDK names what was thought so, unless it is told that nothing is stored.
+        if (isLostThought(item)) return
         throw notYet(at, 'nothing is kept between calls; send the item itself')
       default:
         this.#native(item, type)

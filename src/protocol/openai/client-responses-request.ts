@@ -29,7 +29,7 @@ import {
   simpleFormat,
   texts,
 } from './client-chat-request.ts'
-import { inputMessages, isStrictSchema } from './client-responses-input.ts'
+import { inputMessages, isLostThought, isStrictSchema } from './client-responses-input.ts'
 
 const KNOWN = fieldNames(`
   model input instructions stream stream_options tools tool_choice parallel_tool_calls text reasoning include
@@ -95,8 +95,11 @@ const NOT_SPOKEN = {
 
 /** `truncation: auto` lets OpenAI shorten the input; nobody does that here. */
 function leftBehind(sent: JsonObject): readonly string[] | undefined {
-  const unknown = unknownFields(sent, KNOWN)
-  return sent['truncation'] === 'auto' ? [...(unknown ?? []), 'truncation'] : unknown
+  const unknown = unknownFields(sent, KNOWN) ?? []
+  const left = sent['truncation'] === 'auto' ? [...unknown, 'truncation'] : [...unknown]
+  const { input } = sent
+  if (Array.isArray(input) && input.some(isLostThought)) left.push('input.item_reference')
+  return left.length > 0 ? left : undefined
 }
 
 function toolsOf(value: Json | undefined): { tools: Tool[] | undefined; serverTools: NativePart[] | undefined } {

@@ -97,6 +97,7 @@ describe('a Responses request', () => {
   it.each([
     [{}, 'input'],
     [{ input: [{ type: 'item_reference', id: 'x' }] }, 'input[0]'],
+    [{ input: [{ type: 'item_reference', id: 'fc_x' }] }, 'input[0]'],
     [{ input: 'x', previous_response_id: 'resp_1' }, 'previous_response_id'],
     [{ input: 'x', background: true }, 'background'],
     [{ input: 'x', conversation: { id: 'c' } }, 'conversation'],
@@ -106,6 +107,17 @@ describe('a Responses request', () => {
     [{ input: 'x', text: { format: { type: 'xml' } } }, 'text.format.type'],
   ] as [JsonObject, string][])('names the field at fault: %j', (sent, param) => {
     expect(expectOnlyClientErrors(responsesClient, sent)).toBe(param)
+  })
+
+  it('goes on without reasoning that it only names, and says so', () => {
+    const input = [
+      { role: 'user', content: 'hi' },
+      { type: 'item_reference', id: 'rs_1' },
+      { role: 'user', content: 'go on' },
+    ]
+    const { messages, unknown } = responsesClient.request({ input }, 'm', false)
+    expect(messages.map(({ role }) => role)).toEqual(['user', 'user'])
+    expect(unknown).toEqual(['input.item_reference'])
   })
 
   it('throws nothing but what the client did wrong', () => {

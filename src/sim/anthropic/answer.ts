@@ -54,7 +54,7 @@ const thoughtBlocks = (call: Call, request: MessagesRequest, thought: Thought): 
 
 const blocksOf = (call: Call, request: MessagesRequest, thought: Thought): JsonObject[] => [
   ...thoughtBlocks(call, request, thought),
-  ...(thought.text === null || thought.text === '' ? [] : [{ type: 'text', text: thought.text, citations: null }]),
+  ...(thought.text === null || thought.text === '' ? [] : [{ type: 'text', text: thought.text }]),
   ...thought.calls.map((made): JsonObject => ({
     type: 'tool_use',
     id: toolId(made),

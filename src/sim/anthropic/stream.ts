@@ -45,7 +45,7 @@ const blockEvents = (block: JsonObject, index: number, input: string, isJson: bo
       const text = asString(block['text']) ?? ''
       const pieces = isJson ? jsonPieces(text) : tokenize(text)
       return [
-        start(index, { type: 'text', text: '', citations: null }),
+        start(index, { type: 'text', text: '' }),
         ...pieces.map((piece) => delta(index, { type: 'text_delta', text: piece }, true)),
         end,
       ]
