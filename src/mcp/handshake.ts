@@ -84,7 +84,10 @@ export class Handshake {
         { detail: `revision ${revision.slice(0, 40)}` },
       )
     if (!/^[\x21-\x7e]{0,1024}$/.test(sessionId))
-      throw new GatewayError('upstream_invalid_response', `MCP server '${this.#link.name}' named a session that is none.`)
+      throw new GatewayError(
+        'upstream_invalid_response',
+        `MCP server '${this.#link.name}' named a session that is none.`,
+      )
     this.#learn(result)
     const ticket = { id: sessionId, revision }
     // Some servers take nothing else before it.

@@ -128,7 +128,8 @@ export class Link {
     const first = state.up === null
     state.up = !bad
     metrics.up(this.name, !bad)
-    if (bad) services.log('warn', { server: this.name, error: fault.message, detail: fault.detail }, 'MCP server is down')
+    if (bad)
+      services.log('warn', { server: this.name, error: fault.message, detail: fault.detail }, 'MCP server is down')
     else if (!first) services.log('info', { server: this.name }, 'MCP server is up again')
   }
 

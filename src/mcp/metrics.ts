@@ -77,13 +77,17 @@ export class McpMetrics {
   }
 
   up(server: string, up: boolean): void {
-    this.#registry.gauge('heddle_mcp_server_up', 'Workers for which an MCP server answered last.', { server }).set(up ? 1 : 0)
+    this.#registry
+      .gauge('heddle_mcp_server_up', 'Workers for which an MCP server answered last.', { server })
+      .set(up ? 1 : 0)
   }
 
   /** event: `begun` at a server, `forgotten` by one; server '' = of a client: `begun`, `ended`, `unknown`. */
   session(server: string, event: string): void {
-    this.#registry.counter('heddle_mcp_sessions_total', 'Sessions of MCP clients, and at MCP servers.', { server, event })
-      .value++
+    this.#registry.counter('heddle_mcp_sessions_total', 'Sessions of MCP clients, and at MCP servers.', {
+      server,
+      event,
+    }).value++
   }
 
   changedTool(server: string, refused: boolean): void {
@@ -95,16 +99,24 @@ export class McpMetrics {
 
   /** A list of a server is missing from what a client was shown. */
   missing(server: string, list: string): void {
-    this.#counter('heddle_mcp_lists_missing_total', 'Lists of MCP servers that could not be had when they were asked for.', {
-      server,
-      list,
-    }).value++
+    this.#counter(
+      'heddle_mcp_lists_missing_total',
+      'Lists of MCP servers that could not be had when they were asked for.',
+      {
+        server,
+        list,
+      },
+    ).value++
   }
 
   clash(server: string): void {
-    this.#counter('heddle_mcp_name_clashes_total', 'Names of which another server has the same, shown with their prefix.', {
-      server,
-    }).value++
+    this.#counter(
+      'heddle_mcp_name_clashes_total',
+      'Names of which another server has the same, shown with their prefix.',
+      {
+        server,
+      },
+    ).value++
   }
 
   #counter(name: string, help: string, labels: Readonly<Record<string, string>>): Counter {

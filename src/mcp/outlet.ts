@@ -19,6 +19,8 @@ export interface OutletParts {
   onStalled(): void
   /** The first byte leaves. */
   onFirst(status: number): void
+  /** All has left. */
+  onEnded(): void
 }
 
 const LINE_BREAK = /[\r\n]/
@@ -57,6 +59,16 @@ export class Outlet {
   /** What servers say beside their answers can be passed on. */
   get takesMessages(): boolean {
     return this.#parts.takesStream && !this.#ended
+  }
+
+  /** Before anything has left. */
+  addHeaders(...list: string[]): void {
+    this.#parts.headers.push(...list)
+  }
+
+  /** Nothing may leave before the answer: its head is not known yet. */
+  wait(): void {
+    this.#parts.wheel.disarm(this.#silence)
   }
 
   /** Something before the answers. Nothing happens where only JSON is taken. */
@@ -103,6 +115,7 @@ export class Outlet {
       this.#disarm()
       this.#parts.onFirst(202)
       this.#parts.reply.send(202, [...this.#parts.headers], '')
+      this.#parts.onEnded()
     }
   }
 
@@ -112,6 +125,7 @@ export class Outlet {
     this.bytes += body.length
     this.#parts.onFirst(status)
     this.#parts.reply.send(status, ['content-type', 'application/json', ...this.#parts.headers], body)
+    this.#parts.onEnded()
   }
 
   #stream(): void {
@@ -172,6 +186,7 @@ export class Outlet {
     this.#ended = true
     this.#disarm()
     this.#parts.reply.end()
+    this.#parts.onEnded()
   }
 
   /** The client is gone, or is cut off. */

@@ -173,8 +173,7 @@ export class ServerCall extends WheelTimer implements UpstreamSink {
 
   #clean(text: string): string {
     let clean = text
-    for (const secret of this.#options.secrets)
-      if (clean.includes(secret)) clean = clean.replaceAll(secret, '***')
+    for (const secret of this.#options.secrets) if (clean.includes(secret)) clean = clean.replaceAll(secret, '***')
     return clean
   }
 

@@ -34,7 +34,9 @@ const SHAPE = /^[A-Za-z0-9_-]{40,12288}$/
 
 /** Names a caller so that no other one has the same: what seals are bound to. The same over renewals of a token. */
 export function callerOf({ kind, keyId, tenant, user, peer }: Principal): string {
-  return createHash('sha256').update(JSON.stringify([kind, keyId, tenant, user, peer?.id ?? ''])).digest('base64url')
+  return createHash('sha256')
+    .update(JSON.stringify([kind, keyId, tenant, user, peer?.id ?? '']))
+    .digest('base64url')
 }
 
 const keyOf = (secret: string): Buffer =>

@@ -14,7 +14,8 @@ export interface View {
 
 /** Entries of a list of names, as clients see them. */
 export function showNames(config: McpConfig, listed: readonly Listed[], metrics: McpMetrics): readonly JsonObject[] {
-  if (config.names === 'prefixed') return listed.map(({ link, key, item }) => ({ ...item, name: link.config.prefix + key }))
+  if (config.names === 'prefixed')
+    return listed.map(({ link, key, item }) => ({ ...item, name: link.config.prefix + key }))
   const taken = new Set<string>()
   return listed.map(({ link, key, item }) => {
     // A bare name must not read like the name of another server's tool either.

@@ -14,5 +14,7 @@ function sorted(value: unknown): unknown {
 /** SHA-256 (hex) of all that a model or a person is told of a tool: all but `_meta` and `icons`. */
 export function toolHash(tool: JsonObject): string {
   const { _meta: _, icons: __, ...told } = tool
-  return createHash('sha256').update(JSON.stringify(sorted(told))).digest('hex')
+  return createHash('sha256')
+    .update(JSON.stringify(sorted(told)))
+    .digest('hex')
 }

@@ -36,10 +36,7 @@ export class McpPlace {
 
   /** For compileSnapshot(): the servers of a configuration, called as backends are. */
   compiler({ config, shared }: ConfigUpdate) {
-    return (
-      compile: (provider: ProviderConfig) => Provider,
-      held: (() => void)[],
-    ): ((snapshot: Snapshot) => void) => {
+    return (compile: (provider: ProviderConfig) => Provider, held: (() => void)[]): ((snapshot: Snapshot) => void) => {
       const mcp = config.mcp!
       const { services, version } = this.#parts
       const endpoint = new McpEndpoint({
