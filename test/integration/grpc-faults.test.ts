@@ -49,7 +49,7 @@ async function serve(
   server.on('session', (session) => sessions.push(session))
   server.on('stream', (stream, headers) => {
     stream.on('error', () => {})
-    handle(stream, headers)
+    handle(stream as ServerHttp2Stream, headers)
   })
   await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve))
   open.push(() => {

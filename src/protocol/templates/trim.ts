@@ -32,14 +32,7 @@ export class Trimmer {
     if (this.sequence !== '') return ''
     this.#held += piece
     if (this.#echo !== '' && !this.#takeEcho()) return ''
-    let end = -1
-    for (const sequence of this.#stop) {
-      const at = this.#held.indexOf(sequence)
-      if (at >= 0 && (end < 0 || at < end)) {
-        end = at
-        this.sequence = sequence
-      }
-    }
+    const end = this.#find()
     return this.#release(end >= 0 ? end : this.#held.length - this.#pending())
   }
 
@@ -49,6 +42,21 @@ export class Trimmer {
     this.#echo = ''
     const told = this.push('')
     return this.sequence === '' ? told + this.#release(this.#held.length) : told
+  }
+
+  /** Where what is told ends; -1 = no sequence is complete. Of several the one counts that is complete first, as a model would stop. */
+  #find(): number {
+    let start = -1
+    let complete = Infinity
+    for (const sequence of this.#stop) {
+      const at = this.#held.indexOf(sequence)
+      const end = at + sequence.length
+      if (at < 0 || end > complete || (end === complete && at > start)) continue
+      start = at
+      complete = end
+      this.sequence = sequence
+    }
+    return start
   }
 
   #release(length: number): string {
