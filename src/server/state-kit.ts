@@ -16,6 +16,12 @@ export interface StateKitParts {
   readonly inflight: (change: number) => void
 }
 
+interface Opened {
+  readonly store: BlobStore
+  /** It answers, or has been waited for long enough. */
+  readonly ready: Promise<boolean>
+}
+
 /** A store in Redis is waited for at the start, at most, ms. */
 const REDIS_MS = 1000
 
@@ -24,7 +30,7 @@ export class StateKit {
   readonly #parts: StateKitParts
   #port: BlobStore | null = null
   readonly #ending = new Set<Promise<void>>()
-  readonly #states = new HeldPool<{ readonly state: ResponseState; readonly store: BlobStore }>(({ state, store }) => {
+  readonly #states = new HeldPool<Opened & { readonly state: ResponseState }>(({ state, store }) => {
     const ending = state.close().finally(() => {
       if (store !== this.#port) store.close()
       this.#ending.delete(ending)
@@ -46,7 +52,7 @@ export class StateKit {
     const { inflight, metrics } = this.#parts
     const held = hold(
       this.#states.acquire(key, () => {
-        const store = open()
+        const { store, ready } = open()
         const state = new State({
           store,
           config: responses,
@@ -58,25 +64,25 @@ export class StateKit {
             }).value++
           },
         })
-        return { state, store }
+        return { state, store, ready }
       }),
     )
+    // The first requests should find it.
+    await held.ready
     return held.state
   }
 
-  async #opener({ responses, ledger }: HeddleConfig): Promise<() => BlobStore> {
+  async #opener({ responses, ledger }: HeddleConfig): Promise<() => Opened> {
     if (responses!.store === 'memory') {
       const { PortBlobs } = await import('../store/blobs-port.ts')
-      return () => (this.#port ??= new PortBlobs(this.#parts.blobs!))
+      return () => ({ store: (this.#port ??= new PortBlobs(this.#parts.blobs!)), ready: Promise.resolve(true) })
     }
     const { RedisBlobs } = await import('../store/blobs-redis.ts')
     const { SealedBlobs } = await import('../store/blobs-sealed.ts')
     const { log } = this.#parts
     return () => {
       const redis = new RedisBlobs(ledger.redis!, (level, message, fields) => log(level, fields, message))
-      // The first requests should find it.
-      void redis.ready(REDIS_MS)
-      return new SealedBlobs(redis, responses!.keys)
+      return { store: new SealedBlobs(redis, responses!.keys), ready: redis.ready(REDIS_MS) }
     }
   }
 

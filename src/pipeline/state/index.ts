@@ -113,7 +113,11 @@ export class ResponseState implements KeptState {
       x.nativeOnly = 'background'
       return
     }
-    if (background && this.#shelf.config.background > 0) {
+    if (background) {
+      if (this.#shelf.config.background === 0)
+        throw new GatewayError('unsupported_parameter', 'Nothing is made in the background here.', {
+          param: 'background',
+        })
       if (!stored)
         throw new GatewayError('invalid_request', "The field 'store' must not be false for `background: true`.", {
           param: 'store',
