@@ -1,12 +1,11 @@
-import type { Json, JsonObject } from '../contracts/canonical.ts'
 import type { Operation } from '../contracts/config.ts'
-import type { AnswerContext, ClientDialect, EmbedWire, Wire } from '../contracts/dialect.ts'
+import type { AnswerContext, Asked, ClientDialect, EmbedWire, Wire } from '../contracts/dialect.ts'
 import type { Usage } from '../contracts/usage.ts'
-import { isObject } from '../protocol/canonical/read.ts'
 import { embedAnswer, type EmbedAsked } from '../protocol/openai/embed.ts'
 import { judgeAnswer, usageOf } from '../protocol/openai/answer.ts'
 import type { AnswerVerdict } from '../protocol/openai/answer.ts'
 import type { UsageHints } from '../protocol/usage.ts'
+import { answerBody } from './answer-body.ts'
 import { callsAllowed, Listener } from './listener.ts'
 
 /** What a whole JSON answer turned out to be. */
@@ -50,18 +49,21 @@ export class TranslatedReader implements AnswerReader {
   readonly #wire: Wire
   readonly #client: ClientDialect
   readonly #context: AnswerContext
+  readonly #asked: Asked | undefined
 
-  constructor(wire: Wire, client: ClientDialect, context: AnswerContext) {
+  /** asked: of the request, what the answer is read with. */
+  constructor(wire: Wire, client: ClientDialect, context: AnswerContext, asked: Asked | undefined) {
     this.#wire = wire
     this.#client = client
     this.#context = context
+    this.#asked = asked
   }
 
   read(body: Buffer): ReadAnswer {
     const encoder = this.#client.answer(this.#context)
     const listener = new Listener(encoder, callsAllowed(this.#wire, this.#context.request))
-    const answer = parse(body)
-    const verdict = answer === null ? 'invalid' : this.#wire.answer(answer, listener)
+    const answer = answerBody(this.#wire, body)
+    const verdict = answer === null ? 'invalid' : this.#wire.answer(answer, listener, this.#asked)
     const written = verdict === 'ok' ? Buffer.from(encoder.body()) : body
     return { verdict, usage: listener.used, body: written }
   }
@@ -78,18 +80,9 @@ export class EmbedReader implements AnswerReader {
   }
 
   read(body: Buffer): ReadAnswer {
-    const sent = parse(body)
+    const sent = answerBody({}, body)
     const answer = sent === null ? 'invalid' : this.#wire.answer(sent, this.#asked.count)
     if (typeof answer === 'string') return { verdict: answer, usage: null, body }
     return { verdict: 'ok', usage: answer.usage, body: Buffer.from(embedAnswer(answer, this.#asked)) }
-  }
-}
-
-function parse(body: Buffer): JsonObject | null {
-  try {
-    const value = JSON.parse(body.toString()) as Json
-    return isObject(value) ? value : null
-  } catch {
-    return null
   }
 }

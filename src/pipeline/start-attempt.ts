@@ -24,6 +24,7 @@ import { RawAttempt } from './raw-attempt.ts'
 import { startShadowCall } from './shadow.ts'
 import { StreamAttempt } from './stream-attempt.ts'
 import { TranslatedStream } from './translated-stream.ts'
+import { WholeStream } from './whole-stream.ts'
 import { prepareCall, upstreamRequest, type PreparedCall } from './upstream-request.ts'
 
 export interface AttemptOptions {
@@ -103,6 +104,7 @@ type Plan = Omit<AttemptPlan, 'owner'> & { readonly owner: Exchange }
 function attemptFor(x: Exchange, plan: Plan, call: PreparedCall | null, resumes: boolean): Attempt {
   const { operation } = x
   const wire = call?.wire ?? null
+  if (x.upgrade !== null) return x.upgrade.attempt(plan)
   if (isRaw(operation) || x.counting || (operation === 'ollama_chat' && wire === null)) return new RawAttempt(plan)
   if (operation === 'rerank') {
     const attempt = new JsonAttempt({ ...plan, reader: new RerankReader(x, plan.target) })
@@ -113,10 +115,13 @@ function attemptFor(x: Exchange, plan: Plan, call: PreparedCall | null, resumes:
     return new JsonAttempt({ ...plan, reader: new EmbedReader(wire.embed!, embedAsked(x.json(), x.model)) })
   if (wire !== null) {
     const { client, context } = x.translation
-    const attempt = x.stream
-      ? new TranslatedStream({ ...plan, wire, client, context, resumes })
-      : new JsonAttempt({ ...plan, reader: new TranslatedReader(wire, client, context) })
-    attempt.dropped = call!.dropped
+    const { asked, dropped } = call!
+    const attempt = !x.stream
+      ? new JsonAttempt({ ...plan, reader: new TranslatedReader(wire, client, context, asked) })
+      : wire.streams === false
+        ? new WholeStream({ ...plan, wire, client, context, asked, resumes })
+        : new TranslatedStream({ ...plan, wire, client, context, asked, resumes })
+    attempt.dropped = dropped
     return attempt
   }
   if (!x.stream) {

@@ -1,5 +1,5 @@
 import type { Json } from '../contracts/canonical.ts'
-import type { AnswerContext, ClientDialect, StreamDecoder, StreamEncoder, Wire } from '../contracts/dialect.ts'
+import type { AnswerContext, Asked, ClientDialect, StreamDecoder, StreamEncoder, Wire } from '../contracts/dialect.ts'
 import type { HeldStreamPlan } from './held-stream.ts'
 import { framerOf, type Framer } from '../protocol/framing.ts'
 import { EVENT_DONE, EVENT_EMPTY, EVENT_JSON, EVENT_MULTILINE } from '../protocol/json-scan/scanner.ts'
@@ -13,6 +13,8 @@ export interface TranslatedPlan extends Omit<HeldStreamPlan, 'heartbeat'> {
   readonly wire: Wire
   readonly client: ClientDialect
   readonly context: AnswerContext
+  /** Of the request, what the answer is read with. */
+  readonly asked: Asked | undefined
 }
 
 const LABELS: Readonly<Record<Wire['framing'], RegExp>> = {
@@ -39,7 +41,7 @@ export class TranslatedStream extends HeldStream {
     this.encoder = encoder
     this.#wire = wire
     this.#listener = new Listener(encoder, callsAllowed(wire, plan.context.request))
-    this.#decoder = wire.stream(this.#listener)
+    this.#decoder = wire.stream(this.#listener, plan.asked)
     this.#framer = framerOf(wire.framing, this.owner.services.limits.sseEvent)
   }
 

@@ -1,6 +1,6 @@
 import type { ChatRequest, JsonObject } from '../contracts/canonical.ts'
 import type { Operation } from '../contracts/config.ts'
-import type { AnswerContext, ClientDialect, Feature, Keeps, Wire, WireTarget } from '../contracts/dialect.ts'
+import type { AnswerContext, Asked, ClientDialect, Feature, Keeps, Wire, WireTarget } from '../contracts/dialect.ts'
 import type { Provider, Target } from '../contracts/routing.ts'
 import type { RequestFields } from '../protocol/openai/request.ts'
 import { GatewayError } from '../core/errors.ts'
@@ -21,7 +21,7 @@ export const clientOf = (operation: Operation): ClientDialect | null => {
 export function wireFor({ config }: Provider, operation: Operation): Wire | null {
   if (config.wire === null || config.operations.includes(operation)) return null
   const translated = operation === 'embeddings' || OPERATIONS[operation].dialect !== null
-  return translated ? wireOf(config.wire, config.type) : null
+  return translated ? wireOf(config.wire, config.type, config.mapping) : null
 }
 
 /** What a wire is told of a call. */
@@ -37,6 +37,8 @@ export interface Translated {
   readonly body: Buffer
   /** Parameters that were left behind. */
   readonly dropped: readonly string[]
+  /** What the answer is read with. */
+  readonly asked: Asked | undefined
 }
 
 /** Of the client's request answers repeat settings, never what was said: an open stream must not hold its prompt. */
@@ -87,7 +89,7 @@ export class Translation {
     if (this.#request === null) throw new GatewayError('internal', 'the request has been released')
     const { request, dropped } = negotiate(this.#request, this.#features, wire, unsupported)
     const body = wire.request(request, wireTarget(target, model))
-    return { wire, body: Buffer.from(JSON.stringify(body)), dropped }
+    return { wire, body: Buffer.from(JSON.stringify(body)), dropped, asked: wire.asked?.(request) }
   }
 
   /** No attempt will need it again. */

@@ -1,5 +1,5 @@
 import type { Operation } from '../contracts/config.ts'
-import type { EmbedRequest, Wire } from '../contracts/dialect.ts'
+import type { Asked, EmbedRequest, Wire } from '../contracts/dialect.ts'
 import type { HeaderList } from '../contracts/http.ts'
 import type { Credential } from '../contracts/credentials.ts'
 import type { Target } from '../contracts/routing.ts'
@@ -38,6 +38,8 @@ export interface PreparedCall {
   readonly includeUsage: boolean
   /** Parameters of the client that were left behind. */
   readonly dropped: readonly string[]
+  /** Of the request, what its translated answer is read with. */
+  readonly asked?: Asked | undefined
 }
 
 /**
@@ -54,8 +56,8 @@ export function prepareCall(
   const wire = wireFor(target.provider, x.operation)
   if (wire !== null && x.operation === 'embeddings') return embedCall(x, wire, target, model)
   if (wire !== null) {
-    const { body, dropped } = x.translation.to(wire, target, model, x.match!.route.unsupported)
-    return { wire, path: wire.path(model, x.stream), body, includeUsage: false, dropped }
+    const { body, dropped, asked } = x.translation.to(wire, target, model, x.match!.route.unsupported)
+    return { wire, path: wire.path(model, x.stream), body, includeUsage: false, dropped, asked }
   }
   const path = nativePath(x, target, model)
   const includeUsage = x.fields !== null && wantsUsage(x.operation, x.stream, target, x.fields)
@@ -63,7 +65,8 @@ export function prepareCall(
     continueFrom === null
       ? bodyFor(x, model, includeUsage)
       : continuationBody(x.json(), continueFrom, model, includeUsage)
-  return { wire, path, body, includeUsage, dropped: NONE }
+  const full = x.own?.whole === true
+  return { wire, path, ...(full ? { full } : {}), body, includeUsage, dropped: NONE }
 }
 
 function embedCall(x: Exchange, wire: Wire, target: Target, model: string): PreparedCall {
@@ -95,6 +98,8 @@ function nativePath(x: Exchange, { provider }: Target, model: string): string {
     return x.counting ? path.replace(/:generateContent$/, ':countTokens') : path
   }
   if (x.counting) return x.upstreamPath
+  if (x.operation === 'realtime' && model !== '') return `${x.upstreamPath}?model=${encodeURIComponent(model)}`
+  if (x.own?.whole === true) return x.upstreamPath
   if (x.own !== null) return belowBase(provider.basePath, x.upstreamPath)
   return provider.config.paths[x.operation] ?? x.upstreamPath
 }
@@ -117,10 +122,11 @@ export function spliceBody(fields: RequestFields, model: string, includeUsage: b
 
 function bodyFor(x: Exchange, model: string, includeUsage: boolean): Buffer | null {
   if (x.own !== null) return x.received.body.length === 0 ? null : x.received.body
+  if (x.received.body.length === 0) return null
   if (x.fields === null) {
     if (x.formModel !== '' && model !== x.formModel)
       return replaceFormField(x.received.body, x.received.header('content-type') ?? '', 'model', model)
-    return x.received.body.length === 0 ? null : x.received.body
+    return x.received.body
   }
   return spliceBody(x.fields, model, includeUsage)
 }
@@ -136,7 +142,7 @@ export function upstreamRequest(
   const { wire, body } = call
   const raw = isRaw(x.operation)
   const { method } = x.received
-  const sent = !raw ? '' : x.own === null ? x.received.query : cleanQuery(x.received.query, provider.query)
+  const sent = raw ? queryOf(x, target) : ''
   const path = (call.full === true ? '' : provider.basePath) + withQuery(call.path, joinQuery(provider.query, sent))
   let headers = raw ? provider.rawHeaders : x.stream ? provider.streamHeaders : provider.jsonHeaders
   if (wire !== null && wire.headers.length > 0) headers = wireHeaders(headers, wire)
@@ -169,6 +175,15 @@ function forwarded(x: Exchange, target: Target, wire: Wire | null): readonly str
   if (x.own !== null) return target.provider.config.type === 'sim' ? [...PASSED, ...FORWARD_SIM] : PASSED
   const names: readonly string[] = speaksMessages(x, target, wire) ? FORWARD_MESSAGES : FORWARD
   return target.provider.config.type === 'sim' ? [...names, ...FORWARD_SIM] : names
+}
+
+/** What of the client's query goes on. */
+function queryOf(x: Exchange, target: Target): string {
+  const { query } = x.received
+  const { query: own } = target.provider
+  if (x.operation !== 'realtime') return x.own === null ? query : cleanQuery(query, own)
+  // There the model stands in the query: the target's own is in the path already.
+  return cleanQuery(query, own, 'model')
 }
 
 /** Some APIs answer in the form that the client says it accepts. */

@@ -207,7 +207,12 @@ const millis = (seconds: unknown): number => {
 /** The first test that holds says what the object is; everything else is like OpenAI's. */
 const SHAPES: readonly (readonly [is: (u: Fields) => boolean, read: (u: Fields) => Counts])[] = [
   [(u) => 'promptTokenCount' in u || 'totalTokenCount' in u, gemini],
-  [(u) => 'billed_units' in u || ('tokens' in u && typeof u['tokens'] === 'object'), cohere],
+  [
+    (u) =>
+      'billed_units' in u || // TGI lists tokens under the same name.
+      ('tokens' in u && typeof u['tokens'] === 'object' && !Array.isArray(u['tokens'])),
+    cohere,
+  ],
   [(u) => 'inputTokens' in u || 'outputTokens' in u, bedrock],
   [(u) => ('cache_read_input_tokens' in u || 'cache_creation_input_tokens' in u) && !('prompt_tokens' in u), anthropic],
   // Ollama's own API: docs/api.md.

@@ -59,6 +59,39 @@ describe('answers', () => {
   it('survive whatever comes', () => expectSurvival(wire, [eventsOf(SAMPLE)], [wholeOf(SAMPLE)]))
 })
 
+describe('whole answers', () => {
+  it('count the prompt by its tokens, which are listed', () => {
+    const heard = new Recording()
+    const details = {
+      finish_reason: 'eos_token',
+      generated_tokens: 4,
+      prefill: [{ id: 1 }, { id: 2 }],
+      tokens: [{ id: 3 }],
+    }
+    expect(wire.answer({ generated_text: 'a', details }, heard)).toBe('ok')
+    expect(JSON.stringify(heard)).toMatch(/"inputTokens":2,"outputTokens":4/)
+  })
+
+  it('end before the sequence that stopped them, streams as well', () => {
+    const stops = { echo: '', stop: ['END'] }
+    const details = detailsOf('stop_sequence')
+    const frame = (text: string, more: JsonObject = { generated_text: null, details: null }) =>
+      JSON.stringify({ token: { text, special: false }, ...more })
+    const whole = new Recording()
+    wire.answer({ generated_text: 'a bEND', details }, whole, stops)
+    const streamed = new Recording()
+    const decoder = wire.stream(streamed, stops)
+    for (const text of ['a ', 'bE', 'N']) decoder.event('', frame(text))
+    decoder.event('', frame('D', { generated_text: 'a bEND', details }))
+    for (const heard of [whole, streamed]) {
+      const text = JSON.stringify(heard)
+      expect(text).toContain('"a b"')
+      expect(text).toContain('"stop_sequence"')
+      expect(text).not.toContain('bE')
+    }
+  })
+})
+
 describe('requests', () => {
   it('have a complete table', () => expectTable(wire))
 
@@ -91,6 +124,7 @@ describe('requests', () => {
       inputs: 'Hi',
       parameters: {
         details: true,
+        decoder_input_details: true,
         max_new_tokens: 5,
         do_sample: false,
         stop: ['x'],

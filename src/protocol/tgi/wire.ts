@@ -5,6 +5,7 @@ import { put } from '../canonical/loose.ts'
 import { bareSchema } from '../canonical/schema.ts'
 import { presetPrompt } from '../templates/defaults.ts'
 import { renderPrompt } from '../templates/prompt.ts'
+import { askedOf } from '../templates/trim.ts'
 import { TgiDecoder, tgiAnswer } from './wire-answer.ts'
 
 const CARRIES: Readonly<Record<Feature, Support>> = {
@@ -83,7 +84,8 @@ const promptFor = (model: string): PromptConfig =>
 
 /** Body of POST /generate, by GenerateRequest of docs/openapi.json of text-generation-inference. */
 function tgiRequest(request: ChatRequest, target: WireTarget): JsonObject {
-  const parameters: JsonObject = { details: true }
+  // Whole answers count the prompt only where its tokens are listed; streams refuse that, and count it unasked.
+  const parameters: JsonObject = request.stream ? { details: true } : { details: true, decoder_input_details: true }
   // Unasked it answers with no more than 100 tokens.
   put(parameters, 'max_new_tokens', request.maxTokens ?? (target.maxOutputTokens > 0 ? target.maxOutputTokens : 1024))
   const { temperature, topP, topK, stop = [], format } = request
@@ -111,6 +113,7 @@ export const tgiGenerateWire: Wire = {
   headers: [],
   carries: CARRIES,
   request: tgiRequest,
+  asked: (request) => askedOf(request, ''),
   answer: tgiAnswer,
-  stream: (sink) => new TgiDecoder(sink),
+  stream: (sink, asked) => new TgiDecoder(sink, asked),
 }
