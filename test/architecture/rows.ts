@@ -9,7 +9,7 @@ const ROWS: readonly (readonly string[])[] = [
   ['auth', 'ratelimit', 'guardrails', 'cache', 'providers', 'upstream', 'usage'],
   ['routing'],
   ['pipeline'],
-  ['http', 'admin', 'policy'],
+  ['http', 'admin', 'policy', 'mcp'],
   ['server'],
   ['cli'],
 ]
@@ -26,8 +26,8 @@ export const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
   '@opentelemetry/otlp-grpc-exporter-base': ['telemetry'],
   '@opentelemetry/otlp-transformer': ['telemetry'],
   '@kubernetes/client-node': ['mesh'],
-  zod: FOLDERS.filter((folder) => !['http', 'policy', 'upstream', 'pipeline'].includes(folder)),
-  yaml: FOLDERS.filter((folder) => !['http', 'policy', 'upstream', 'pipeline'].includes(folder)),
+  zod: FOLDERS.filter((folder) => !['http', 'policy', 'mcp', 'upstream', 'pipeline'].includes(folder)),
+  yaml: FOLDERS.filter((folder) => !['http', 'policy', 'mcp', 'upstream', 'pipeline'].includes(folder)),
 }
 
 const rowOf = (folder: string): number => ROWS.findIndex((row) => row.includes(folder))
