@@ -193,10 +193,7 @@ test.each([
     'base_url: is not encrypted, and the key would cross the network in clear',
   ],
 ])('%s is told with its place', (_what, provider, problem) => {
-  expect(
-    problems(provider).some((one) => one.startsWith(problem)),
-    JSON.stringify(problems(provider)),
-  ).toBe(true)
+  expect(problems(provider).map((one) => one.slice(0, problem.length))).toContain(problem)
 })
 
 test('a batch needs a place that grows', () => {

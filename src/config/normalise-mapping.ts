@@ -78,7 +78,7 @@ function checkInput(input: InputConfig, key: 'inputs' | 'parameters', place: Map
     fault(place, [key, name], 'needs `type`: what the variable holds does not say which', 'key')
   if (type === null || fallback === null || JSON.stringify(fallback).includes('{{')) return
   try {
-    for (const value of Array.isArray(fallback) ? fallback.flat(8) : [fallback]) coerce(value as Json, type, name)
+    for (const value of Array.isArray(fallback) ? fallback.flat(8) : [fallback]) coerce(value, type, name)
   } catch {
     fault(place, [key, name, 'default'], `is no \`${type}\``)
   }

@@ -112,7 +112,7 @@ class GrpcCall implements Call {
     const last = this.#trailers ?? head
     const code = last['grpc-status']
     if (typeof code !== 'string' || !/^\d{1,2}$/.test(code)) {
-      const grpc = String(head['content-type'] ?? '').startsWith('application/grpc')
+      const grpc = head['content-type']?.startsWith('application/grpc') === true
       if (!grpc) this.#fail({ kind: 'protocol', detail: 'the server does not speak gRPC' })
       else this.#fail(callFault(this.#error, this.#stream!.rstCode ?? 0))
       return

@@ -33,6 +33,8 @@ interface ReadyStep extends PipelineStep {
 }
 
 const JSON_HEADERS: UpstreamHeaders = { 'content-type': 'application/json' }
+/** What a step is told of the bodies. */
+const TYPED = { 'content-type': 'application/json', accept: 'application/json', 'accept-encoding': 'identity' }
 const COUNTS = ['input_tokens', 'output_tokens'] as const
 /** What a failure is called. */
 const TYPES: Readonly<Record<number, string>> = { 503: 'unavailable', 504: 'timeout' }
@@ -242,11 +244,7 @@ export class PipelineUpstream implements Upstream {
     this.#steps = steps.map((step) => ({
       ...step,
       codec: stepCodec(step.config),
-      headers: [
-        ...['content-type', 'application/json', 'accept', 'application/json'],
-        ...['accept-encoding', 'identity', 'user-agent', agent],
-        ...Object.entries(step.config.headers).flat(),
-      ],
+      headers: Object.entries({ ...TYPED, 'user-agent': agent, ...step.config.headers }).flat(),
     }))
   }
 

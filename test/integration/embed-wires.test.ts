@@ -41,7 +41,7 @@ interface Answer {
 
 test.each(WIRES)('%s: vectors of a batch come in the order of the texts', async (wire) => {
   const reply = await embed(wire, ['a cat', 'a dog', 'a house'], { dimensions: 256 })
-  expect(reply.status, reply.text).toBe(200)
+  expect(reply).toMatchObject({ status: 200 })
   const { data, model, usage } = reply.json() as Answer
   expect(model).toBe(wire)
   expect(data.map(({ index }) => index)).toEqual([0, 1, 2])

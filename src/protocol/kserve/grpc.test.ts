@@ -36,7 +36,7 @@ test('what is not as much as its shape says is refused, before anything is made 
     ['COMPLEX', [1n], {}, []],
   ]
   for (const [datatype, shape, contents, raw] of bad)
-    expect(() => readOutput(output(datatype, shape, contents), raw, 0), datatype).toThrow(TensorFault)
+    expect(() => readOutput(output(datatype, shape, contents), raw, 0)).toThrow(TensorFault)
   expect(() => readOutput(output('FP32', [1n]), [new Uint8Array(4)], 1)).toThrow(TensorFault)
 })
 

@@ -17,7 +17,7 @@ import { elementsOf, TensorFault } from '../templates/tensor.ts'
 type Contents = Partial<Omit<InferTensorContents, '$typeName' | '$unknown'>>
 
 const FILLS: Readonly<Record<string, (data: readonly Json[]) => Contents>> = {
-  BYTES: (data) => ({ bytesContents: data.map(bytesOf) as Uint8Array<ArrayBuffer>[] }),
+  BYTES: (data) => ({ bytesContents: data.map(bytesOf) }),
   INT32: (data) => ({ intContents: data.map(Number) }),
   INT64: (data) => ({ int64Contents: data.map((value) => BigInt(value as number | string)) }),
   FP32: (data) => ({ fp32Contents: data.map(Number) }),

@@ -97,7 +97,7 @@ export function textOrBytes(bytes: Uint8Array): Json {
 }
 
 /** The reverse. value: a text or `{b64}`. */
-export const bytesOf = (value: Json): Uint8Array =>
+export const bytesOf = (value: Json): Uint8Array<ArrayBuffer> =>
   typeof value === 'string'
     ? Buffer.from(value)
     : Buffer.from(String((value as { readonly b64?: unknown }).b64 ?? ''), 'base64')

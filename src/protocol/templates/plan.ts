@@ -4,7 +4,7 @@ import type { Feature, Support } from '../../contracts/dialect.ts'
 import { GatewayError } from '../../core/errors.ts'
 import { FEATURES } from '../canonical/features.ts'
 import { fill, readTemplate, variablesIn, type Template } from './template.ts'
-import { coerce, fitShape, typeOfValue, type Tensor } from './tensor.ts'
+import { coerce, fitShape, MAX_RANK, typeOfValue, type Tensor } from './tensor.ts'
 import { EmbedVariables, featuresOfVariable, type Variables } from './variables.ts'
 
 interface PlannedInput {
@@ -110,7 +110,7 @@ function tensorOf({ config, template, type }: PlannedInput, variables: Variables
     const value = fill(template, variables) ?? fallback
     if (value === null) return null
     const before = data.length
-    if (Array.isArray(value)) data.push(...(value.flat(Infinity as 1) as Json[]))
+    if (Array.isArray(value)) for (const item of value.flat(MAX_RANK)) data.push(item)
     else data.push(value)
     if (Array.isArray(value)) width = data.length - before
   }

@@ -54,8 +54,7 @@ test('names and braces that belong to none are found', () => {
   expect([...variablesIn(readTemplate({ a: ['{{x}}', { b: 'y {{y}} {{x}}' }] }))]).toEqual(['x', 'y'])
   expect(strayBraces('{{x}}')).toBe(false)
   expect(strayBraces('{x} }')).toBe(false)
-  for (const bad of ['{{x', 'x}}', '{{ x y }}', '{{}}', ['{{']])
-    expect(strayBraces(bad), JSON.stringify(bad)).toBe(true)
+  for (const bad of ['{{x', 'x}}', '{{ x y }}', '{{}}', ['{{']]) expect([bad, strayBraces(bad)]).toEqual([bad, true])
 })
 
 test('no template throws, and one without variables is what it was', () => {

@@ -107,7 +107,7 @@ test('model, version and label are read off the path, and outputs are asked for 
     case: 'versionLabel',
     value: 'can ary',
   })
-  expect(() => request('/v1/models')).toThrow()
+  expect(() => request('/v1/models')).toThrow('No model is named')
 })
 
 test('bytes that are no text stay bytes', () => {

@@ -28,7 +28,7 @@ import { elementsOf, flatten, nest, TensorFault } from '../templates/tensor.ts'
 type Value = Partial<Omit<TensorProto, '$typeName' | '$unknown'>>
 
 const FILLS: Readonly<Record<TensorType, (data: readonly Json[]) => Value>> = {
-  string: (data) => ({ dtype: DataType.DT_STRING, stringVal: data.map(bytesOf) as Uint8Array<ArrayBuffer>[] }),
+  string: (data) => ({ dtype: DataType.DT_STRING, stringVal: data.map(bytesOf) }),
   int32: (data) => ({ dtype: DataType.DT_INT32, intVal: data.map(Number) }),
   int64: (data) => ({ dtype: DataType.DT_INT64, int64Val: data.map((value) => BigInt(value as number | string)) }),
   float: (data) => ({ dtype: DataType.DT_FLOAT, floatVal: data.map(Number) }),
