@@ -30,6 +30,7 @@ export type Operation =
   | 'images'
   | 'speech'
   | 'transcriptions'
+  | 'realtime'
   | 'passthrough'
   | 'mcp'
 

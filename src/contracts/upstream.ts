@@ -1,5 +1,6 @@
 import type { GatewayError } from '../core/errors.ts'
 import type { Picker } from './cluster.ts'
+import type { SocketRequest } from './socket.ts'
 
 /**
  * What the pipeline sees of a backend. src/upstream implements it; nothing else knows the HTTP client.
@@ -18,6 +19,8 @@ export interface UpstreamRequest {
   readonly body: Buffer | null
   /** In place of the body: what comes piece by piece. */
   readonly upload?: Upload | undefined
+  /** A WebSocket is opened in place of a call. */
+  readonly socket?: SocketRequest
   /** The answer may stay open for long: the body should not be held until it ends. */
   readonly longAnswer?: boolean
   /** Of several addresses, which; looked at only where there are several. */

@@ -23,12 +23,19 @@ export const ASK_PEER = { keepAlive: true, keepAliveInitialDelay: 60_000 } as co
  */
 const SHUTDOWN_NOTICE = Buffer.from([0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0])
 
+export interface UpgradeSide {
+  wants(req: IncomingMessage): boolean
+  take(req: IncomingMessage, socket: Socket, head: Buffer): void
+}
+
 export interface ListenerParts {
   readonly limits: ServerConfig['limits']
   /** Idle connections of clients are closed after this, ms; 0 = never. */
   readonly keepAliveMs: number
   readonly wheel: TimerWheel
   readonly handle: (req: IncomingMessage, res: ServerResponse) => void
+  /** Where WebSockets are opened: which requests for it are taken, and who takes them. Left out: none are. */
+  readonly upgrade?: UpgradeSide | null
   /** Messages that are not HTTP, or too slow, or too large: they never reach the handler. */
   readonly onClientError: (error: GatewayError) => void
 }
@@ -67,6 +74,8 @@ export class DataListener {
         requireHostHeader: false,
         // Reads that come in one packet are rare: a larger buffer only costs memory on each open stream.
         highWaterMark: 65536,
+        // An upgrade that nobody asked for is answered as the plain request it also is (RFC 9110 7.8).
+        shouldUpgradeCallback: (req) => parts.upgrade?.wants(req) === true,
       },
       parts.handle,
     )
@@ -83,7 +92,9 @@ export class DataListener {
     // The handler decides whether the body may come; these listeners keep Node from deciding before it.
     this.#http1.on('checkContinue', parts.handle)
     this.#http1.on('checkExpectation', parts.handle)
-    // An upgrade that nobody asked for is answered as the plain request it also is (RFC 9110 7.8).
+    this.#http1.on('upgrade', (req: IncomingMessage, socket: Socket, head: Buffer) =>
+      parts.upgrade?.take(req, socket, head),
+    )
     this.#http2 = createHttp2Server(
       { settings: { maxConcurrentStreams: HTTP2_STREAMS, maxHeaderListSize: limits.headerBytes } },
       parts.handle as never,

@@ -18,6 +18,9 @@ import { duplicateHeader } from '../pipeline/raw-received.ts'
 import { NodeReceived } from './node-received.ts'
 import type { OpenExchange, SideDoor } from './side-door.ts'
 import { dropStalled, NodeReply } from './node-reply.ts'
+import type { RealtimeMeter } from '../pipeline/realtime/meter.ts'
+import type { UpgradeSide } from './data-listener.ts'
+import { Upgrades } from './upgrades.ts'
 import { isUpload, NodeUpload } from './upload.ts'
 import { answerProbe, isProbe, type ProbeFacts } from './probes.ts'
 
@@ -41,6 +44,8 @@ export interface HandlerParts {
   readonly authz?: () => AuthzParts | null
   /** Another protocol with paths of its own. Left out, or null = there is none. Of the configuration that serves. */
   readonly side?: () => SideDoor | null
+  /** Where sessions are counted; made with the first one. Left out: none are opened. */
+  readonly meter?: () => RealtimeMeter
   /** Requests that never became an exchange, by error code. */
   refused(error: GatewayError): void
   /** +1 and -1 around each request that was not refused, its body's arrival included. */
@@ -53,8 +58,25 @@ export class RequestHandler {
   /** What has begun and whose answer has not left yet. */
   readonly #open = new OpenList<OpenExchange>()
 
+  /** Who takes requests for WebSockets; null = nobody. */
+  readonly upgrade: UpgradeSide | null
+
   constructor(parts: HandlerParts) {
     this.#parts = parts
+    const { services, meter, gate, refused, inflight } = parts
+    this.upgrade =
+      meter === undefined
+        ? null
+        : new Upgrades({
+            services,
+            meter,
+            refused,
+            inflight,
+            headers: () => (gate.starting ? undefined : services.current().policies.headers),
+            refusal: (req, received) => this.#refusal(req, received),
+            add: (exchange) => this.#open.add(exchange),
+            remove: (exchange) => this.#open.remove(exchange),
+          })
   }
 
   /** Takes one request of node:http or of node:http2's compatible interface. */

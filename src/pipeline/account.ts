@@ -80,8 +80,8 @@ export class Account {
 
   /** Requests for files, batches and the like: no model is asked, so there are no tokens. */
   get #asksNoModel(): boolean {
-    const { operation, model, mayCost, counting } = this.#x
-    return counting || (isRaw(operation) && (model === '' || !mayCost))
+    const { operation, model, mayCost, counting, upgrade } = this.#x
+    return counting || (isRaw(operation) && upgrade === null && (model === '' || !mayCost))
   }
 
   /** What estimates are learned by: models that share a pattern differ as models do. */

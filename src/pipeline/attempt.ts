@@ -68,7 +68,8 @@ const LINGER_MS = 1000
 export abstract class Attempt extends WheelTimer implements UpstreamSink {
   readonly owner: AttemptOwner
   readonly target: Target
-  readonly model: string
+  /** Realtime sessions may name it late. */
+  model: string
   readonly record: AttemptRecord
   readonly startedAt: number
   readonly rules: RouteDefaults

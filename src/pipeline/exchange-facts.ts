@@ -8,6 +8,7 @@ import type { RerankRequest } from '../protocol/rerank.ts'
 import type { RequestFields } from '../protocol/openai/request.ts'
 import type { Door } from './door.ts'
 import type { EmbedClient } from './embed-clients.ts'
+import type { UpgradeDoor } from './realtime/attempt.ts'
 import type { Services } from './services.ts'
 import type { Snapshot } from './snapshot.ts'
 import type { Kept } from './state/kept.ts'
@@ -41,6 +42,8 @@ export abstract class ExchangeFacts extends OpenMember implements RequestFacts {
   /** One provider's own path, which names it; null = the model does. */
   own: ProviderPath | null = null
   fields: RequestFields | null = null
+  /** It asks for a WebSocket; null = it does not. */
+  upgrade: UpgradeDoor | null = null
   /** Tokens are counted, nothing is computed. */
   counting = false
   /** Who wants vectors in another form; null = nobody. */

@@ -26,7 +26,8 @@ import { joinEarlier, takeOutcome, type Clients } from './join.ts'
 import type { Permit } from './permit.ts'
 import { modelsAnswer } from './models.ts'
 import { aboutOllama } from './ollama-about.ts'
-import { endpointOf, methodsOf } from './operation.ts'
+import { methodsOf } from './operation.ts'
+import { endpointFor } from './realtime/endpoint.ts'
 import { usageRecord } from './record.ts'
 import { asElsewhere, findRoute, prepare } from './prepare.ts'
 
@@ -111,7 +112,7 @@ export class Exchange extends ExchangeFacts implements ClientSide, JsonOwner, St
 
   #identified(principal: Principal): void {
     this.principal = principal
-    const endpoint = endpointOf(this.received.method, this.received.path)
+    const endpoint = endpointFor(this)
     if (this.snapshot.policies.state?.takes(this) === true) return
     if (endpoint === null)
       throw new GatewayError(

@@ -17,6 +17,8 @@ export type Endpoint =
       readonly url?: UrlFacts
       /** One provider's own path. */
       readonly own?: ProviderPath
+      /** Model that the query names; left out = it names none. */
+      readonly named?: string
       /** Tokens are counted, nothing is computed. */
       readonly counts?: true
       /** The client wants its vectors in another form than OpenAI's. */

@@ -26,6 +26,7 @@ export function prepare(x: Exchange, endpoint: Extract<Endpoint, { kind: 'call' 
       'method_not_allowed',
       `The method ${received.method} is not used at ${received.path.slice(0, 200)}.`,
     )
+  x.formModel = endpoint.named ?? ''
   if (isRaw(operation)) readRaw(x)
   else readCall(x, endpoint)
   if (x.own !== null && namesTwo(x.own, x.fields?.model ?? x.formModel))

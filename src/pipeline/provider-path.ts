@@ -10,6 +10,8 @@ export interface ProviderPath {
   readonly model: string
   /** What it is elsewhere here, for those who may do only some operations; null = nothing. */
   readonly as: Operation | null
+  /** It is not below the provider's base path. */
+  readonly whole?: true
 }
 
 export const PROVIDER_PATHS = '/passthrough/'
@@ -38,6 +40,7 @@ const ENDS: readonly (readonly [string, Operation])[] = [
   [':batchembedcontents', 'embeddings'],
   [':rawpredict', 'chat'],
   [':streamrawpredict', 'chat'],
+  ['/realtime', 'realtime'],
   ['/rerank', 'rerank'],
   ['/moderations', 'moderations'],
   ['/images/generations', 'images'],
@@ -113,10 +116,11 @@ const KEY_PARAMETERS: ReadonlySet<string> = new Set([
   'subscription-key',
 ])
 
-/** A client's query (`?a=b` or '') without keys, and without what the provider's own query (alike) says. */
-export function cleanQuery(query: string, own: string): string {
+/** A client's query (`?a=b` or '') without keys, without what the provider's own query (alike) says, and without `also`. */
+export function cleanQuery(query: string, own: string, also?: string): string {
   if (query.length < 2) return ''
   const fixed = new Set(own.length < 2 ? [] : [...new URLSearchParams(own).keys()])
+  if (also !== undefined) fixed.add(also)
   const kept = query
     .slice(1)
     .split('&')

@@ -40,6 +40,7 @@ export const OPERATIONS: Readonly<Record<Operation, OperationRow>> = {
     path: '/audio/transcriptions',
     dialect: null,
   },
+  realtime: { name: 'realtime', route: '/v1/realtime', path: '/realtime', dialect: null },
   passthrough: { name: 'passthrough', route: '/v1/*', path: '', dialect: null },
   mcp: { name: 'execute_tool', route: '/mcp', path: '', dialect: null },
 }
@@ -52,6 +53,7 @@ const RAW: ReadonlySet<Operation> = new Set<Operation>([
   'images',
   'speech',
   'transcriptions',
+  'realtime',
 ])
 
 /** Requests and answers pass as they come: of them nothing is read but the model and what was used. */

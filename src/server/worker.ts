@@ -19,6 +19,7 @@ import { CredentialShare } from '../providers/credentials/index.ts'
 import { RequestHandler } from '../http/request-handler.ts'
 import { keepAliveOf, kindOf } from '../mesh/rules.ts'
 import { hedgeBudget } from '../pipeline/hedge-budget.ts'
+import { RealtimeMeter } from '../pipeline/realtime/meter.ts'
 import { RequestTelemetry } from '../pipeline/telemetry.ts'
 import { HealthTable, type WorkerPlace } from '../routing/health.ts'
 import { MetricRegistry } from '../telemetry/metrics.ts'
@@ -141,6 +142,7 @@ export class Worker implements Gate {
       gate: this,
       authz: () => this.#policy?.authz ?? null,
       side: () => this.#mcp?.side(this.#snapshot) ?? null,
+      meter: () => new RealtimeMeter(this.#metrics),
       refused: (error) => this.#countRefused(error),
       inflight: (change) => this.#countInflight(change),
     })
@@ -149,6 +151,7 @@ export class Worker implements Gate {
       keepAliveMs: keepAliveOf(init.config),
       wheel,
       handle: this.#handler.handle,
+      upgrade: this.#handler.upgrade,
       onClientError: (error) => this.#countRefused(error),
     })
     this.#tls =

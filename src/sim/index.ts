@@ -11,6 +11,7 @@ import { createQuota } from './quota.ts'
 import { hexId } from './random.ts'
 import type { SimClosed, SimReceived, SimStats } from './recorder.ts'
 import { Recorder } from './recorder.ts'
+import { attachRealtime } from './realtime.ts'
 import { createSimServer } from './server.ts'
 import { createPrefixCache } from './tokens.ts'
 
@@ -88,6 +89,7 @@ export const startSim = async (options: SimOptions = {}): Promise<Sim> => {
   const quota = createQuota(options.quota ?? {})
   const defaults = options.faults === undefined ? NO_FAULTS : parseFaults(options.faults)
   const server = createSimServer({ state, recorder, gate, quota, defaults, apiKey: options.apiKey })
+  const endSessions = attachRealtime(server, { state, apiKey: options.apiKey })
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen(options.port ?? 0, host, () => {
@@ -114,6 +116,7 @@ export const startSim = async (options: SimOptions = {}): Promise<Sim> => {
       new Promise((resolve, reject) => {
         server.close((error) => (error === undefined ? resolve() : reject(error)))
         recorder.stop()
+        endSessions()
         server.closeAllConnections()
       }),
   }

@@ -4,7 +4,7 @@ import { kClients } from 'undici/lib/dispatcher/pool-base.js'
 import type { Dispatcher } from 'undici'
 import { systemClock } from '../core/clock.ts'
 import { everyUnref } from '../core/every.ts'
-import { connectorFor, type ProxyOptions, type TlsOptions } from './connectors.ts'
+import { connectorFor, type Connector, type ProxyOptions, type TlsOptions } from './connectors.ts'
 import type { Origination } from './origination.ts'
 import { EGRESS_REFUSED, PEER_REFUSED } from './refused.ts'
 import type { SvidSource } from '../contracts/config-svid.ts'
@@ -164,6 +164,31 @@ class DispatchCall implements Call, Dispatcher.DispatchHandler {
   }
 }
 
+/** A call of what is loaded with the first of its kind. */
+class LateCall implements Call {
+  #call: Call | null = null
+  #aborted = false
+
+  begin<T extends Call>(call: T, open: (call: T) => void): void {
+    if (this.#aborted) return
+    this.#call = call
+    open(call)
+  }
+
+  abort(): void {
+    this.#aborted = true
+    this.#call?.abort()
+  }
+
+  pause(): void {
+    this.#call?.pause()
+  }
+
+  resume(): void {
+    this.#call?.resume()
+  }
+}
+
 const BAD_PATH = /[^\x21-\xff]/
 const BAD_VALUE = /[^\t\x20-\x7e\x80-\xff]/
 const NAME = /^[!#$%&'*+.^_`|~\w-]+$/
@@ -237,6 +262,8 @@ const ageWith = (pool: Pool, identity: SvidSource): (() => void) =>
 
 export class UndiciUpstream implements Upstream {
   readonly #pool: Pool
+  readonly #origin: string
+  readonly #connect: Connector
   readonly #stopAging: () => void
   readonly #stopRotating: (() => void) | null
   /** Header lists that have been looked at: a provider's is the same for all its requests. */
@@ -247,6 +274,14 @@ export class UndiciUpstream implements Upstream {
   constructor(options: UndiciUpstreamOptions) {
     const { proxy = null, origination = null, clear = false, maxAgeMs = MAX_AGE_MS, identity = null } = options
     this.#clear = clear
+    this.#origin = options.origin
+    this.#connect = connectorFor({
+      tls: options.tls,
+      timeoutMs: options.connectTimeoutMs,
+      proxy,
+      origination,
+      identity,
+    })
     this.#pool = new Pool(options.origin, {
       connections: options.connections,
       pipelining: 1,
@@ -258,13 +293,7 @@ export class UndiciUpstream implements Upstream {
       keepAliveMaxTimeout: 600_000,
       maxHeaderSize: 32 * 1024,
       clientTtl: maxAgeMs,
-      connect: connectorFor({
-        tls: options.tls,
-        timeoutMs: options.connectTimeoutMs,
-        proxy,
-        origination,
-        identity,
-      }) as never,
+      connect: this.#connect as never,
     })
     this.#stopAging = letAge(this.#pool, maxAgeMs)
     this.#stopRotating = options.tls.svid === true && identity !== null ? ageWith(this.#pool, identity) : null
@@ -277,6 +306,7 @@ export class UndiciUpstream implements Upstream {
       call.refuse(refusal)
       return call
     }
+    if (request.socket !== undefined) return this.#openSocket(request, sink)
     let body: Dispatcher.DispatchOptions['body'] = request.body
     let { headers } = request
     if (request.more !== undefined) headers = [...headers, ...request.more]
@@ -292,6 +322,17 @@ export class UndiciUpstream implements Upstream {
     }
     this.#pool.dispatch({ path: request.path, method: request.method, headers, body }, call)
     call.starting = false
+    return call
+  }
+
+  /** Beside the pool: a WebSocket has its connection for itself. */
+  #openSocket(request: UpstreamRequest, sink: UpstreamSink): Call {
+    const call = new LateCall()
+    const parts = { origin: this.#origin, connect: this.#connect, faultOf }
+    import('./websocket.ts').then(
+      ({ SocketCall }) => call.begin(new SocketCall(sink), (socket) => socket.open(request, parts)),
+      (error: unknown) => sink.onFault({ kind: 'protocol', detail: String(error) }),
+    )
     return call
   }
 

@@ -61,7 +61,7 @@ function byKubeconfig(path: string, agent: string): KubeAccess {
     const cluster = config.getCurrentCluster()
     if (cluster === null) throw new DiscoveryFault('invalid', 'the kubeconfig has no current cluster')
     const options: { ca?: unknown; cert?: unknown; key?: unknown; headers?: Record<string, unknown> } = { headers: {} }
-    await config.applyToHTTPSOptions(options).catch(() => {
+    await config.applyToHTTPSOptions(options as never).catch(() => {
       throw new DiscoveryFault('denied', 'the kubeconfig’s user gave no credentials')
     })
     const headers = Object.entries(options.headers ?? {}).map(([name, value]) => [name.toLowerCase(), String(value)])

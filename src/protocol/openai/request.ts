@@ -248,6 +248,7 @@ const RULES: Readonly<Record<Operation, readonly FieldRule[]>> = {
   images: [],
   speech: [],
   transcriptions: [],
+  realtime: [],
   passthrough: [],
   mcp: [],
 }
