@@ -8,6 +8,7 @@ import { toCredentials, toData } from './normalise-credentials.ts'
 import { toDiscovery } from './normalise-discovery.ts'
 import { toClass, toEgress } from './normalise-egress.ts'
 import { toServed } from './normalise-served.ts'
+import { SERVED } from './served-types.ts'
 import type { Path, Problem } from './problem.ts'
 import { SIM_BASE_URL } from './sim-url.ts'
 import type { ParsedConfig } from './schema.ts'
@@ -54,9 +55,9 @@ const BUILT_IN: readonly ProviderPreset[] = [
   },
 ]
 
-/** The presets and the two types that are always there, by name. */
+/** The presets and the types that are always there, by name. */
 export const presetTable = (presets: readonly ProviderPreset[]): ReadonlyMap<string, ProviderPreset> =>
-  new Map([...presets, ...BUILT_IN].map((preset) => [preset.name, preset]))
+  new Map([...presets, ...BUILT_IN, ...SERVED].map((preset) => [preset.name, preset]))
 
 /**
  * A base URL out of an environment variable. `OLLAMA_HOST` is a listen address as often as a URL

@@ -5,7 +5,6 @@
  * Perplexity, partly Cerebras; the other rows are general knowledge, and none has been called live.
  */
 import type { Operation, ProviderPreset } from '../contracts/config.ts'
-import type { Dialect } from '../contracts/dialect.ts'
 
 const CHAT: readonly Operation[] = ['chat', 'passthrough']
 const CHAT_EMBED: readonly Operation[] = ['chat', 'embeddings', 'passthrough']
@@ -30,15 +29,6 @@ const hosted = (row: Row & { readonly keyEnv: readonly string[] }): ProviderPres
 
 const local = (row: Row & { readonly urlEnv: string }): ProviderPreset =>
   hosted({ keyEnv: [], operations: CLASSIC, keyRequired: false, ...row })
-
-/** One that knows tensors and texts, and of chats only what a mapping says. */
-const modelServer = (
-  name: string,
-  title: string,
-  wire: Dialect,
-  { notes, baseUrl = null }: { readonly notes: string; readonly baseUrl?: string | null },
-): ProviderPreset =>
-  hosted({ name, title, keyEnv: [], keyRequired: false, baseUrl, basePath: '', operations: [], wire, notes })
 
 export const PRESETS: readonly ProviderPreset[] = [
   hosted({
@@ -332,22 +322,5 @@ export const PRESETS: readonly ProviderPreset[] = [
     title: 'LM Studio',
     urlEnv: 'LMSTUDIO_BASE_URL',
     baseUrl: 'http://127.0.0.1:1234/v1',
-  }),
-  modelServer('tensorflow_serving', 'TensorFlow Serving', 'tensorflow.predict', {
-    notes: '`base_url: grpc://HOST:8500` (or `http://HOST:8501`), and `mapping`: see the guide on model servers.',
-  }),
-  modelServer('kserve', 'KServe, Open Inference Protocol v2', 'kserve.infer', {
-    notes: '`base_url: grpc://HOST:8001` (or `http://HOST:8000`), and `mapping`: see the guide on model servers.',
-  }),
-  modelServer('triton', 'NVIDIA Triton, generate', 'triton.generate', {
-    notes: '`base_url: http://HOST:8000`; `mapping` where the model’s inputs are not those of the vLLM backend.',
-  }),
-  modelServer('torchserve', 'TorchServe', 'torchserve.predict', {
-    notes: '`base_url: http://HOST:8080`, and `mapping`: see the guide on model servers.',
-  }),
-  modelServer('pipeline', 'Services in a row', 'pipeline', {
-    // Only a name: what is called is its steps.
-    baseUrl: 'http://pipeline.internal',
-    notes: 'Needs `steps`, and no `base_url`.',
   }),
 ]
