@@ -86,7 +86,7 @@ export class McpEndpoint implements SideDoor {
 
   /** A session is over. */
   endStreams(session: string): void {
-    for (const stream of [...this.streams]) if (stream.session === session) stream.end()
+    for (const stream of this.streams) if (stream.session === session) stream.end()
   }
 
   link(name: string): Link | null {

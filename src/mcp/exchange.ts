@@ -180,8 +180,8 @@ export class McpExchange extends OpenMember implements OpenExchange, Turn {
 
   /** Each request that still waits gets it. */
   #failOpen(error: GatewayError): void {
-    for (const call of [...this.calls]) call.fail(error)
-    for (const id of [...this.open]) {
+    for (const call of this.calls) call.fail(error)
+    for (const id of this.open) {
       this.open.delete(id)
       this.outlet?.answer(errorText(id, rpcOf(error, this.requestId, '')))
     }
@@ -259,7 +259,7 @@ export class McpExchange extends OpenMember implements OpenExchange, Turn {
   onClientGone(): void {
     if (this.#over) return
     this.outlet?.close()
-    for (const call of [...this.calls]) call.abandon()
+    for (const call of this.calls) call.abandon()
     this.stream?.end()
     this.finish()
   }

@@ -1,6 +1,6 @@
 import type { ErrorCode, GatewayError } from '../core/errors.ts'
 import type { RpcError } from './json-rpc.ts'
-import { ERROR_CODES, GatewayError as Fault } from '../core/errors.ts'
+import { GatewayError as Fault } from '../core/errors.ts'
 import { RPC, RpcFault } from './json-rpc.ts'
 import { ServerError } from './server-error.ts'
 
@@ -30,7 +30,7 @@ export function rpcOf(error: unknown, requestId: string, server: string): RpcErr
   const fault = Fault.from(error)
   return {
     code: CODES[fault.code] ?? RPC.refused,
-    message: fault.verbatim ? fault.message : `${fault.message} ${ERROR_CODES[fault.code].help}`,
+    message: fault.message,
     data: {
       reason: fault.code,
       ...(server === '' ? {} : { server }),

@@ -75,13 +75,18 @@ export function beginPost(x: McpExchange): void {
     throw new GatewayError('unsupported_media_type', 'The content type must be application/json.')
   const said = x.received.header('mcp-protocol-version')
   if (said !== undefined && !REVISIONS.includes(said)) throw unknownRevision(said)
-  const { message, depth, batch } = x.endpoint.config.limits
   if (said === MODERN) {
+    const { message, depth } = x.endpoint.config.limits
     beginModern(x, accepts, readParcel(x.received.body, { message, depth, batch: 0 }))
     return
   }
+  beginOfSession(x, accepts, said ?? UNSAID)
+}
+
+function beginOfSession(x: McpExchange, accepts: Accepts, said: string): void {
+  const { message, depth, batch } = x.endpoint.config.limits
   const session = sessionOf(x)
-  const revision = session?.revision ?? said ?? UNSAID
+  const revision = session?.revision ?? said
   const parcel = readParcel(x.received.body, { message, depth, batch: hasBatches(revision) ? batch : 0 })
   if (session !== null) x.client = clientOf(x, session)
   const [first] = parcel.messages

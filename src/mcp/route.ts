@@ -66,8 +66,8 @@ function ofUri(x: McpExchange, uri: string): Omit<Destination, 'params'> {
   return { link, name: place!.name }
 }
 
-function then<T, R>(value: T | Promise<T>, next: (value: T) => R): R | Promise<R> {
-  return value instanceof Promise ? value.then(next) : next(value)
+function then<T, R>(value: T | Promise<T>, use: (value: T) => R): R | Promise<R> {
+  return value instanceof Promise ? value.then(use) : use(value)
 }
 
 function destinationOf(

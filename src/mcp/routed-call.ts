@@ -22,7 +22,7 @@ import {
 import { MODERN } from './revisions.ts'
 import { ServerError } from './server-error.ts'
 import { showResult } from './shown.ts'
-import { fromServer } from './to-client.ts'
+import { fromServer, type Tokens } from './to-client.ts'
 
 export interface RoutedRequest {
   readonly request: RpcRequest
@@ -101,12 +101,14 @@ export class RoutedCall {
     if (this.#over) return
     if (message.kind !== 'response') {
       this.#begun = true
-      fromServer(this.#turn, this.#client, this.#sent.link, this.#ticket!, message, text, this.#tokens())
+      const { link } = this.#sent
+      const tokens = this.#tokens()
+      fromServer(this.#turn, { client: this.#client, link, ticket: this.#ticket!, message, text, tokens })
     } else if (message.id === this.#id) this.#answer(message, text)
   }
 
   /** What stands for the client's own progress token; null = that is what the server knows. */
-  #tokens(): { readonly sent: RpcId; readonly own: unknown } | null {
+  #tokens(): Tokens | null {
     if (this.#id === this.#sent.request.id) return null
     const { _meta: meta } = this.#sent.params
     return { sent: this.#id, own: isObject(meta) ? meta['progressToken'] : undefined }

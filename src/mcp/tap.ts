@@ -72,7 +72,7 @@ export class Tap {
       onMessage: (message, text) => {
         this.#waitMs = AGAIN_MS
         if (message.kind === 'response' || message.method === 'notifications/subscriptions/acknowledged') return
-        fromServer(this.#parts.to, client, link, ticket, message, text)
+        fromServer(this.#parts.to, { client, link, ticket, message, text })
       },
       onEnd: (fault) => this.#ended(ticket, fault),
     }

@@ -32,18 +32,29 @@ const CHANGES: Readonly<Record<string, readonly ListKind[]>> = {
   'notifications/resources/list_changed': ['resources', 'templates'],
 }
 
-/** What a server says beside its answers: to the client, or to the gateway itself. text: as it came. */
-export function fromServer(
-  to: ToClient,
-  client: Client,
-  link: Link,
-  ticket: ServerTicket,
-  message: RpcRequest | RpcNotification,
-  text: string,
-  tokens: { readonly sent: RpcId; readonly own: unknown } | null = null,
-): void {
+/** What a server says beside its answers. */
+export interface Said {
+  readonly client: Client
+  readonly link: Link
+  /** In which session. */
+  readonly ticket: ServerTicket
+  readonly message: RpcRequest | RpcNotification
+  /** The message as it came. */
+  readonly text: string
+  /** The token of progress that the server knows, and the client's own; left out or null = they are the same. */
+  readonly tokens?: Tokens | null
+}
+
+export interface Tokens {
+  readonly sent: RpcId
+  readonly own: unknown
+}
+
+/** Passes it to the client, or to the gateway itself. */
+export function fromServer(to: ToClient, said: Said): void {
+  const { client, link, message, text, tokens = null } = said
   if (message.kind === 'request') {
-    askClient(to, client, link, ticket, message)
+    askClient(to, said, message)
     return
   }
   const { endpoint, outlet, view } = to
@@ -60,7 +71,7 @@ function shownNotification(
   view: View,
   { name }: Link,
   { method, params }: RpcNotification,
-  tokens: { readonly sent: RpcId; readonly own: unknown } | null,
+  tokens: Tokens | null,
 ): JsonObject | null | typeof DROPPED {
   if (method === 'notifications/progress' && tokens !== null && params['progressToken'] === tokens.sent)
     return tokens.own === undefined ? DROPPED : { ...params, progressToken: tokens.own }
@@ -77,13 +88,7 @@ const isRpcId = (value: unknown): value is RpcId =>
   typeof value === 'string' || (typeof value === 'number' && Number.isSafeInteger(value))
 
 /** Sampling, elicitation, roots: the client's answer finds its way back by the id. */
-function askClient(
-  { outlet }: ToClient,
-  client: Client,
-  link: Link,
-  ticket: ServerTicket,
-  { id, method, params }: RpcRequest,
-): void {
+function askClient({ outlet }: ToClient, { client, link, ticket }: Said, { id, method, params }: RpcRequest): void {
   if (method === 'ping') {
     void link.pass(client, ticket, resultText(id, {}))
     return

@@ -61,7 +61,7 @@ export class McpPlace {
 
   /** Streams that would stay open for ever are ended: their clients open them elsewhere. */
   drain(): void {
-    for (const stream of [...this.#streams]) stream.end()
+    for (const stream of this.#streams) stream.end()
   }
 
   close(): void {
@@ -77,7 +77,7 @@ function lineOf(seed: string): GossipLine {
   return {
     send: (message) => channel.postMessage(message),
     onMessage(listener) {
-      channel.onmessage = (event: unknown) => listener((event as { readonly data: Gossip }).data)
+      channel.addEventListener('message', (event) => listener((event as { readonly data: Gossip }).data))
     },
     close: () => channel.close(),
   }
