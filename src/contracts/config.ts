@@ -13,26 +13,12 @@ import type { McpConfig } from './config-mcp.ts'
 import type { MeshConfig } from './config-mesh.ts'
 import type { PolicyServiceConfig } from './config-policy.ts'
 import type { BatchesConfig, ResponsesConfig } from './config-responses.ts'
+import type { Operation } from './operation.ts'
 import type { TracingConfig } from './config-tracing.ts'
 import type { UsageConfig } from './config-usage.ts'
 import type { Dialect } from './dialect.ts'
 
-export type Operation =
-  | 'chat'
-  | 'completions'
-  | 'embeddings'
-  | 'responses'
-  | 'messages'
-  | 'generate_content'
-  | 'ollama_chat'
-  | 'rerank'
-  | 'moderations'
-  | 'images'
-  | 'speech'
-  | 'transcriptions'
-  | 'realtime'
-  | 'passthrough'
-  | 'mcp'
+export type { Operation }
 
 /** PEM texts. */
 export interface TlsConfig {

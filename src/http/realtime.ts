@@ -94,7 +94,8 @@ export class UpgradeHandler {
   }
 
   take(req: IncomingMessage, socket: Duplex, head: Buffer, gate: HeaderGate | undefined): void {
-    const { services, inflight } = this.#parts
+    const parts = this.#parts
+    const { services } = parts
     const received = new UpgradeReceived(req, services.clock.monotonic(), gate)
     const refusal = this.#refusal(req, received)
     if (refusal !== null) {
@@ -116,12 +117,12 @@ export class UpgradeHandler {
     exchange.upgrade = reply
     reply.exchange = exchange
     received.exchange = exchange
-    inflight(1)
-    this.#parts.add(exchange)
+    parts.inflight(1)
+    parts.add(exchange)
     socket.once('close', () => {
-      inflight(-1)
+      parts.inflight(-1)
       received.gone = true
-      this.#parts.remove(exchange)
+      parts.remove(exchange)
       // An open session hears of it from its own end, with the code.
       if (reply.link === null) exchange.onClientGone()
     })

@@ -20,7 +20,7 @@ import type { OpenExchange, SideDoor } from './side-door.ts'
 import { dropStalled, NodeReply } from './node-reply.ts'
 import type { RealtimeMeter } from '../pipeline/realtime/meter.ts'
 import type { UpgradeSide } from './data-listener.ts'
-import { Upgrades } from './upgrades.ts'
+import { upgradesOf } from './upgrades.ts'
 import { isUpload, NodeUpload } from './upload.ts'
 import { answerProbe, isProbe, type ProbeFacts } from './probes.ts'
 
@@ -63,20 +63,7 @@ export class RequestHandler {
 
   constructor(parts: HandlerParts) {
     this.#parts = parts
-    const { services, meter, gate, refused, inflight } = parts
-    this.upgrade =
-      meter === undefined
-        ? null
-        : new Upgrades({
-            services,
-            meter,
-            refused,
-            inflight,
-            headers: () => (gate.starting ? undefined : services.current().policies.headers),
-            refusal: (req, received) => this.#refusal(req, received),
-            add: (exchange) => this.#open.add(exchange),
-            remove: (exchange) => this.#open.remove(exchange),
-          })
+    this.upgrade = upgradesOf(parts, (req, received) => this.#refusal(req, received), this.#open)
   }
 
   /** Takes one request of node:http or of node:http2's compatible interface. */

@@ -3,10 +3,13 @@ import type { Socket } from 'node:net'
 import type { HeaderGate } from '../contracts/identity.ts'
 import type { UpgradeSide } from './data-listener.ts'
 import type { UpgradeHandler, UpgradeParts } from './realtime.ts'
+import type { OpenList } from '../core/open-list.ts'
+import type { HandlerParts } from './request-handler.ts'
+import type { OpenExchange } from './node-received.ts'
 import { isUpgradePath } from '../pipeline/realtime/endpoint.ts'
 import type { RealtimeMeter } from '../pipeline/realtime/meter.ts'
 
-export interface UpgradesParts extends Omit<UpgradeParts, 'meter'> {
+interface UpgradesParts extends Omit<UpgradeParts, 'meter'> {
   /** Made with the first session. */
   readonly meter: () => RealtimeMeter
   /** Of the configuration that serves; undefined = none does. */
@@ -14,7 +17,7 @@ export interface UpgradesParts extends Omit<UpgradeParts, 'meter'> {
 }
 
 /** Knows requests for WebSockets, and loads what takes them with the first one. */
-export class Upgrades implements UpgradeSide {
+class Upgrades implements UpgradeSide {
   readonly #parts: UpgradesParts
   #handler: Promise<UpgradeHandler> | null = null
 
@@ -40,4 +43,24 @@ export class Upgrades implements UpgradeSide {
     const { UpgradeHandler: Handler } = await import('./realtime.ts')
     return new Handler({ ...this.#parts, meter: this.#parts.meter() })
   }
+}
+
+/** null = the handler's parts have no place for sessions. */
+export function upgradesOf(
+  parts: HandlerParts,
+  refusal: UpgradeParts['refusal'],
+  open: OpenList<OpenExchange>,
+): UpgradeSide | null {
+  const { services, meter, gate } = parts
+  if (meter === undefined) return null
+  return new Upgrades({
+    services,
+    meter,
+    refusal,
+    refused: (error) => parts.refused(error),
+    inflight: (change) => parts.inflight(change),
+    headers: () => (gate.starting ? undefined : services.current().policies.headers),
+    add: (exchange) => open.add(exchange),
+    remove: (exchange) => open.remove(exchange),
+  })
 }

@@ -41,7 +41,7 @@ export class SocketCall implements Call {
 
   open(request: UpstreamRequest, { origin, connect, faultOf }: SocketParts): void {
     if (this.#over) return
-    const { protocols, maxMessage, opened } = request.socket!
+    const asked = request.socket!
     const url = new URL(origin)
     const wanted: Wanted = {
       hostname: url.hostname,
@@ -52,7 +52,7 @@ export class SocketCall implements Call {
     const options = {
       headers: headersOf(request),
       perMessageDeflate: false,
-      maxPayload: maxMessage,
+      maxPayload: asked.maxMessage,
       followRedirects: false,
       // node:http takes a connection later, too, when it is handed over by callback.
       createConnection: (_options: unknown, hand: (error: Error | null, socket?: unknown) => void) => {
@@ -63,14 +63,14 @@ export class SocketCall implements Call {
       },
     }
     const address = `${url.protocol === 'https:' ? 'wss' : 'ws'}://${url.host}${request.path}`
-    const socket = new WebSocket(address, [...protocols], options as unknown as ClientOptions)
+    const socket = new WebSocket(address, [...asked.protocols], options as unknown as ClientOptions)
     this.#socket = socket
     let head: IncomingMessage | null = null
     socket.on('upgrade', (response) => (head = response))
     socket.on('open', () => {
       if (this.#over) return
       this.#open = true
-      opened(new WsLink(socket))
+      asked.opened(new WsLink(socket))
       this.#sink.onHead(101, head?.headers ?? {})
     })
     socket.on('unexpected-response', (req, res) => this.#refused(req, res))

@@ -32,8 +32,8 @@ export class RealtimeMeter {
 
   message(fromClient: boolean, bytes: number): void {
     const at = fromClient ? 1 : 0
-    this.#messages[at]!.value++
-    this.#bytes[at]!.value += bytes
+    this.#messages[at].value++
+    this.#bytes[at].value += bytes
   }
 
   /** Who closed first, and how. */

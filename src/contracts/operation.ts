@@ -1,0 +1,17 @@
+/** What a request asks for; the table of them is src/protocol/operations.ts. */
+export type Operation =
+  | 'chat'
+  | 'completions'
+  | 'embeddings'
+  | 'responses'
+  | 'messages'
+  | 'generate_content'
+  | 'ollama_chat'
+  | 'rerank'
+  | 'moderations'
+  | 'images'
+  | 'speech'
+  | 'transcriptions'
+  | 'realtime'
+  | 'passthrough'
+  | 'mcp'
