@@ -5,7 +5,7 @@ import type { UpgradeSide } from './data-listener.ts'
 import type { UpgradeHandler, UpgradeParts } from './realtime.ts'
 import type { OpenList } from '../core/open-list.ts'
 import type { HandlerParts } from './request-handler.ts'
-import type { OpenExchange } from './node-received.ts'
+import type { OpenExchange } from './side-door.ts'
 import { isUpgradePath } from '../pipeline/realtime/endpoint.ts'
 import type { RealtimeMeter } from '../pipeline/realtime/meter.ts'
 

@@ -43,7 +43,7 @@ const open = closedAfterEach()
 
 /** A backend that does with a session what a test says. */
 let asked: { url: string; headers: IncomingHttpHeaders }[] = []
-let session: (socket: WebSocket, req: IncomingMessage) => void
+let session: (socket: WebSocket, req: IncomingMessage) => unknown
 let refusal: ((socket: Socket) => void) | null = null
 const server = createServer()
 const sockets = new WebSocketServer({
@@ -321,7 +321,7 @@ describe('while it is open', () => {
     [4001, 'ä'.repeat(40)],
     [3000, ''],
   ])('a close of the client with %i reaches the backend', async (code, reason) => {
-    let end: Promise<{ code: number; reason: string }> | null = null
+    let end = null as Promise<{ code: number; reason: string }> | null
     session = (socket) => (end = closed(socket))
     const socket = dial('/v1/realtime?model=mine')
     await opened(socket)
@@ -343,7 +343,7 @@ describe('while it is open', () => {
   })
 
   test('a client that vanishes takes its session with it', async () => {
-    let end: Promise<{ code: number }> | null = null
+    let end = null as Promise<{ code: number }> | null
     session = (socket) => (end = closed(socket))
     const socket = dial('/v1/realtime?model=mine')
     await opened(socket)
@@ -377,7 +377,7 @@ describe('while it is open', () => {
   test('a client that does not read holds its backend up, and is dropped in the end', async () => {
     let sent = 0
     let held = false
-    let end: Promise<{ code: number }> | null = null
+    let end = null as Promise<{ code: number }> | null
     session = (socket) => {
       end = closed(socket)
       const part = Buffer.alloc(64 * 1024)
