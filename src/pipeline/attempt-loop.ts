@@ -5,6 +5,7 @@ import type { Exchange } from './exchange.ts'
 import type { PermitRequest } from './permit.ts'
 import type { HeldStream } from './held-stream.ts'
 import { hasOthers } from './attempt-record.ts'
+import { stripProofs } from './bare-body.ts'
 import { GatewayError } from '../core/errors.ts'
 import { kindOfRefusal, NOT_CALLED, streamInterrupted } from '../routing/failure.ts'
 import { CallbackTimer, WheelTimer } from '../core/wheel.ts'
@@ -225,6 +226,11 @@ export class AttemptLoop extends WheelTimer {
   }
 
   #afterFailure(failure: AttemptFailure): void {
+    if (failure.foreignProof === true && !this.#handedOver && stripProofs(this.#x)) {
+      // The same target once more.
+      this.#attempt()
+      return
+    }
     const { retries } = this.#route
     const again =
       failure.retryable && this.#made < retries.maxAttempts && !this.#x.spent && !this.#x.services.loop.draining

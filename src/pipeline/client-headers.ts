@@ -13,6 +13,7 @@ const PARTS: ReadonlySet<string> = new Set(['limit', 'remaining', 'reset'])
 /** Headers of a good answer that are not its attempt's: what proxies want to know, and what clients call otherwise. */
 export function addExchangeHeaders(to: HeaderList, x: Exchange): void {
   addMeshHeaders(to, x)
+  if (x.stripped) to.push('x-heddle-stripped', 'reasoning')
   dressHeaders(to, x, x.operation === 'messages' || x.received.path.startsWith('/v1/messages'))
 }
 

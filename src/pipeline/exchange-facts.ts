@@ -57,6 +57,8 @@ export abstract class ExchangeFacts extends OpenMember implements RequestFacts {
   stream = false
   /** The answer is kept, or has an id of ours; null = neither. */
   kept: Kept | null = null
+  /** Proofs of reasoning are left behind: a backend has said that they are not its own. */
+  stripped = false
   /** What only backends that speak the client's dialect themselves can do of it; '' = nothing. */
   nativeOnly = ''
   /** Of the body, unpacked. */

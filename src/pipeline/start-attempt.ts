@@ -69,6 +69,7 @@ export function startAttempt(x: Exchange, target: Target, match: RouteMatch, opt
   const prepared = prepareOrRefusal(x, target, model, options.continueFrom ?? null)
   const call = GatewayError.is(prepared) ? null : prepared
   const attempt = attemptFor(x, plan, call, options.continueFrom !== undefined)
+  if (call !== null) attempt.dropped = call.dropped
   if (refusal !== null || call === null) {
     attempt.refuse(refusal ?? (prepared as GatewayError))
     return attempt
@@ -108,7 +109,6 @@ function attemptFor(x: Exchange, plan: Plan, call: PreparedCall | null, resumes:
   if (isRaw(operation) || x.counting || (operation === 'ollama_chat' && wire === null)) return new RawAttempt(plan)
   if (operation === 'rerank') {
     const attempt = new JsonAttempt({ ...plan, reader: new RerankReader(x, plan.target) })
-    attempt.dropped = call?.dropped ?? NO_HEADERS
     return attempt
   }
   if (wire !== null && operation === 'embeddings')

@@ -47,6 +47,13 @@ const SPOKEN = ['messages', 'input', 'contents', 'prompt', 'system', 'systemInst
 /** What is kept here the backend need not keep as well. */
 const keptHere = ({ store: _store, ...request }: ChatRequest): ChatRequest => request
 
+/** As if the wire could not carry proofs of reasoning. */
+const proofless = (wire: Wire): Wire =>
+  ({
+    dialect: wire.dialect,
+    carries: { ...wire.carries, reasoning_proof: 'no' },
+  }) as Wire
+
 /** Read once a request, however many targets are tried. */
 export class Translation {
   readonly client: ClientDialect
@@ -84,10 +91,15 @@ export class Translation {
     return missing === null ? null : FEATURES[missing].param
   }
 
-  /** Throws GatewayError `unsupported_parameter` when the target's wire cannot carry what is asked and the route does not drop it. */
-  to(wire: Wire, target: Target, model: string, unsupported: 'refuse' | 'drop'): Translated {
+  /** stripped: without proofs of reasoning. Throws GatewayError `unsupported_parameter` when the target's wire cannot carry what is asked and the route does not drop it. */
+  to(wire: Wire, target: Target, model: string, unsupported: 'refuse' | 'drop', stripped = false): Translated {
     if (this.#request === null) throw new GatewayError('internal', 'the request has been released')
-    const { request, dropped } = negotiate(this.#request, this.#features, wire, unsupported)
+    const { request, dropped } = negotiate(
+      this.#request,
+      this.#features,
+      stripped ? proofless(wire) : wire,
+      unsupported,
+    )
     const body = wire.request(request, wireTarget(target, model))
     return { wire, body: Buffer.from(JSON.stringify(body)), dropped, asked: wire.asked?.(request) }
   }

@@ -12,6 +12,7 @@ import { readEmbedRequest } from '../protocol/openai/embed.ts'
 import { isRaw } from '../protocol/operations.ts'
 import { asksForUsage, rewriteRequest } from '../protocol/openai/request.ts'
 import { wireOf } from '../protocol/wires.ts'
+import { bareBody } from './bare-body.ts'
 import { continuationBody } from './continuation.ts'
 import { belowBase, cleanQuery, PASSED } from './provider-path.ts'
 import { prepareRerank } from './rerank-call.ts'
@@ -25,6 +26,7 @@ const FORWARD_SIM = ['x-sim-fault', 'x-sim-seed'] as const
 const FORWARD_MESSAGES = ['anthropic-beta', 'anthropic-version'] as const
 const ANTHROPIC_VERSION = '2023-06-01'
 const NONE: readonly string[] = []
+const PROOFS: readonly string[] = ['messages.reasoning']
 
 /** A call that is ready but for its credential. */
 export interface PreparedCall {
@@ -56,17 +58,19 @@ export function prepareCall(
   const wire = wireFor(target.provider, x.operation)
   if (wire !== null && x.operation === 'embeddings') return embedCall(x, wire, target, model)
   if (wire !== null) {
-    const { body, dropped, asked } = x.translation.to(wire, target, model, x.match!.route.unsupported)
+    const { body, dropped, asked } = x.translation.to(wire, target, model, x.match!.route.unsupported, x.stripped)
     return { wire, path: wire.path(model, x.stream), body, includeUsage: false, dropped, asked }
   }
   const path = nativePath(x, target, model)
   const includeUsage = x.fields !== null && wantsUsage(x.operation, x.stream, target, x.fields)
+  const bare = continueFrom === null ? bareBody(x, model, includeUsage) : null
   const body =
-    continueFrom === null
+    bare ??
+    (continueFrom === null
       ? bodyFor(x, model, includeUsage)
-      : continuationBody(x.json(), continueFrom, model, includeUsage)
+      : continuationBody(x.json(), continueFrom, model, includeUsage))
   const full = x.own?.whole === true
-  return { wire, path, ...(full ? { full } : {}), body, includeUsage, dropped: NONE }
+  return { wire, path, ...(full ? { full } : {}), body, includeUsage, dropped: bare === null ? NONE : PROOFS }
 }
 
 function embedCall(x: Exchange, wire: Wire, target: Target, model: string): PreparedCall {

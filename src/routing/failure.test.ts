@@ -260,3 +260,15 @@ test('names that Anthropic puts deeper go on to the client', () => {
   const body = error({ type: 'not_found_error', details: { error_code: 'thread_not_found' } })
   expect(classifyAnswer(404, {}, body, context).error.publicCode).toBe('thread_not_found')
 })
+
+test.each([
+  [{ code: 'invalid_encrypted_content', message: 'could not be verified' }, true],
+  [{ message: 'messages.1.content.0: Invalid `signature` in `thinking` block' }, true],
+  [{ message: 'messages.1.content.0: Invalid `data` in `redacted_thinking` block' }, true],
+  [{ message: 'Corrupted thought signature.', status: 'INVALID_ARGUMENT' }, true],
+  [{ message: 'Function call is missing a thought_signature in functionCall parts.' }, undefined],
+  [{ message: 'Invalid signature of the request' }, undefined],
+])('proofs that are not the backend’s own: %j', (fields, foreign) => {
+  const { kind, foreignProof } = classifyAnswer(400, {}, error(fields), context)
+  expect([kind, foreignProof]).toEqual(['client', foreign])
+})

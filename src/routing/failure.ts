@@ -34,6 +34,8 @@ export interface AttemptFailure {
   readonly errorType: '' | MeshFault
   /** The same target may do better in a moment. */
   readonly sameAgain: boolean
+  /** What refused the request is proofs of reasoning that are not the backend's: without them it may do. */
+  readonly foreignProof?: true
   /** What the client gets when nothing better follows. */
   readonly error: GatewayError
 }
@@ -46,6 +48,9 @@ const OVERLOAD =
   /overloaded|server_?busy|engine_overloaded|slow_?down|RESOURCE_EXHAUSTED|UNAVAILABLE|too_many_requests|throttl|capacity/i
 /** Google and xAI refuse a key with 400. */
 const BAD_KEY = /api_key_invalid|api key (?:not valid|not found|expired)|(?:invalid|incorrect) api key/i
+/** OpenAI by its code, Anthropic (also at Bedrock) and Google in words. */
+const FOREIGN_PROOF =
+  /invalid_encrypted_content|invalid `(?:signature|data)` in `(?:redacted_)?thinking|(?:corrupted|invalid) thought.?signature|thought.?signature is (?:not valid|invalid)/i
 const QUOTA =
   /insufficient_quota|billing_(hard_limit|not_active)|account_deactivated|credit balance|payment_required|exceeded your current quota/i
 
@@ -253,15 +258,12 @@ const CODE_OF_STATUS: Readonly<Record<number, ErrorCode>> = {
 }
 
 function otherAnswer(said: Said): AttemptFailure {
-  const { shown, reason, status, detail, code } = said
-  if (shown >= 400)
-    return failure(
-      'client',
-      reason,
-      status,
-      false,
-      passed('invalid_request', shown, said, named(code) || 'invalid_request', detail),
-    )
+  const { shown, words, reason, status, detail, code } = said
+  if (shown >= 400) {
+    const error = passed('invalid_request', shown, said, named(code) || 'invalid_request', detail)
+    const refused = failure('client', reason, status, false, error)
+    return shown === 400 && FOREIGN_PROOF.test(words) ? { ...refused, foreignProof: true } : refused
+  }
   return failure(
     'failure',
     reason,

@@ -159,7 +159,11 @@ describe.each(ALL)('responses to %s', (backend) => {
     expect(streamed.output.find((item) => item.type === 'function_call')).toMatchObject({ name: 'get_weather' })
     const answer = await client.responses.create({
       model,
-      input: [question, ...called.output, { type: 'function_call_output', call_id: call.call_id, output: 'sunny' }],
+      input: [
+        question,
+        ...(called.output as OpenAI.Responses.ResponseInputItem[]),
+        { type: 'function_call_output', call_id: call.call_id, output: 'sunny' },
+      ],
       tools,
       store: false,
       include: ['reasoning.encrypted_content'],
