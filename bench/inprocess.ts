@@ -81,6 +81,7 @@ const variant = async (policies: string, token: string, proxied = false): Promis
     telemetry: null,
     blobs: null,
     inflight() {},
+    services: () => services,
   })
   const snapshot = compileSnapshot(config, {
     pool: { acquire: () => ({ value: upstream, release() {} }) } as never,

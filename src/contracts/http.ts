@@ -32,6 +32,8 @@ export interface Received extends PeerSource {
   readonly identity: Principal | Promise<Principal> | null
   /** Ms, Clock.monotonic: when the head was read. */
   readonly startedAt: number
+  /** In queues for backends: lower goes first. Left out = as its caller's tenant says. */
+  readonly priority?: number
 }
 
 export interface ReplyWriter {

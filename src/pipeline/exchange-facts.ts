@@ -61,6 +61,8 @@ export abstract class ExchangeFacts extends OpenMember implements RequestFacts {
   stripped = false
   /** What only backends that speak the client's dialect themselves can do of it; '' = nothing. */
   nativeOnly = ''
+  /** Of an answer that no attempt writes: told when the client reads again. */
+  source: { resume(): void } | null = null
   /** Of the body, unpacked. */
   bytesIn: number
   #translation: Translation | null = null

@@ -259,7 +259,7 @@ export class Exchange extends ExchangeFacts implements ClientSide, JsonOwner, St
   }
 
   onDrain(): void {
-    if (this.clients === null) this.#writing?.resume()
+    if (this.clients === null) (this.#writing ?? this.source)?.resume()
     else if (this.clients.writer.drained(this.ownWriter)) this.clients.leader.#writing?.resume()
   }
 

@@ -92,7 +92,10 @@ export class PermitRequest {
       return
     }
     const { inputTokens, outputTokens } = this.#x.account.expected
-    const ticket = { ...policies.ticketOf(this.#x.principal), tokens: inputTokens + outputTokens, inputTokens }
+    const own = policies.ticketOf(this.#x.principal)
+    // What can wait never goes before what others of its tenant ask.
+    const priority = Math.max(own.priority, this.#x.received.priority ?? own.priority)
+    const ticket = { ...own, priority, tokens: inputTokens + outputTokens, inputTokens }
     let entry: Grant | Waiting | null
     try {
       entry = gate.enter(this.#target, ticket, (grant, retryAfterMs) => this.#onTurn(grant, retryAfterMs))

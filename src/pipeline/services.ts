@@ -22,6 +22,8 @@ export interface Services {
   readonly limits: ServerConfig['limits']
   readonly loop: {
     readonly draining: boolean
+    /** Why new work is refused right now; null = it is taken. Left out: it is always. */
+    overload?(): string | null
     /** Value of `endpoint-load-metrics`, in the format that the request asks for; null = it is not told. */
     loadReport?(format: string | undefined): string | null
   }

@@ -40,6 +40,8 @@ export interface PolicyParts {
   readonly blobs: MessagePort | null
   /** +1 and -1 around what goes on without its client. */
   readonly inflight: (change: number) => void
+  /** Of the worker, from the time on when it serves. */
+  readonly services: () => Services
 }
 
 /** Keeps something for as long as the policies that are being built. */
@@ -83,7 +85,7 @@ export class PolicyKit {
 
   constructor(parts: PolicyParts) {
     this.#parts = parts
-    this.state = new StateKit(parts)
+    this.state = new StateKit({ ...parts, revoked: (keyId) => this.#changes.revocations.has(keyId) })
     everyUnref(() => void this.#refresh(), REFRESH_MS)
   }
 

@@ -2,6 +2,7 @@ import type { JsonObject } from '../../contracts/canonical.ts'
 import type { Route } from '../../contracts/routing.ts'
 import type { Exchange } from '../exchange.ts'
 import type { KeptState } from '../policies.ts'
+import type { Batches } from './batch/index.ts'
 import { GatewayError } from '../../core/errors.ts'
 import { readRequest } from '../../protocol/openai/request.ts'
 import { wireFor } from '../translation.ts'
@@ -16,6 +17,8 @@ import { Shelf, type ShelfParts } from './shelf.ts'
 export interface StateParts extends ShelfParts {
   /** +1 and -1 around each answer that is made in the background. */
   readonly inflight: (change: number) => void
+  /** null = batches are the providers'. */
+  readonly batches: Batches | null
 }
 
 /** Who may answer: backends that speak the Responses API themselves, and those that are translated to. */
@@ -33,16 +36,18 @@ export class ResponseState implements KeptState {
   readonly #shelf: Shelf
   readonly #background: Background
   readonly #endpoints: Endpoints
+  readonly #batches: Batches | null
   readonly #speakers = new WeakMap<Route, Speakers>()
 
   constructor(parts: StateParts) {
     this.#shelf = new Shelf(parts)
     this.#background = new Background(this.#shelf, parts.inflight)
     this.#endpoints = new Endpoints(this.#shelf, this.#background)
+    this.#batches = parts.batches
   }
 
   takes(x: Exchange): boolean {
-    return x.door === null && this.#endpoints.takes(x)
+    return x.door === null && (this.#endpoints.takes(x) || this.#batches?.takes(x) === true)
   }
 
   ready(x: Exchange): void | Promise<void> {
@@ -139,9 +144,11 @@ export class ResponseState implements KeptState {
 
   failOpen(error: GatewayError): void {
     this.#background.failAll(error)
+    this.#batches?.failOpen(error)
   }
 
   async close(): Promise<void> {
+    this.#batches?.close()
     await this.#background.settle()
     this.#background.close()
   }
