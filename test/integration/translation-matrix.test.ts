@@ -120,24 +120,33 @@ function expectSame(
   { request }: Conversation,
   heard: Meaning,
   meant: Meaning,
-  where: string,
 ): void {
   const { json_object: anyJson } = wireOf(backend).carries
   if (request.format?.type === 'json' && anyJson !== 'yes') {
     // The question is another one there: a tool that takes any object. An object must come of it, and no call.
-    expect(JSON.parse(heard.text), where).toBeTypeOf('object')
-    expect(essence(heard), where).toMatchObject({ calls: [], finish: 'stop' })
+    expect(JSON.parse(heard.text)).toBeTypeOf('object')
+    expect(essence(heard)).toMatchObject({ calls: [], finish: 'stop' })
   } else if (tellsOneText(backend) && (request.messages.length > 1 || request.messages[0]!.parts.length > 1)) {
     // One prompt of all turns, in some template's words: the simulator answers that prompt.
-    expect(heard.text, where).not.toBe('')
-    expect(['stop', 'length'], where).toContain(essence(heard).finish)
-    expect(heard.usage?.inputTokens, where).toBeGreaterThan(0)
-  } else if (countsAlike(client, backend, request)) expect(essence(heard), where).toEqual(essence(meant))
+    expect(heard.text).not.toBe('')
+    expect(['stop', 'length']).toContain(essence(heard).finish)
+    expect(heard.usage?.inputTokens).toBeGreaterThan(0)
+  } else if (countsAlike(client, backend, request)) expect(essence(heard)).toEqual(essence(meant))
   else {
     const { text, calls, finish } = essence(meant)
-    expect(essence(heard), where).toMatchObject({ text, calls, finish })
-    expect(heard.usage?.inputTokens, where).toBeGreaterThan(0)
-    expect(heard.usage?.outputTokens, where).toBeGreaterThan(0)
+    expect(essence(heard)).toMatchObject({ text, calls, finish })
+    expect(heard.usage?.inputTokens).toBeGreaterThan(0)
+    expect(heard.usage?.outputTokens).toBeGreaterThan(0)
+  }
+}
+
+/** Says of a cell that is not what it must be which one it is, and what came. */
+function saying(where: string, check: () => void): void {
+  try {
+    check()
+  } catch (error) {
+    if (error instanceof Error) error.message = `${where}\n${error.message}`
+    throw error
   }
 }
 
@@ -156,14 +165,12 @@ for (const client of CLIENTS)
         for (const stream of [false, true]) {
           const model = `via-${backend}`
           const answer = await post(gateway.url, client, bodyIn(client, request, model, stream), { model, stream })
-          const where = `${name}, ${stream ? 'streamed' : 'whole'}: ${answer.raw.slice(0, 600)}`
-          if (refused) {
-            expect(answer.status, where).toBe(400)
-            expect(JSON.stringify(answer.error), where).toMatch(/of this model|of the model/)
-          } else {
-            expect(answer.status, where).toBe(200)
-            expectSame([client, backend], conversation, answer.meaning, await asked(conversation), where)
-          }
+          const meant = await asked(conversation)
+          saying(`${name}, ${stream ? 'streamed' : 'whole'}: ${answer.raw.slice(0, 600)}`, () => {
+            expect(answer.status).toBe(refused ? 400 : 200)
+            if (refused) expect(JSON.stringify(answer.error)).toMatch(/of this model|of the model/)
+            else expectSame([client, backend], conversation, answer.meaning, meant)
+          })
         }
         cells.set(key, refused ? 'r' : '=')
       }
