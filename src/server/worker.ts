@@ -124,6 +124,7 @@ export class Worker implements Gate {
       telemetry: init.telemetry,
       blobs: init.blobs,
       inflight: (change) => this.#countInflight(change),
+      services: () => this.#services,
     })
     const current = (): Snapshot => this.#snapshot!
     this.#services = {
