@@ -140,7 +140,7 @@ export function readStream(dialect: Dialect, bytes: Buffer, hearer: AnswerSink):
   const decoder = wire.stream(hearer)
   const tell = (name: string, data: string): boolean => {
     const verdict = decoder.event(name, data)
-    if (verdict === 'error') throw new Error(`error in the stream: ${JSON.stringify(decoder.fault as Json)}`)
+    if (verdict === 'error') throw new Error(`error in the stream: ${JSON.stringify(decoder.fault)}`)
     return verdict === 'go'
   }
   const framer = framerOf(wire.framing, 1 << 24)
