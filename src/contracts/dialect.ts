@@ -170,6 +170,8 @@ export interface EmbedWire {
   path(model: string): string
   /** Can shorten vectors. */
   readonly dimensions: boolean
+  /** As of a Wire. */
+  readonly anyBody?: boolean
   /** Throws GatewayError for what it cannot say. */
   request(request: EmbedRequest, target: WireTarget): JsonObject
   /** count: of texts; an answer with another number of vectors is invalid. */

@@ -84,6 +84,7 @@ function embedWire(codec: ServerCodec, mapping: MappingConfig, plan: Plan): Embe
   return {
     path: (model) => codec.path(mapping, model, false),
     dimensions: plan.variables.has('dimensions'),
+    ...(codec.anyBody === true ? { anyBody: true } : {}),
     request(request, { model }) {
       const { length } = request.texts
       if (mapping.outputs.embedding === null) throw missing('vectors', 'embedding')
