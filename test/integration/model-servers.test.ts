@@ -7,6 +7,7 @@ import { call, type Reply } from '../support/client.ts'
 import { startGateway, type Gateway } from '../support/gateway.ts'
 
 let sim: SimServing
+let second: SimServing
 let gateway: Gateway
 
 const TENSORS = '{ text: "{{prompt}}", max_len: { value: "{{max_tokens}}", type: int32 } }'
@@ -18,6 +19,7 @@ const WAYS = ['tf_grpc', 'tf_rest', 'v2_grpc', 'v2_rest', 'triton', 'torch'] as 
 
 beforeAll(async () => {
   sim = await startServing()
+  second = await startServing()
   const { url, grpcUrl } = sim
   gateway = await startGateway(`
 providers:
@@ -32,12 +34,23 @@ providers:
   echo: { type: tensorflow_serving, base_url: "${grpcUrl}", mapping: { prompt: { template: chatml }, inputs: { text: "{{prompt}}" }, outputs: { text: output }, echoes_prompt: true } }
   shaped: { type: tensorflow_serving, base_url: "${url}", mapping: { version: 3, inputs: { text: { value: "{{prompt}}", shape: [-1, 1] } }, outputs: { text: output } } }
   labelled: { type: tensorflow_serving, base_url: "${url}", mapping: { version_label: stable, inputs: { text: { value: "{{prompt}}", shape: [] } }, outputs: { text: output } } }
+  many:
+    type: tensorflow_serving
+    base_url: grpc://models.example:8500
+    class: mesh
+    discovery: { type: static, endpoints: [{ address: "127.0.0.1:${sim.grpcPort}" }, { address: "127.0.0.1:${second.grpcPort}" }] }
+    balancing: { policy: round_robin }
+    mapping: { inputs: ${TENSORS}, outputs: ${OUTPUTS} }
+models:
+  lenient: { targets: [tf_grpc/m], unsupported: drop }
+  backed: [tf_grpc/busy, v2_rest/m]
 `)
 })
 
 afterAll(async () => {
   await gateway.stop()
   await sim.close()
+  await second.close()
 })
 
 const ask = (path: string, body: object, headers: Record<string, string> = {}): Promise<Reply> =>
@@ -229,4 +242,30 @@ test('an error in the middle of a stream is told as one', async () => {
   const reply = await chat('triton/cut', { stream: true })
   expect(reply.text).toContain('"error"')
   expect(reply.text).not.toContain('[DONE]')
+})
+
+test('what the mapping has no place for is left behind where the route says so, and told of', async () => {
+  const reply = await chat('lenient', { temperature: 0.5, top_p: 0.9 })
+  expect(reply).toMatchObject({ status: 200 })
+  expect(reply.headers['x-heddle-dropped']).toMatch(/^temperature,.?top_p$/)
+})
+
+test('a server that is overloaded is failed over, to another kind of server if need be', async () => {
+  const reply = await chat('backed')
+  expect(reply).toMatchObject({ status: 200 })
+  expect((reply.json() as ChatAnswer).choices[0]!.message.content).toBe(expected())
+})
+
+test('calls by gRPC are spread over the addresses of a cluster, each of which is called by its own', async () => {
+  const seen = new Set<unknown>()
+  for (let i = 0; i < 8; i++) {
+    const reply = await call(`${gateway.url}/v1/chat/completions`, {
+      body: { model: 'many/m', messages: [{ role: 'user', content: 'hi' }] },
+      headers: { 'x-heddle-explain': '1' },
+    })
+    expect(reply).toMatchObject({ status: 200 })
+    const told = JSON.stringify(reply.headers)
+    for (const { grpcPort } of [sim, second]) if (told.includes(`127.0.0.1:${grpcPort}`)) seen.add(grpcPort)
+  }
+  expect([...seen].toSorted()).toEqual([sim.grpcPort, second.grpcPort].toSorted())
 })
