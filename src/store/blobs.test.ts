@@ -77,7 +77,7 @@ for (const [name, make] of Object.entries(STORES)) {
     await store.note('list', 'x', bytes('1'), 100)
     await store.note('list', 'y', bytes('2'), 1000)
     await store.note('list', 'x', bytes('3'), 100)
-    expect((await store.notes('list')).map(text).sort()).toEqual(['2', '3'])
+    expect((await store.notes('list')).map((value) => String(text(value))).sort()).toEqual(['2', '3'])
     await store.forget('list', 'x')
     await store.forget('list', 'none')
     expect((await store.notes('list')).map(text)).toEqual(['2'])

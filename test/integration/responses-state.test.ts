@@ -119,7 +119,7 @@ describe('conversations', () => {
     const first = await client.responses.create({ model: 'claude', input: 'My name is Ada.' })
     const [said] = (await client.responses.inputItems.list(first.id)).data
     const input = [
-      { type: 'item_reference' as const, id: said!.id! },
+      { type: 'item_reference' as const, id: said!.id },
       { type: 'item_reference' as const, id: first.output[0]!.id! },
       { role: 'user' as const, content: WHO },
     ]

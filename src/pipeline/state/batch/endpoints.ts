@@ -68,8 +68,8 @@ export class BatchEndpoints {
     if (id === '' && method === 'POST') {
       const type = x.received.header('content-type') ?? ''
       if (!type.startsWith('multipart/form-data')) return null
-      const form = readForm(x.received.body, type)
-      return this.#isOurs(form) ? this.#upload(x, form) : null
+      const form = formOf(x.received.body, type)
+      return form !== null && this.#isOurs(form) ? this.#upload(x, form) : null
     }
     if (id === '' && method === 'GET') return this.#listFiles(x)
     if (!isFileId(id)) return null
@@ -242,6 +242,15 @@ const wrongMethod = (x: Exchange, allow: string): GatewayError =>
   new GatewayError('method_not_allowed', `The method ${x.received.method} is not used at ${x.received.path}.`, {
     headers: ['allow', allow],
   })
+
+/** null = it cannot be read: whether it is one the provider may say. */
+function formOf(body: Buffer, type: string): Form | null {
+  try {
+    return readForm(body, type)
+  } catch {
+    return null
+  }
+}
 
 /** null = no JSON object. */
 function bodyOf(x: Exchange): JsonObject | null {

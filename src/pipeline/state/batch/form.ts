@@ -30,21 +30,26 @@ export function readForm(body: Buffer, contentType: string): Form {
     const from = at + (part === 0 ? delimiter.length : between.length)
     if (body.toString('latin1', from, from + 2) === '--') return { fields, file }
     if (part >= MAX_PARTS) throw broken(`it has more than ${MAX_PARTS} parts`)
-    const headEnd = body.indexOf('\r\n\r\n', from)
     const end = body.indexOf(between, from)
-    if (headEnd < 0 || end < 0 || headEnd > end || headEnd - from > MAX_HEAD_BYTES) throw broken('a part is cut off')
-    const head = body.toString('utf8', from, headEnd)
-    const name = NAME.exec(head)?.[1]
-    const filename = FILENAME.exec(head)?.[1]
-    const content = body.subarray(Math.min(headEnd + 4, end), end)
-    if (name === undefined) throw broken('a part has no name')
+    if (end < 0) throw broken('a part is cut off')
+    const { name, filename, content } = partIn(body, from, end)
     if (name === 'file') {
       if (file !== null) throw broken('it has several files')
-      file = { name: filename ?? 'file', content }
+      file = { name: filename, content }
     } else {
       if (fields.has(name)) throw broken(`it has \`${name.slice(0, 50)}\` twice`)
       fields.set(name, content.toString('utf8', 0, MAX_HEAD_BYTES))
     }
     at = end
   }
+}
+
+function partIn(body: Buffer, from: number, end: number): { name: string; filename: string; content: Buffer } {
+  const headEnd = body.indexOf('\r\n\r\n', from)
+  if (headEnd < 0 || headEnd > end || headEnd - from > MAX_HEAD_BYTES) throw broken('a part has no end of its head')
+  const head = body.toString('utf8', from, headEnd)
+  const name = NAME.exec(head)?.[1]
+  if (name === undefined) throw broken('a part has no name')
+  const content = body.subarray(Math.min(headEnd + 4, end), end)
+  return { name, filename: FILENAME.exec(head)?.[1] ?? 'file', content }
 }

@@ -1,7 +1,7 @@
 import type { Services } from '../../services.ts'
 import type { Callers } from './callers.ts'
 import type { Vault } from './vault.ts'
-import { GatewayError } from '../../../core/errors.ts'
+import type { GatewayError } from '../../../core/errors.ts'
 import type { Matcher } from '../../../core/glob.ts'
 import { sleep } from '../../../core/sleep.ts'
 import { newId } from '../ids.ts'
@@ -71,7 +71,7 @@ export class BatchRun {
   #checkedAt = 0
   #checking: Promise<void> = Promise.resolve()
   /** The store has not taken what was done: nothing of it may be lost. */
-  #broken: unknown = null
+  #broken: Error | null = null
   /** What the batch fails by after it has begun. */
   #errors: readonly BatchError[] = []
 
@@ -259,7 +259,7 @@ export class BatchRun {
     this.#checking = this.#checking
       .then(() => this.#checkNow())
       .catch((error: unknown) => {
-        this.#broken ??= error
+        this.#broken ??= error instanceof Error ? error : new Error(String(error))
       })
     return this.#checking
   }

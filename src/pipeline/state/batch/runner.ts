@@ -64,10 +64,10 @@ export class Runner {
   }
 
   get #mayBegin(): boolean {
-    const { loop, current } = this.#parts.services()
+    const services = this.#parts.services()
     // Nothing serves before the first configuration is in use.
-    const serves = (current() as Snapshot | null) !== null
-    return serves && !this.#closed && !loop.draining && this.#runs.size < MAX_RUNS
+    const serves = (services.current() as Snapshot | null) !== null
+    return serves && !this.#closed && !services.loop.draining && this.#runs.size < MAX_RUNS
   }
 
   async #look(): Promise<void> {

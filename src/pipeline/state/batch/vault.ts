@@ -12,7 +12,7 @@ export const LEASE_MS = 20_000
 const LINE_FEED = 10
 
 const pack = (value: object): Buffer => Buffer.from(JSON.stringify(value))
-const unpack = <T>(bytes: Uint8Array): T => JSON.parse(Buffer.from(bytes).toString()) as T
+const unpack = (bytes: Uint8Array): unknown => JSON.parse(Buffer.from(bytes).toString())
 
 export interface VaultParts {
   readonly store: BlobStore
@@ -82,14 +82,14 @@ export class Vault {
   file(owner: Owner, id: string): Promise<FileRecord | null> {
     return this.#ask('read', async (store) => {
       const bytes = await store.get(blobKey('file', owner, id), 0)
-      return bytes === null ? null : unpack<FileRecord>(bytes)
+      return bytes === null ? null : (unpack(bytes) as FileRecord)
     })
   }
 
   files(owner: Owner): Promise<readonly FileRecord[]> {
     return this.#ask('read', async (store) => {
       const notes = await store.notes(blobKey('files', owner, ''))
-      return notes.map((bytes) => unpack<FileRecord>(bytes))
+      return notes.map((bytes) => unpack(bytes) as FileRecord)
     })
   }
 
@@ -129,7 +129,7 @@ export class Vault {
   batch(owner: Owner, id: string): Promise<BatchRecord | null> {
     return this.#ask('read', async (store) => {
       const bytes = await store.get(blobKey('batch', owner, id), 0)
-      return bytes === null ? null : unpack<BatchRecord>(bytes)
+      return bytes === null ? null : (unpack(bytes) as BatchRecord)
     })
   }
 
@@ -137,7 +137,7 @@ export class Vault {
   batches(owner: Owner): Promise<readonly { readonly id: string; readonly createdAt: number }[]> {
     return this.#ask('read', async (store) => {
       const notes = await store.notes(blobKey('batches', owner, ''))
-      const found = notes.map((bytes) => unpack<{ id: string; createdAt: number }>(bytes))
+      const found = notes.map((bytes) => unpack(bytes) as { id: string; createdAt: number })
       return found.sort((a, b) => b.createdAt - a.createdAt || (a.id < b.id ? 1 : -1))
     })
   }
@@ -150,7 +150,7 @@ export class Vault {
   /** All that somebody should work on. */
   open(): Promise<readonly { readonly id: string; readonly caller: BatchCaller }[]> {
     return this.#ask('read', async (store) =>
-      (await store.notes(OPEN)).map((bytes) => unpack<{ id: string; caller: BatchCaller }>(bytes)),
+      (await store.notes(OPEN)).map((bytes) => unpack(bytes) as { id: string; caller: BatchCaller }),
     )
   }
 
