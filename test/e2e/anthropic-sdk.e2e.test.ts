@@ -191,7 +191,6 @@ describe('Anthropic SDK', () => {
     for (const backend of ['anthropic', 'openai', 'gemini'] as const)
       await expect(
         client.messages.create({ model: BACKENDS[backend], max_tokens: 40, messages }),
-        backend,
       ).rejects.toBeInstanceOf(Anthropic.BadRequestError)
   })
 
