@@ -274,7 +274,9 @@ export class RequestHandler {
   /** last: the connection ends with the answer. */
   #exchange(received: NodeReceived, res: ServerResponse, last: boolean): OpenExchange {
     const { services, gate, limits } = this.#parts
-    if (received.side !== null) return this.#aside(received, received.side, res, last)
+    // The rules may have changed while the body came.
+    if (received.side !== null) received.side = this.#parts.side?.() ?? null
+    if (received.side?.takes(received.path) === true) return this.#aside(received, received.side, res, last)
     const question = received.asks ? this.#question(res, last) : null
     const reply = question ?? new NodeReply(res, gate, last, limits.clientStallMs)
     const exchange = new Exchange(services, received, reply, question)

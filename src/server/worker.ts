@@ -317,6 +317,8 @@ export class Worker implements Gate {
     this.#snapshot = this.#prepared
     this.#prepared = null
     old?.release()
+    // What is open for long would go on by rules that hold no more.
+    if (old !== null) this.#mcp?.drain()
     const { tls } = this.#snapshot.config.server
     // Its address needs a restart, its certificates do not.
     if (this.#tls !== null && tls !== null) this.#tls.update(tls)
