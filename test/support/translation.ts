@@ -1,5 +1,5 @@
 /** Asks gateways and backends in any dialect, and tells what an answer meant. */
-import type { Citation, ChatRequest, FinishReason, Json, JsonObject, Opaque } from '../../src/contracts/canonical.ts'
+import type { Citation, ChatRequest, FinishReason, JsonObject, Opaque } from '../../src/contracts/canonical.ts'
 import type { AnswerSink, Dialect } from '../../src/contracts/dialect.ts'
 import type { Usage } from '../../src/contracts/usage.ts'
 import { framerOf } from '../../src/protocol/framing.ts'
