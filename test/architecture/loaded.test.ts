@@ -28,7 +28,7 @@ test('serving loads no schema, no store, no token library and no admin listener 
   const ours = urls.filter((url) => url.includes('/src/')).map((url) => url.slice(url.indexOf('/src/') + 1))
   expect(ours.length).toBeGreaterThan(50)
   const unwanted =
-    /src\/config\/(?:schema|load|normalise)|src\/auth\/(?:jwt|key-set|authenticator)|src\/sim\/|src\/store\//
+    /src\/config\/(?:schema|load|normalise)|src\/auth\/(?:jwt|key-set|authenticator)|src\/(?:sim|store|mcp)\//
   expect(ours.filter((path) => unwanted.test(path))).toEqual([])
   expect(
     ours.filter((path) => /src\/(?:ratelimit|usage)\/(?:redis|ledger|limiter|fair|otlp|file|recorder)/.test(path)),
