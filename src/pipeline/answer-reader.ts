@@ -6,7 +6,7 @@ import { judgeAnswer, usageOf } from '../protocol/openai/answer.ts'
 import type { AnswerVerdict } from '../protocol/openai/answer.ts'
 import type { UsageHints } from '../protocol/usage.ts'
 import { answerBody } from './answer-body.ts'
-import { callsAllowed, Listener } from './listener.ts'
+import { listenFor } from './listener.ts'
 
 /** What a whole JSON answer turned out to be. */
 export interface ReadAnswer {
@@ -61,7 +61,7 @@ export class TranslatedReader implements AnswerReader {
 
   read(body: Buffer): ReadAnswer {
     const encoder = this.#client.answer(this.#context)
-    const listener = new Listener(encoder, callsAllowed(this.#wire, this.#context.request))
+    const listener = listenFor(encoder, this.#wire, this.#context.request)
     const answer = answerBody(this.#wire, body)
     const verdict = answer === null ? 'invalid' : this.#wire.answer(answer, listener, this.#asked)
     const written = verdict === 'ok' ? Buffer.from(encoder.body()) : body

@@ -1,6 +1,7 @@
 import type { ChatRequest, Citation, FinishReason, Json, Opaque } from '../contracts/canonical.ts'
 import type { AnswerSink, Wire } from '../contracts/dialect.ts'
 import type { Usage } from '../contracts/usage.ts'
+import { unfoldCustom } from '../protocol/canonical/custom-tools.ts'
 
 /** Stands between what reads a backend's answer and what writes the client's: notes what Heddle itself must know of it. */
 export class Listener implements AnswerSink {
@@ -72,6 +73,10 @@ export class Listener implements AnswerSink {
     this.#to.end()
   }
 }
+
+/** What hears an answer of a wire for a client: tools that take free text, and limits that the wire has no word for, as asked. */
+export const listenFor = (to: AnswerSink, wire: Wire, request: ChatRequest): Listener =>
+  new Listener(unfoldCustom(to, wire, request), callsAllowed(wire, request))
 
 /** Most calls of one answer that a client gets: some wires have no word for "one at a time". */
 export const callsAllowed = (wire: Wire, request: ChatRequest): number =>

@@ -7,7 +7,7 @@ import { answerScanner } from '../protocol/openai/answer.ts'
 import { joinDataLines } from '../protocol/sse.ts'
 import { invalidAnswer } from '../routing/failure.ts'
 import { HeldStream } from './held-stream.ts'
-import { callsAllowed, Listener } from './listener.ts'
+import { listenFor, type Listener } from './listener.ts'
 
 export interface TranslatedPlan extends Omit<HeldStreamPlan, 'heartbeat'> {
   readonly wire: Wire
@@ -40,7 +40,7 @@ export class TranslatedStream extends HeldStream {
     this.contentType = plan.client.streamType
     this.encoder = encoder
     this.#wire = wire
-    this.#listener = new Listener(encoder, callsAllowed(wire, plan.context.request))
+    this.#listener = listenFor(encoder, wire, plan.context.request)
     this.#decoder = wire.stream(this.#listener, plan.asked)
     this.#framer = framerOf(wire.framing, this.owner.services.limits.sseEvent)
   }

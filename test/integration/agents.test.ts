@@ -364,12 +364,10 @@ describe('Codex', () => {
       const agent = new Codex()
       for (const [i, text] of [...ASK, ...ASK].entries()) {
         const words = await agent.say(text, at(route), i % 3 !== 2)
-        if (text.startsWith('ALWAYS') && (route === 'responses' || text.includes('shell')))
-          expect(words).toMatch(/result \d of (?:shell|apply_patch)/)
+        if (text.startsWith('ALWAYS')) expect(words).toMatch(/result \d of (?:shell|apply_patch)/)
         expect(agent.last!.headers.get('x-heddle-stripped')).toBeNull()
       }
-      if (route === 'responses')
-        expect(agent.input.filter(({ type }) => type === 'custom_tool_call').length).toBeGreaterThanOrEqual(4)
+      expect(agent.input.filter(({ type }) => type === 'custom_tool_call').length).toBeGreaterThanOrEqual(4)
       if (route !== 'chat') expect(agent.proofs.length).toBeGreaterThan(5)
     })
 

@@ -18,7 +18,7 @@ const CARRIES: Readonly<Record<Feature, Support>> = {
   file_id: { mapped: 'Only ids of the provider’s own Files API; others are refused.' },
   tools: 'yes',
   tool_strict: { mapped: 'From Claude 4.5 on, with objects closed and limits told in the description; else left out.' },
-  tool_custom: 'no',
+  tool_custom: { mapped: 'As a function that takes the text as `input`.' },
   tool_choice: { mapped: 'As it is; a call that must be made turns thinking off.' },
   tool_choice_named: { mapped: 'As it is; a call that must be made turns thinking off.' },
   tool_choice_allowed: { mapped: 'Only the allowed tools are sent.' },

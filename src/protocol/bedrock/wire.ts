@@ -16,7 +16,7 @@ const CARRIES: Readonly<Record<Feature, Support>> = {
   file_id: 'no',
   tools: 'yes',
   tool_strict: 'no',
-  tool_custom: 'no',
+  tool_custom: { mapped: 'As a function that takes the text as `input`.' },
   tool_choice: {
     mapped: 'A call that must be made turns thinking off; `none` leaves out tools that were never called.',
   },

@@ -1,6 +1,7 @@
 import type { ChatRequest, Message, Opaque, Part } from '../../contracts/canonical.ts'
 import type { Dialect, Feature, Wire } from '../../contracts/dialect.ts'
 import { GatewayError } from '../../core/errors.ts'
+import { foldCustom } from './custom-tools.ts'
 import { FEATURES } from './features.ts'
 
 /** refuse: a request that asks for what the wire cannot carry fails. drop: it goes without, and the answer says so. */
@@ -45,7 +46,7 @@ export function negotiate(
   const foreign = hasForeign(request, wire.dialect)
   if (foreign) dropped.add(FEATURES.reasoning_proof.param)
   const fitted = out.size > 0 || foreign ? without(request, out, wire.dialect) : request
-  return { request: fitted, dropped: [...dropped] }
+  return { request: features.has('tool_custom') ? foldCustom(fitted, wire) : fitted, dropped: [...dropped] }
 }
 
 /** Without these there is no question left. */

@@ -17,7 +17,7 @@ const CARRIES: Readonly<Record<Feature, Support>> = {
   file_id: 'no',
   tools: 'yes',
   tool_strict: { mapped: 'One strict tool makes all tools strict.' },
-  tool_custom: 'no',
+  tool_custom: { mapped: 'As a function that takes the text as `input`.' },
   tool_choice: 'yes',
   tool_choice_named: { mapped: 'Only that tool is sent, and one must be called.' },
   tool_choice_allowed: { mapped: 'Only the allowed tools are sent.' },

@@ -17,7 +17,7 @@ const CARRIES: Readonly<Record<Feature, Support>> = {
   file_id: { mapped: 'Only URIs of the provider’s own Files API; others are refused.' },
   tools: 'yes',
   tool_strict: { mapped: 'One strict tool has the calls of all tools validated.' },
-  tool_custom: 'no',
+  tool_custom: { mapped: 'As a function that takes the text as `input`.' },
   tool_choice: 'yes',
   tool_choice_named: 'yes',
   tool_choice_allowed: 'yes',

@@ -17,7 +17,7 @@ const CARRIES: Readonly<Record<Feature, Support>> = {
   file_id: 'no',
   tools: 'yes',
   tool_strict: 'no',
-  tool_custom: 'no',
+  tool_custom: { mapped: 'As a function that takes the text as `input`.' },
   tool_choice: 'no',
   tool_choice_named: 'no',
   tool_choice_allowed: 'no',

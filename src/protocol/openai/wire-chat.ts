@@ -18,7 +18,7 @@ const CARRIES: Readonly<Record<Feature, Support>> = {
   file_id: { mapped: 'Only ids of the provider’s own Files API; others are refused.' },
   tools: 'yes',
   tool_strict: 'yes',
-  tool_custom: 'no',
+  tool_custom: { mapped: 'As a function that takes the text as `input`.' },
   tool_choice: 'yes',
   tool_choice_named: 'yes',
   tool_choice_allowed: { mapped: 'As it is for OpenAI; others are sent only the allowed tools.' },
