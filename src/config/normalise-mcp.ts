@@ -38,7 +38,8 @@ const toServer = (name: string, entry: Entry, build: Build): McpServerConfig | u
   problems.push(...checkPlaintext(provider, map, [...path, 'url']))
   return {
     name,
-    provider,
+    // It speaks of no models.
+    provider: { ...provider, operations: [], wire: null },
     path: new URL(url).pathname,
     timeoutMs: timeout,
     tools: tools === undefined ? null : [...new Set(tools)],

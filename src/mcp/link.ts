@@ -48,6 +48,7 @@ export class Link {
   readonly #parts: LinkParts
   readonly #path: string
   readonly #handshake: Handshake
+  readonly #fixedSecrets: readonly string[]
   /** For requests of ours. */
   #nextId = 1
 
@@ -58,6 +59,7 @@ export class Link {
     this.state = parts.state.server(`${this.name} ${parts.config.provider.baseUrl}`)
     this.#path = parts.config.path + parts.provider.query
     this.#handshake = new Handshake(this, parts.version)
+    this.#fixedSecrets = secretsOf(parts.config)
   }
 
   get provider(): Provider {
@@ -109,13 +111,6 @@ export class Link {
         listener.onEnd(fault)
       },
     })
-  }
-
-  /** Values that its errors could quote; short ones are no secrets. */
-  get #fixedSecrets(): readonly string[] {
-    const { apiKey, headers, query } = this.config.provider
-    const values = [...Object.values(headers), ...Object.values(query)].filter((value) => value.length >= 12)
-    return apiKey === null || apiKey.length < 4 ? values : [apiKey, ...values]
   }
 
   #judge(fault: GatewayError | null): void {
@@ -278,6 +273,12 @@ export class Link {
       }
     })
   }
+}
+
+/** Values that its errors could quote; short ones are no secrets. */
+function secretsOf({ provider: { apiKey, headers, query } }: McpServerConfig): readonly string[] {
+  const values = [...Object.values(headers), ...Object.values(query)].filter((value) => value.length >= 12)
+  return apiKey === null || apiKey.length < 4 ? values : [apiKey, ...values]
 }
 
 const ignore = (): void => {}

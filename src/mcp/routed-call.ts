@@ -1,10 +1,11 @@
 import type { CallAccount } from './call-account.ts'
 import type { Client } from './client.ts'
 import type { Link } from './link.ts'
-import type { ServerCall } from './server-call.ts'
+import type { CallListener, ServerCall } from './server-call.ts'
 import type { ServerTicket } from './session-token.ts'
 import type { Turn } from './turn.ts'
 import { GatewayError } from '../core/errors.ts'
+import { CallbackTimer } from '../core/wheel.ts'
 import { logCallFault } from './call-log.ts'
 import { requestTo } from './envelope.ts'
 import { outcomeOf, rpcOf, type Outcome } from './faults.ts'
@@ -34,6 +35,11 @@ export interface RoutedRequest {
   readonly more: readonly string[]
 }
 
+/** Ms between two requests for the rest of a stream, unless the server says. */
+const RETRY_MS = 1000
+const MAX_RETRY_MS = 30_000
+const MAX_IDLE_RESUMES = 10
+
 /** One request of a client that one server answers; what the server says meanwhile passes. */
 export class RoutedCall {
   readonly key: string
@@ -47,6 +53,13 @@ export class RoutedCall {
   #begun = false
   #tries = 0
   #over = false
+  /** The event after which the server was asked to go on, and how often it had nothing more. */
+  #resumedAt = ''
+  #idle = 0
+  readonly #listener: CallListener = {
+    onMessage: (message, text) => this.#onMessage(message, text),
+    onEnd: (fault) => this.#onEnd(fault),
+  }
 
   constructor(turn: Turn, client: Client, sent: RoutedRequest) {
     this.#turn = turn
@@ -83,7 +96,7 @@ export class RoutedCall {
       this.#call = link.post(
         requestTo(this.#client, ticket, asked),
         { tenant: this.#client.tenant, origin },
-        { onMessage: (message, text) => this.#onMessage(message, text), onEnd: (fault) => this.#onEnd(fault) },
+        this.#listener,
       )
     } catch (error) {
       this.fail(error)
@@ -142,6 +155,7 @@ export class RoutedCall {
   #onEnd(fault: GatewayError | null): void {
     if (this.#over) return
     const { link } = this.#sent
+    if (fault === null && this.#resume()) return
     if (fault === null) {
       this.fail(
         new GatewayError('upstream_error', `MCP server '${link.name}' ended its answer before it was complete.`),
@@ -155,6 +169,34 @@ export class RoutedCall {
       return
     }
     this.fail(fault)
+  }
+
+  /** A server may leave a stream in the middle, and go on when it is asked for the rest (2025-11-25, transports). */
+  #resume(): boolean {
+    const { link } = this.#sent
+    const { wheel } = this.#turn.services
+    const last = this.#call
+    const ticket = this.#ticket!
+    const reached = last?.lastEventId || this.#resumedAt
+    if (last === null || !last.streams || reached === '' || ticket.id === '') return false
+    // The same event again: it has nothing more to say.
+    this.#idle = reached === this.#resumedAt ? this.#idle + 1 : 0
+    if (this.#idle > MAX_IDLE_RESUMES) return false
+    this.#resumedAt = reached
+    const waitMs = Math.min(MAX_RETRY_MS, last.retryMs < 0 ? RETRY_MS : last.retryMs)
+    wheel.arm(
+      new CallbackTimer(() => {
+        if (this.#over) return
+        try {
+          const options = { tenant: this.#client.tenant, origin: this.#turn.origin }
+          this.#call = link.listen(ticket, this.#resumedAt, options, this.#listener)
+        } catch (error) {
+          this.fail(error)
+        }
+      }),
+      waitMs,
+    )
+    return true
   }
 
   // ── its end ───────────────────────────────────────────────────────────────

@@ -58,7 +58,6 @@ export class ServerCall extends WheelTimer implements UpstreamSink {
   get streams(): boolean {
     return this.#mode === 'sse'
   }
-  onHeadSeen: (() => void) | null = null
 
   constructor(upstream: Upstream, request: UpstreamRequest, options: CallOptions, listener: CallListener) {
     super()
@@ -123,7 +122,6 @@ export class ServerCall extends WheelTimer implements UpstreamSink {
     } else if (status === 202 || status === 204) this.#mode = 'ignored'
     else if (type.startsWith('application/json')) this.#mode = 'json'
     else this.#mode = 'ignored'
-    this.onHeadSeen?.()
   }
 
   onData(chunk: Buffer): void {

@@ -32,11 +32,19 @@ const TAG_BYTES = 16
 const MAX_LENGTH = 12 * 1024
 const SHAPE = /^[A-Za-z0-9_-]{40,12288}$/
 
+const callers = new WeakMap<Principal, string>()
+
 /** Names a caller so that no other one has the same: what seals are bound to. The same over renewals of a token. */
-export function callerOf({ kind, keyId, tenant, user, peer }: Principal): string {
-  return createHash('sha256')
-    .update(JSON.stringify([kind, keyId, tenant, user, peer?.id ?? '']))
-    .digest('base64url')
+export function callerOf(principal: Principal): string {
+  let name = callers.get(principal)
+  if (name === undefined) {
+    const { kind, keyId, tenant, user, peer } = principal
+    name = createHash('sha256')
+      .update(JSON.stringify([kind, keyId, tenant, user, peer?.id ?? '']))
+      .digest('base64url')
+    callers.set(principal, name)
+  }
+  return name
 }
 
 const keyOf = (secret: string): Buffer =>

@@ -77,11 +77,6 @@ export class McpState {
     return state
   }
 
-  /** Those of configurations that are gone are forgotten. */
-  keepOnly(keys: ReadonlySet<string>): void {
-    for (const key of this.#servers.keys()) if (!keys.has(key)) this.#servers.delete(key)
-  }
-
   /** undefined = nothing newer than what the client carries; null = that one is not known any more. */
   ticket(session: string, server: string): ServerTicket | null | undefined {
     return this.#tickets.get(`${session}/${server}`)?.ticket
