@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Lease } from '../contracts/admission.ts'
-import type { Grant } from '../contracts/capacity.ts'
+import type { Grant, Ticket } from '../contracts/capacity.ts'
 import type { Target } from '../contracts/routing.ts'
 import type { GatewayError } from '../core/errors.ts'
 import type { Exchange } from './exchange.ts'
@@ -23,6 +23,7 @@ const setUp = (admit: (lease: Lease) => Lease | Promise<Lease>) => {
   const x = {
     over: false,
     principal: {},
+    received: {},
     match: null,
     account: { expected: { inputTokens: 1, outputTokens: 1, nanoUsd: 0 }, expectedAt: () => ({}) },
     limiter: { byTarget: true, admit: () => admit(lease) },
@@ -71,4 +72,27 @@ test('a permit that comes when the request is over is given back, although nobod
   answer.resolve({} as Lease)
   await new Promise((resolve) => setImmediate(resolve))
   expect([ended, settled]).toEqual([[0], [0]])
+})
+
+test('what can wait goes behind what others of its tenant ask, and never before it', () => {
+  for (const [asked, own, expected] of [
+    [100, 0, 100],
+    [100, 200, 200],
+    [undefined, 5, 5],
+  ] as const) {
+    const { x } = setUp((lease) => lease)
+    const tickets: Ticket[] = []
+    Object.assign(x, { received: { priority: asked } })
+    Object.assign(x.snapshot.policies, {
+      ticketOf: () => ({ tenant: '', weight: 1, priority: own }),
+      gate: {
+        enter(_target: Target, ticket: Ticket) {
+          tickets.push(ticket)
+          return null
+        },
+      },
+    })
+    ask(x, () => {})
+    expect(tickets.map(({ priority }) => priority)).toEqual([expected])
+  }
 })

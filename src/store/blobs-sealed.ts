@@ -64,6 +64,14 @@ export class SealedBlobs implements BlobStore {
     }
   }
 
+  #openOrNone(place: string, sealed: Uint8Array): Uint8Array[] {
+    try {
+      return [this.#open(place, sealed)]
+    } catch {
+      return []
+    }
+  }
+
   async get(key: string, touchMs: number): Promise<Uint8Array | null> {
     const sealed = await this.#inner.get(key, touchMs)
     return sealed === null ? null : this.#open(key, sealed)
@@ -82,7 +90,8 @@ export class SealedBlobs implements BlobStore {
   }
   async notes(list: string): Promise<readonly Uint8Array[]> {
     const sealed = await this.#inner.notes(list)
-    return sealed.map((value) => this.#open(list, value))
+    // One that was sealed with a key of yesterday must not hide all others.
+    return sealed.flatMap((value) => this.#openOrNone(list, value))
   }
   forget(list: string, field: string): Promise<void> {
     return this.#inner.forget(list, field)

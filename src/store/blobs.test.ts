@@ -157,6 +157,14 @@ test('keys are changed without losing what is kept', async () => {
   expect(text(await new SealedBlobs(inner, [next]).get('b', 0))).toBe('new')
 })
 
+test('a list shows what can be read of it', async () => {
+  const inner = memory()
+  await new SealedBlobs(inner, [KEY]).note('list', 'x', bytes('1'), 1000)
+  const next = new SealedBlobs(inner, [randomBytes(32).toString('base64')])
+  await next.note('list', 'y', bytes('2'), 1000)
+  expect((await next.notes('list')).map((value) => text(value))).toEqual(['2'])
+})
+
 test('no two callers can be made to look the same', () => {
   const owner = { kind: 'api_key', tenant: 'a', keyId: 'b' } as const
   const keys = [

@@ -9,7 +9,7 @@ import { sleep } from '../../core/sleep.ts'
 import { isObject } from '../../protocol/canonical/read.ts'
 import { failedResponse } from './background.ts'
 import { recordsBefore, saidIn } from './chain.ts'
-import { isKeptId } from './ids.ts'
+import { isKeptId, KEPT_PREFIX } from './ids.ts'
 import { pageOf, type Page } from './items.ts'
 import { isOpen, statusOf } from './record.ts'
 import { numberOf, replayEvents, splitEvents } from './replay.ts'
@@ -40,7 +40,9 @@ export class Endpoints {
 
   /** True = the request is for an answer of ours, and is being answered. */
   takes(x: Exchange): boolean {
-    const found = PATH.exec(x.received.path)
+    const { path } = x.received
+    // Of all other requests no more is asked.
+    const found = path.includes(KEPT_PREFIX) ? PATH.exec(path) : null
     const id = found?.[1] ?? ''
     if (!isKeptId(id)) return false
     x.operation = 'responses'

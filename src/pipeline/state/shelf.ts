@@ -55,8 +55,15 @@ export class Shelf {
   get(owner: Owner, id: string, touch = false): Promise<KeptRecord | null> {
     const { store, config } = this.#parts
     return this.#read(async () => {
-      const bytes = await store.get(blobKey('response', owner, id), touch ? config.ttlMs : 0)
-      return bytes === null ? null : unpackRecord(bytes)
+      try {
+        const bytes = await store.get(blobKey('response', owner, id), touch ? config.ttlMs : 0)
+        return bytes === null ? null : unpackRecord(bytes)
+      } catch (error) {
+        // Sealed with a key that is gone: nobody will ever read it.
+        if (!(error instanceof BlobRefused) || error.fault !== 'broken') throw error
+        this.#fault('read', error)
+        return null
+      }
     })
   }
 

@@ -27,13 +27,13 @@ test('a form is read with its file, byte for byte', () => {
   const { fields, file } = readForm(
     form(
       'name="purpose"\r\n\r\nbatch',
-      'name="file"; filename="a.jsonl"\r\nContent-Type: x/y\r\n\r\nline 1\r\n--bb\nline 2',
+      'name="file"; filename="a.jsonl"\r\nContent-Type: x/y\r\n\r\nline 1\r\n--c\nline 2',
     ),
     TYPE,
   )
   expect([...fields]).toEqual([['purpose', 'batch']])
   expect(file!.name).toBe('a.jsonl')
-  expect(file!.content.toString()).toBe('line 1\r\n--bb\nline 2')
+  expect(file!.content.toString()).toBe('line 1\r\n--c\nline 2')
 })
 
 test('forms that could be read in two ways, or are cut off, are refused', () => {

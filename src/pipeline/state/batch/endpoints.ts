@@ -48,7 +48,8 @@ export class BatchEndpoints {
   /** True = the request is for a file or batch of ours, or to become one, and is being answered. */
   takes(x: Exchange): boolean {
     const { path, method } = x.received
-    const found = PATH.exec(path)
+    // Of all other requests no more is asked.
+    const found = path.includes('/files') || path.includes('/batches') ? PATH.exec(path) : null
     if (found === null || x.received.header('x-heddle-provider') !== undefined) return false
     const [, kind = '', id = '', what = ''] = found
     const answer = kind === 'files' ? this.#files(x, method, id, what) : this.#batches(x, method, id, what)
