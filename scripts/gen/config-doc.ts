@@ -30,7 +30,17 @@ const BASIC: Readonly<Record<string, string>> = {
   TargetName: 'string',
 }
 
-const SECTIONS = ['Tls', 'PolicyService', 'Provider', 'Model', 'Target', 'Capabilities', 'Price'] as const
+const SECTIONS = [
+  'Tls',
+  'PolicyService',
+  'Provider',
+  'Model',
+  'Target',
+  'Capabilities',
+  'Price',
+  'Mapping',
+  'Step',
+] as const
 /** Parts of the file, each with the maps that it is made of: who may call, how much, what it costs; the mesh around. */
 const PARTS = {
   auth: ['Key', 'Jwt', 'KubernetesTokens', 'PeerClaims', 'Grant'],
@@ -40,6 +50,9 @@ const PARTS = {
   usage: [],
   mesh: [],
   tracing: [],
+  responses: [],
+  batches: [],
+  mcp: ['McpServer'],
 } as const
 
 const anchor = (name: string): string => `[${name.toLowerCase()}](#${name.toLowerCase()})`
