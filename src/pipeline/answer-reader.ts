@@ -80,7 +80,7 @@ export class EmbedReader implements AnswerReader {
   }
 
   read(body: Buffer): ReadAnswer {
-    const sent = answerBody({}, body)
+    const sent = answerBody(this.#wire, body)
     const answer = sent === null ? 'invalid' : this.#wire.answer(sent, this.#asked.count)
     if (typeof answer === 'string') return { verdict: answer, usage: null, body }
     return { verdict: 'ok', usage: answer.usage, body: Buffer.from(embedAnswer(answer, this.#asked)) }

@@ -31,6 +31,8 @@ const RAW = [
   'accept-ranges',
   'etag',
   'last-modified',
+  // By it SDKs of AWS know which error it is.
+  'x-amzn-errortype',
 ] as const
 
 function copy(from: UpstreamHeaders, names: readonly string[], to: HeaderList): void {
@@ -43,7 +45,7 @@ function copy(from: UpstreamHeaders, names: readonly string[], to: HeaderList): 
 function common(attempt: Attempt, id: string): HeaderList {
   const headers: HeaderList = ['x-request-id', id, 'x-heddle-target', attempt.target.headerName]
   if (attempt.target.provider.config.type === 'sim') headers.push('x-heddle-simulated', 'true')
-  if (attempt.dropped.length > 0) headers.push('x-heddle-dropped', headerText(attempt.dropped.join(', ')))
+  if (attempt.dropped.length > 0) headers.push('x-heddle-dropped', attempt.dropped.map(headerText).join(', '))
   if (attempt.owner.attempts.length > 1) headers.push('x-heddle-attempts', String(attempt.owner.attempts.length))
   return headers
 }

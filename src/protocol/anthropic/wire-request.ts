@@ -10,7 +10,7 @@ import { claudeFacts, type ClaudeFacts, thinkingFor, type Thinking } from './wir
  * The tool that older models answer with when a JSON format is asked for. The answer's reader tells what is written into
  * it as text, so it never shows.
  */
-export const ANSWER_TOOL = 'heddle_json_answer'
+export const ANSWER_TOOL = 'heddle-json-answer'
 
 /** The API takes no more markers; the last ones cover the most. */
 const MAX_MARKS = 4

@@ -7,7 +7,7 @@ import { closedSchema, parametersOf } from '../canonical/schema.ts'
 import { Blocks } from './wire-blocks.ts'
 
 /** The tool that models without structured outputs answer with; the answer's reader tells what is in it as text. */
-export const ANSWER_TOOL = 'heddle_json_answer'
+export const ANSWER_TOOL = 'heddle-json-answer'
 
 /** Families whose structured outputs Bedrock offers: docs.aws.amazon.com, "Get validated JSON results from models". */
 const STRUCTURED = ['qwen.', 'openai.', 'deepseek.', 'mistral.', 'google.', 'minimax.', 'moonshot', 'nvidia.']
