@@ -217,6 +217,21 @@ describe('a batch', () => {
     ])
   })
 
+  test('goes on under other settings', async () => {
+    const { backend, release } = await held()
+    const { client, gateway } = await start(config({ url: backend.url, batches: '{ concurrency: 2 }' }))
+    const { id } = await create(
+      client,
+      Array.from({ length: 6 }, (_, i) => line(`q${i}`, say('x'))),
+    )
+    await until(() => backend.bodies.length === 2)
+    expect(await gateway.reload(config({ url: backend.url, batches: '{ concurrency: 3 }' }))).toBe(true)
+    release()
+    const done = await ended(client, id)
+    expect(done).toMatchObject({ status: 'completed', request_counts: { total: 6, completed: 6, failed: 0 } })
+    expect(backend.bodies).toHaveLength(6)
+  })
+
   test('waits for limits instead of failing by them', async () => {
     const more = 'responses: {}\nlimits: { all: { rules: [{ requests: 3, per: 1s }] } }'
     const { client } = await start(config({ more }))

@@ -213,6 +213,18 @@ test('a stream that is cancelled ends, for who began it and for who follows it',
   expect(backend.left).toBe(1)
 })
 
+test('other settings do not end what is under way', async () => {
+  const backend = await slow()
+  const { client, gateway } = await start(config(backend.url))
+  const { id } = await client.responses.create(ASK)
+  await until(() => backend.calls === 1)
+  expect(await gateway.reload(config(backend.url, { more: 'responses: { ttl: 2h }' }))).toBe(true)
+  backend.text('woven')
+  backend.finish()
+  await until(async () => (await client.responses.retrieve(id)).status === 'completed')
+  expect((await client.responses.retrieve(id)).output_text).toBe('woven')
+})
+
 test('there is a greatest number of them', async () => {
   const backend = await slow()
   const { client } = await start(config(backend.url, { more: 'responses: { background: 1 }' }))

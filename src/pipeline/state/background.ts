@@ -5,6 +5,7 @@ import type { Kept } from './kept.ts'
 import type { Shelf } from './shelf.ts'
 import { GatewayError } from '../../core/errors.ts'
 import { everyUnref } from '../../core/every.ts'
+import { sleep } from '../../core/sleep.ts'
 import { failure, ResponseFrame } from '../../protocol/openai/client-responses-parts.ts'
 import { ALIVE_EVERY_MS } from './shelf.ts'
 
@@ -12,6 +13,9 @@ import { ALIVE_EVERY_MS } from './shelf.ts'
 const LOOK_MS = 1000
 /** Events of a stream are put away this often, for those who come back for them, ms. */
 const FLUSH_MS = 200
+
+/** How often it is looked whether the last one is over, ms. */
+const CLOSE_LOOK_MS = 50
 
 const JSON_HEADERS = ['content-type', 'application/json']
 
@@ -250,12 +254,12 @@ export class Background {
     for (const run of this.#runs.values()) run.fail(error)
   }
 
-  /** What is over is kept. */
-  async settle(): Promise<void> {
-    await Promise.allSettled(this.#settling)
-  }
-
-  close(): void {
+  /** Resolves when all that is under way is over and kept; until then it is looked after. */
+  async close(): Promise<void> {
+    while (this.#runs.size + this.#settling.size > 0) {
+      await Promise.allSettled(this.#settling)
+      if (this.#runs.size > 0) await sleep(CLOSE_LOOK_MS, false)
+    }
     for (const stop of this.#stop) stop()
   }
 }

@@ -148,9 +148,7 @@ export class ResponseState implements KeptState {
   }
 
   async close(): Promise<void> {
-    this.#batches?.close()
-    await this.#background.settle()
-    this.#background.close()
+    await Promise.all([this.#batches?.close(), this.#background.close()])
   }
 }
 

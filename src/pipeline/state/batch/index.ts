@@ -28,7 +28,8 @@ export class Batches {
     this.#runner.failAll(error)
   }
 
-  close(): void {
-    this.#runner.close()
+  /** Resolves when the lines that are under way have ended and are put away. */
+  close(): Promise<void> {
+    return this.#runner.close()
   }
 }

@@ -33,6 +33,7 @@ export class Runner {
   readonly #parts: RunnerParts
   readonly #worker = randomUUID()
   readonly #runs = new Map<string, BatchRun>()
+  readonly #ends = new Set<Promise<unknown>>()
   readonly #callers: Callers
   readonly #slots: Slots
   readonly #stop: (() => void)[]
@@ -119,16 +120,17 @@ export class Runner {
         this.#callers.forget(batch.id)
       }
     }
-    begin()
+    const end = begin()
       .catch((error: unknown) =>
         log('warn', { batch: batch.id, err: String(error) }, 'a batch stopped; it goes on later'),
       )
       .then(() => vault.release(batch.id).catch(() => undefined))
       .finally(() => {
         this.#runs.delete(batch.id)
+        this.#ends.delete(end)
         inflight(-1)
       })
-      .catch(() => undefined)
+    this.#ends.add(end)
   }
 
   async #stay(): Promise<void> {
@@ -153,9 +155,11 @@ export class Runner {
     for (const run of this.#runs.values()) run.fail(error)
   }
 
-  close(): void {
+  /** Resolves when what is under way is put away: somebody else goes on with it. */
+  async close(): Promise<void> {
     this.#closed = true
-    for (const stop of this.#stop) stop()
     for (const run of this.#runs.values()) run.stop('away')
+    await Promise.allSettled(this.#ends)
+    for (const stop of this.#stop) stop()
   }
 }
