@@ -4,8 +4,10 @@ import { addExchangeHeaders, dressHeaders } from './client-headers.ts'
 
 const NOW = Date.parse('2026-02-03T04:05:06.700Z')
 
-const exchange = (path: string, operation = 'chat'): Exchange =>
+const exchange = (path: string, operation = 'chat', failed = 0): Exchange =>
   ({
+    error: failed === 0 ? null : {},
+    status: failed === 0 ? 200 : failed,
     id: 'req-1',
     operation,
     received: { path },
@@ -95,4 +97,13 @@ test('names that only look like limits stay', () => {
   const before = [...to]
   dressHeaders(to, exchange('/v1/messages'))
   expect(to).toEqual([...before, 'request-id', 'req-1'])
+})
+
+test('SDKs of AWS are told which error it is', () => {
+  const type = (path: string, status: number) => dressHeaders([], exchange(path, 'passthrough', status))
+  expect(type('/passthrough/aws/model/m/converse-stream', 429)).toEqual(['x-amzn-errortype', 'ThrottlingException'])
+  expect(type('/passthrough/aws/model/m/converse', 418)).toEqual(['x-amzn-errortype', 'ValidationException'])
+  expect(type('/passthrough/aws/model/m/invoke', 502)).toEqual(['x-amzn-errortype', 'InternalServerException'])
+  expect(type('/passthrough/aws/models', 429)).toEqual([])
+  expect(dressHeaders([], exchange('/passthrough/aws/model/m/converse', 'passthrough'))).toEqual([])
 })

@@ -3,6 +3,7 @@ import type { Exchange } from './exchange.ts'
 import { parseLimitHeaders } from '../protocol/limit-headers.ts'
 import { parseGoDuration } from '../protocol/retry-after.ts'
 import { goDuration } from '../ratelimit/room.ts'
+import { bedrockErrorType } from './error-answer.ts'
 import { addMeshHeaders } from './headers.ts'
 import { dialectAt } from './operation.ts'
 
@@ -26,6 +27,8 @@ export function dressHeaders(
   x: Exchange,
   messages = dialectAt(x.received.path) === 'anthropic.messages',
 ): HeaderList {
+  const named = x.error === null ? null : bedrockErrorType(x.received.path, x.status)
+  if (named !== null) to.push('x-amzn-errortype', named)
   if (messages) {
     to.push('request-id', x.id)
     asAnthropic(to, x.services.clock.now())

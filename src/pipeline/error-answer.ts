@@ -4,6 +4,7 @@ import type { Attempt } from './attempt.ts'
 import type { Exchange } from './exchange.ts'
 import type { StreamAttempt } from './stream-attempt.ts'
 import { ERROR_CODES, type GatewayError } from '../core/errors.ts'
+import { errorText } from '../protocol/canonical/say.ts'
 import { clientDialect } from '../protocol/client-dialects.ts'
 import { errorEvent, errorHeaders, errorJson, responsesErrorEvent } from '../protocol/openai/errors.ts'
 import { dialectAt } from './operation.ts'
@@ -59,8 +60,28 @@ function isFinal({ attempts }: Exchange, error: GatewayError): boolean {
   return !ERROR_CODES[error.code].retryable || error.code === 'budget_exceeded' || attempts.length > 0
 }
 
+/** Names of errors of Bedrock's runtime, by which SDKs of AWS choose a class (@aws-sdk/client-bedrock-runtime `errors`). */
+const BEDROCK_ERRORS: ReadonlyMap<number, string> = new Map([
+  [400, 'ValidationException'],
+  [401, 'AccessDeniedException'],
+  [403, 'AccessDeniedException'],
+  [404, 'ResourceNotFoundException'],
+  [408, 'ModelTimeoutException'],
+  [429, 'ThrottlingException'],
+  [503, 'ServiceUnavailableException'],
+  [504, 'ModelTimeoutException'],
+])
+const BEDROCK_PATH = /^\/passthrough\/[^/]+\/model\/[^/]+\/(?:converse|invoke)/
+
+/** `x-amzn-errortype` of an error; null = whoever asks at this path is no client of Bedrock. */
+export const bedrockErrorType = (path: string, status: number): string | null =>
+  BEDROCK_PATH.test(path)
+    ? (BEDROCK_ERRORS.get(status) ?? (status < 500 ? 'ValidationException' : 'InternalServerException'))
+    : null
+
 /** The envelope that the clients of a path know. */
 export function errorBody(path: string, error: GatewayError, id: string): string {
+  if (BEDROCK_PATH.test(path)) return JSON.stringify({ message: errorText(error), request_id: id })
   const dialect = dialectAt(path)
   return dialect === 'openai.chat' ? errorJson(error, id) : clientDialect(dialect).error(error, id)
 }

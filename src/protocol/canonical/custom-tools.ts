@@ -136,7 +136,7 @@ class Unfolding implements AnswerSink {
     this.#to.usage(usage)
   }
   end(): void {
-    for (const { choice } of [...this.#held.values()]) this.#release(choice, true)
+    for (const { choice } of this.#held.values()) this.#release(choice, true)
     this.#to.end()
   }
 }
