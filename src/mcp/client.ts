@@ -18,8 +18,8 @@ export interface Client {
 /** What of one request goes along with what servers are asked for it. */
 export interface Origin {
   readonly requestId: string
-  /** Adds what a server needs to go on with the trace. */
-  trace(to: string[], mesh: boolean): void
+  /** Adds what a server needs to go on with the trace. spanId: of its parent; '' = that of the request. */
+  trace(to: string[], mesh: boolean, spanId: string): void
 }
 
 export const NO_ORIGIN: Origin = { requestId: '', trace: () => {} }

@@ -66,10 +66,10 @@ export class McpExchange extends OpenMember implements OpenExchange, Turn {
     this.requestId = id ?? (trace === null ? requestId(undefined) : tracing!.mintId(trace))
     this.origin = {
       requestId: this.requestId,
-      trace: (to, mesh) => {
+      trace: (to, mesh, spanId) => {
         if (trace === null) passOn(to, received)
-        else if (mesh) trace.injectMesh(to, trace.callSpanId)
-        else trace.injectVendor(to, trace.callSpanId)
+        else if (mesh) trace.injectMesh(to, spanId || trace.spanId)
+        else trace.injectVendor(to, spanId || trace.spanId)
       },
     }
   }

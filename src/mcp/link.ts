@@ -36,6 +36,8 @@ const EITHER = 'application/json, text/event-stream'
 export interface SendOptions {
   readonly tenant: string
   readonly origin?: Origin
+  /** Of the span that the request belongs to; left out = that of the origin. */
+  readonly spanId?: string
   /** Ms; left out = the server's own. 0 = for ever. */
   readonly timeoutMs?: number
 }
@@ -88,7 +90,7 @@ export class Link {
     method: string,
     own: readonly string[],
     body: Buffer | null,
-    { tenant, origin = NO_ORIGIN, timeoutMs = this.config.timeoutMs }: SendOptions,
+    { tenant, origin = NO_ORIGIN, timeoutMs = this.config.timeoutMs, spanId = '' }: SendOptions,
     listener: CallListener,
   ): ServerCall {
     const { provider, services, maxBytes } = this.#parts
@@ -100,7 +102,7 @@ export class Link {
     const mesh = provider.config.class === 'mesh'
     const more: string[] = []
     if (mesh && origin.requestId !== '') more.push('x-request-id', origin.requestId)
-    if (mesh || provider.config.propagateTrace) origin.trace(more, mesh)
+    if (mesh || provider.config.propagateTrace) origin.trace(more, mesh, spanId)
     const request = { method, path: this.#path, headers, more, body, longAnswer: true }
     const secrets = [...(credential?.secrets ?? []), ...this.#fixedSecrets]
     const options = { wheel: services.wheel, timeoutMs, maxBytes, server: this.name, secrets }

@@ -21,7 +21,7 @@ import {
   type RpcResponse,
 } from './json-rpc.ts'
 import { MODERN } from './revisions.ts'
-import { ServerError } from './server-error.ts'
+import { ServerError, ServerRefusal } from './server-error.ts'
 import { showResult } from './shown.ts'
 import { fromServer, type Tokens } from './to-client.ts'
 
@@ -85,7 +85,7 @@ export class RoutedCall {
 
   #send(ticket: ServerTicket): void {
     if (this.#over) return
-    const { link, request, params, more } = this.#sent
+    const { link, request, params, more, account } = this.#sent
     const { origin } = this.#turn
     this.#ticket = ticket
     // Requests of several clients share the session: their own ids would collide there.
@@ -95,7 +95,7 @@ export class RoutedCall {
     try {
       this.#call = link.post(
         requestTo(this.#client, ticket, asked),
-        { tenant: this.#client.tenant, origin },
+        { tenant: this.#client.tenant, origin, spanId: account.spanId },
         this.#listener,
       )
     } catch (error) {
@@ -168,7 +168,7 @@ export class RoutedCall {
       this.start()
       return
     }
-    this.fail(fault)
+    this.fail(ownWords(fault, this.#id) ?? fault)
   }
 
   /** A server may leave a stream in the middle, and go on when it is asked for the rest (2025-11-25, transports). */
@@ -248,6 +248,13 @@ export class RoutedCall {
   resume(): void {
     this.#call?.resume()
   }
+}
+
+/** Servers of 2026-07-28 answer some requests with an error and a status: what they say is more than the status. */
+function ownWords(fault: GatewayError, id: RpcId): ServerError | null {
+  if (!(fault instanceof ServerRefusal) || (fault.httpStatus !== 400 && fault.httpStatus !== 404)) return null
+  const { rpc } = fault
+  return rpc?.kind === 'response' && rpc.id === id && rpc.error !== null ? new ServerError(rpc.error) : null
 }
 
 /** What 2026-07-28 wants in each result, of a server that speaks an older revision. */

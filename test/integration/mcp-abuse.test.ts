@@ -139,7 +139,7 @@ describe('messages', () => {
       params: { name: 'files__echo', arguments: { text: 'hi' } },
     }
     const good = (await batch([ping(1), echo, { jsonrpc: '2.0', method: 'notifications/initialized' }, ping(2)])).json()
-    expect((good as { id: unknown }[]).map((one) => one.id).toSorted()).toEqual([1, 2, 'e'])
+    expect((good as { id: unknown }[]).map(({ id: of }) => String(of)).toSorted()).toEqual(['1', '2', 'e'])
     const streamed = await post(url, [ping(1), echo], { 'mcp-session-id': id, accept: 'text/event-stream' })
     expect([...streamed.text.matchAll(/^data: /gm)]).toHaveLength(2)
     expect((await batch([{ jsonrpc: '2.0', method: 'notifications/initialized' }])).status).toBe(202)
@@ -348,14 +348,15 @@ describe('servers', () => {
         closed = true
       })
       const more = (): void => {
-        while (!closed && written < 4000) {
+        for (; written < 4000;) {
+          if (closed) return
           written++
           if (!res.write(note)) {
             res.once('drain', more)
             return
           }
         }
-        if (!closed) res.end(`data: ${JSON.stringify({ jsonrpc: '2.0', id, result: {} })}\n\n`)
+        res.end(`data: ${JSON.stringify({ jsonrpc: '2.0', id, result: {} })}\n\n`)
       }
       more()
     })

@@ -23,8 +23,7 @@ export async function connectAgent(url: string, options: AgentOptions = {}): Pro
   const transport = new StreamableHTTPClientTransport(new URL(url), {
     requestInit: { headers: { ...options.headers } },
   })
-  // The SDK's own types are not exact about optional properties.
-  await client.connect(transport as never)
+  await client.connect(transport)
   return { client, transport, close: () => client.close() }
 }
 
