@@ -83,6 +83,7 @@ const start = (answers: readonly Answer[], targets: number, hedge: HedgeConfig |
     trace: null,
     inMesh: false,
     fields: null,
+    upgrade: null,
     over: false,
     fail: (error: GatewayError) => {
       failed.push(error)
