@@ -91,6 +91,9 @@ const start = (answers: readonly Answer[], targets: number, hedge: HedgeConfig |
       loop.close()
     },
     uncarried: () => null,
+    upgrade: null,
+    counting: false,
+    own: null,
     claim: () => true,
     onAttemptClosed: () => {},
     onAttemptFailed: (attempt: never, failure: never) => loop.onFailed(attempt, failure),

@@ -86,12 +86,6 @@ export const EMBED_VARIABLES: Readonly<Record<string, string>> = {
 /** All that templates of a provider can name. */
 export const VARIABLE_NAMES: readonly string[] = [...new Set([...Object.keys(CHAT), ...Object.keys(EMBED_VARIABLES)])]
 
-/** Names and what they stand for. */
-export const VARIABLE_TITLES: Readonly<Record<string, string>> = {
-  ...Object.fromEntries(Object.entries(CHAT).map(([name, { title }]) => [name, title])),
-  ...EMBED_VARIABLES,
-}
-
 export const featuresOfVariable = (name: string): readonly Feature[] =>
   Object.hasOwn(CHAT, name) ? CHAT[name]!.carries : []
 
