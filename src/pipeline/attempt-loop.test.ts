@@ -91,7 +91,6 @@ const start = (answers: readonly Answer[], targets: number, hedge: HedgeConfig |
       loop.close()
     },
     uncarried: () => null,
-    upgrade: null,
     counting: false,
     own: null,
     claim: () => true,
