@@ -218,7 +218,7 @@ export class Link {
     const isModern = ticket.revision === MODERN
     // Another server may stand there now, of another age.
     const wrongAge = isModern
-      ? [400, 404, 405].includes(httpStatus) && rpc === null
+      ? [400, 404, 405].includes(httpStatus) && (code === undefined || code === RPC.refused || code === RPC.noSession)
       : httpStatus === 400 && (code === RPC.version || code === RPC.headerMismatch)
     if (!wrongAge) return !isModern && ticket.id !== '' && httpStatus === 404
     this.state.modern = this.state.handshake = null

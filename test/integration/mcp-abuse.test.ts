@@ -188,11 +188,18 @@ type Behaviour = (
   message: { id?: number; method?: string; params?: Record<string, unknown> },
 ) => void
 
-async function startRogue(behave: Behaviour): Promise<{ url: string }> {
+async function startRogue(
+  behave: Behaviour,
+  onGet: (res: ServerResponse) => void = (res) => void res.writeHead(405).end(),
+): Promise<{ url: string }> {
   const server = createServer((req, res) => {
     const chunks: Buffer[] = []
     req.on('data', (chunk: Buffer) => chunks.push(chunk))
     req.on('end', () => {
+      if (req.method === 'GET') {
+        onGet(res)
+        return
+      }
       const text = Buffer.concat(chunks).toString()
       const message = text === '' ? {} : (JSON.parse(text) as { id?: number; method?: string })
       if (message.method === 'initialize') {
@@ -338,44 +345,63 @@ describe('servers', () => {
     expect(pages).toBe(3)
   })
 
-  test('a client that does not read holds up its server, and is dropped in the end', async () => {
-    let written = 0
-    let closed = false
-    const { url: at } = await startRogue((res, { id }) => {
-      res.writeHead(200, { 'content-type': 'text/event-stream' })
-      const note = `data: ${JSON.stringify({ jsonrpc: '2.0', method: 'notifications/message', params: { level: 'info', data: 'x'.repeat(50_000) } })}\n\n`
-      res.on('close', () => {
-        closed = true
-      })
-      const more = (): void => {
-        for (; written < 4000;) {
-          if (closed) return
-          written++
-          if (!res.write(note)) {
-            res.once('drain', more)
-            return
+  /** Says as much as it is let, up to 200 MB; what it has said, and whether it was cut off. */
+  function flood(last: () => string) {
+    const state = { written: 0, closed: false }
+    const note = `data: ${JSON.stringify({ jsonrpc: '2.0', method: 'notifications/message', params: { level: 'info', data: 'x'.repeat(50_000) } })}\n\n`
+    return {
+      state,
+      onto: (res: ServerResponse): void => {
+        res.writeHead(200, { 'content-type': 'text/event-stream' })
+        res.on('close', () => {
+          state.closed = true
+        })
+        const more = (): void => {
+          for (; state.written < 4000;) {
+            if (state.closed) return
+            state.written++
+            if (!res.write(note)) {
+              res.once('drain', more)
+              return
+            }
           }
+          res.end(last())
         }
-        res.end(`data: ${JSON.stringify({ jsonrpc: '2.0', id, result: {} })}\n\n`)
-      }
-      more()
-    })
-    const gateway = await startGateway(
-      `server: { log: { level: silent, access: false }, limits: { client_stall: 300ms } }\nmcp: { servers: { rogue: { url: ${at} } } }\n`,
-    )
-    open.push(() => gateway.stop())
-    const session = await begin(`${gateway.url}/mcp`)
-    const body = JSON.stringify({ jsonrpc: '2.0', id: 3, method: 'tools/call', params: { name: 'rogue__x' } })
-    const socket = connect(gateway.port, '127.0.0.1')
-    open.push(() => socket.destroy())
-    socket.on('error', () => {})
-    socket.pause()
-    socket.write(
-      `POST /mcp HTTP/1.1\r\nhost: x\r\naccept: ${BOTH}\r\ncontent-type: application/json\r\nmcp-session-id: ${session}\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
-    )
-    await until(() => closed, 8000)
-    // Far less than the 200 MB that it wanted to say.
-    expect(written).toBeLessThan(1000)
-    await until(async () => (await gateway.metric('heddle_inflight_requests')) === 0)
-  })
+        more()
+      },
+    }
+  }
+
+  test.each(['POST', 'GET'])(
+    'a client that does not read holds up its server, and is dropped in the end: %s',
+    async (method) => {
+      let id: number | undefined
+      const { state, onto } = flood(() => `data: ${JSON.stringify({ jsonrpc: '2.0', id, result: {} })}\n\n`)
+      const { url: at } = await startRogue((res, message) => {
+        id = message.id
+        onto(res)
+      }, onto)
+      const gateway = await startGateway(
+        `server: { log: { level: silent, access: false }, limits: { client_stall: 300ms } }\nmcp: { servers: { rogue: { url: ${at} } } }\n`,
+      )
+      open.push(() => gateway.stop())
+      const session = await begin(`${gateway.url}/mcp`)
+      const body =
+        method === 'GET'
+          ? ''
+          : JSON.stringify({ jsonrpc: '2.0', id: 3, method: 'tools/call', params: { name: 'rogue__x' } })
+      const socket = connect(gateway.port, '127.0.0.1')
+      open.push(() => socket.destroy())
+      socket.on('error', () => {})
+      socket.pause()
+      const length = body === '' ? '' : `content-type: application/json\r\ncontent-length: ${body.length}\r\n`
+      socket.write(
+        `${method} /mcp HTTP/1.1\r\nhost: x\r\naccept: ${BOTH}\r\nmcp-session-id: ${session}\r\n${length}\r\n${body}`,
+      )
+      await until(() => state.closed, 8000)
+      // Far less than it wanted to say.
+      expect(state.written).toBeLessThan(1000)
+      await until(async () => (await gateway.metric('heddle_inflight_requests')) === 0)
+    },
+  )
 })

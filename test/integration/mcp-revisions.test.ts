@@ -1,10 +1,12 @@
 // Clients and servers of both ages of the protocol: those with sessions, and those of 2026-07-28 without.
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { expect, test } from 'vitest'
 import { sha256 } from '../../src/auth/auth-fixture.ts'
 import { closedAfterEach } from '../support/closing.ts'
 import { until } from '../support/client.ts'
 import { startGateway, type Gateway } from '../support/gateway.ts'
-import { BOTH, connectAgent, post, rpc, said } from '../support/mcp-clients.ts'
+import { begin, BOTH, connectAgent, post, rpc, said } from '../support/mcp-clients.ts'
 import { connectModern, startModern, type ModernAgent, type ModernTools } from '../support/mcp-modern.ts'
 import { startTools, type Tools } from '../support/mcp-servers.ts'
 
@@ -95,6 +97,36 @@ test('two agents of one caller do not get each other’s answers from a session 
   expect(files.sessions.size).toBe(1)
 })
 
+test('requests with one id, at once, in a session that is shared: each gets its own answer and progress', async () => {
+  const { url } = await start()
+  const meta = {
+    'io.modelcontextprotocol/protocolVersion': '2026-07-28',
+    'io.modelcontextprotocol/clientInfo': { name: 'c', version: '1' },
+    'io.modelcontextprotocol/clientCapabilities': {},
+    progressToken: 'mine',
+  }
+  const slow = (steps: number) =>
+    post(
+      url,
+      {
+        jsonrpc: '2.0',
+        id: 7,
+        method: 'tools/call',
+        params: { name: 'files__slow', arguments: { steps }, _meta: meta },
+      },
+      { 'mcp-protocol-version': '2026-07-28', 'mcp-method': 'tools/call', 'mcp-name': 'files__slow' },
+    )
+  await slow(1)
+  const replies = await Promise.all([slow(12), slow(3), slow(7)])
+  expect(replies.map((reply) => [rpc(reply).id, said(rpc(reply).result)])).toEqual([
+    [7, 'done 12'],
+    [7, 'done 3'],
+    [7, 'done 7'],
+  ])
+  for (const [i, steps] of [12, 3, 7].entries())
+    expect(replies[i]!.text.match(/"progressToken":"mine"/g)).toHaveLength(steps)
+})
+
 test('of different callers none shares a session', async () => {
   const keys = ['hs_first-key-aaaaaaaaa', 'hs_second-key-aaaaaaaa']
   const { url, files } = await start(
@@ -138,13 +170,17 @@ test('changes come on the stream that the client listens on', async () => {
 
 test('a client with a session uses a server that knows none', async () => {
   const { url, next } = await start()
-  const agent = await connectAgent(url)
+  const agent = await connectAgent(url, { capabilities: { elicitation: {}, sampling: {} } })
   const { client } = agent
   open.push(() => agent.close())
   expect((await client.listTools()).tools.map(({ name }) => name)).toContain('next__query')
   // The client knows nothing of headers that repeat arguments: they are made for it.
   expect(said(await client.callTool({ name: 'next__query', arguments: { region: 'us', sql: 's' } }))).toBe('s in us')
-  expect(next.seen.at(-1)?.headers['mcp-param-region']).toBe('us')
+  const called = next.seen.at(-1)!
+  expect(called.headers['mcp-param-region']).toBe('us')
+  // It could not be asked in the way that the server would ask.
+  const { _meta: meta } = called.body!['params'] as { _meta: Record<string, unknown> }
+  expect(meta['io.modelcontextprotocol/clientCapabilities']).toEqual({})
   const seen: number[] = []
   await client.callTool({ name: 'next__slow', arguments: { steps: 2 } }, undefined, {
     onprogress: ({ progress }) => void seen.push(progress),
@@ -199,4 +235,53 @@ test('headers must repeat what the message says', async () => {
     supportedVersions: expect.arrayContaining(['2026-07-28', '2025-11-25']) as string[],
     cacheScope: 'private',
   })
+})
+
+test('a server that is replaced by one of the other age goes on being used', async () => {
+  let age: 'sessions' | 'none' = 'sessions'
+  const server = createServer((req, res) => {
+    const chunks: Buffer[] = []
+    req.on('data', (chunk: Buffer) => chunks.push(chunk))
+    req.on('end', () => {
+      const { id, method } = JSON.parse(Buffer.concat(chunks).toString()) as { id?: unknown; method: string }
+      const answer = (status: number, body: object): void => {
+        res.writeHead(status, { 'content-type': 'application/json' })
+        res.end(JSON.stringify({ jsonrpc: '2.0', id, ...body }))
+      }
+      const isModern = req.headers['mcp-protocol-version'] === '2026-07-28'
+      if (id === undefined) res.writeHead(202).end()
+      else if (age === 'sessions' && isModern) answer(400, { error: { code: -32000, message: 'Bad Request' } })
+      else if (age === 'none' && !isModern) answer(400, { error: { code: -32020, message: 'Header mismatch' } })
+      else if (method === 'initialize')
+        answer(200, {
+          result: {
+            protocolVersion: '2025-11-25',
+            capabilities: { tools: {} },
+            serverInfo: { name: 's', version: '1' },
+          },
+        })
+      else if (method === 'server/discover')
+        answer(200, { result: { supportedVersions: ['2026-07-28'], capabilities: { tools: {} } } })
+      else answer(200, { result: { content: [{ type: 'text', text: age }] } })
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  open.push(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  const at = `http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp`
+  const gateway = await startGateway(`mcp: { servers: { s: { url: "${at}" } } }\n`)
+  open.push(() => gateway.stop())
+  const url = `${gateway.url}/mcp`
+  const session = { 'mcp-session-id': await begin(url) }
+  const ask = async () =>
+    said(
+      rpc(await post(url, { jsonrpc: '2.0', id: 4, method: 'tools/call', params: { name: 's__x' } }, session)).result,
+    )
+  expect(await ask()).toBe('sessions')
+  age = 'none'
+  expect([await ask(), await ask()]).toEqual(['none', 'none'])
+  age = 'sessions'
+  expect(await ask()).toBe('sessions')
 })
