@@ -148,7 +148,7 @@ test('a stream that passes through unread is charged when its client leaves', as
     BUDGET,
   )
   const body = { model: 'm', messages: [{ role: 'user', content: 'Go on for ever.' }], max_tokens: 500, stream: true }
-  const req = open(`${gateway.url}/v1/messages`, { body })
+  const req = open(`${gateway.url}/v1/some/talk`, { body })
   const res = await headOf(req)
   await new Promise((resolve) => res.once('data', resolve))
   await until(async () => (await counters()).some(({ reserved }) => reserved > 0.5))

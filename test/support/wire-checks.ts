@@ -102,14 +102,13 @@ export class Recording implements AnswerSink {
           ...(entry[5] === true ? { custom: true } : {}),
         })
       else if (entry[0] === 'call signature') {
-        const at = parts.findIndex((part) => part.type === 'tool_call' && part.id === this.#idOf(entry[2] as number))
+        // By its place: a backend may give two calls one id.
+        let left = entry[2] as number
+        const at = parts.findIndex((part) => part.type === 'tool_call' && left-- === 0)
         parts[at] = { ...(parts[at] as Part & { type: 'tool_call' }), signature: entry[3] as Opaque }
       }
     }
     return { role: 'assistant', parts }
-  }
-  #idOf(index: number): string {
-    return this.entries.find((entry) => entry[0] === 'call' && entry[1] === 0 && entry[2] === index)![3] as string
   }
 }
 
