@@ -122,6 +122,9 @@ export function responsesAnswer(body: Loose, sink: AnswerSink): 'ok' | 'error' |
   return 'ok'
 }
 
+/** A part of an item by its number; what is no number is one part. */
+const partKey = (kind: string, index: unknown): string => kind + (typeof index === 'number' ? index : '')
+
 export class ResponsesDecoder implements StreamDecoder {
   readonly #told: ResponsesTeller
   readonly #usage = new StreamUsage()
@@ -189,11 +192,11 @@ export class ResponsesDecoder implements StreamDecoder {
         return
       case 'response.reasoning_summary_text.delta':
         teller.start('', '')
-        this.#told.thought(item, `s${String(event['summary_index'])}`, delta)
+        this.#told.thought(item, partKey('s', event['summary_index']), delta)
         return
       case 'response.reasoning_text.delta':
         teller.start('', '')
-        this.#told.thought(item, `c${String(event['content_index'])}`, delta)
+        this.#told.thought(item, partKey('c', event['content_index']), delta)
         return
       case 'response.function_call_arguments.delta':
       case 'response.custom_tool_call_input.delta':

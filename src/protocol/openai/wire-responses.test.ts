@@ -164,6 +164,13 @@ describe('answers', () => {
     expect(wire.answer({ choices: [] }, new Recording())).toBe('invalid')
   })
 
+  it('survive a number that is an object', () => {
+    const decoder = wire.stream(new Recording())
+    const type = 'response.reasoning_summary_text.delta'
+    const event = { type, output_index: 0, summary_index: { toString: '' }, delta: 'h' }
+    expect(decoder.event(type, JSON.stringify(event))).toBe('go')
+  })
+
   it('survive whatever comes', () => expectSurvival(wire, [eventsOf(SAMPLE)], [wholeOf(SAMPLE)]))
 })
 
