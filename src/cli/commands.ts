@@ -247,6 +247,27 @@ const mesh: CommandSpec = {
   ],
 }
 
+const record: CommandSpec = {
+  name: 'record',
+  args: 'URL',
+  maxArgs: 1,
+  summary: 'Keep what a real API says, as fixtures for tests.',
+  details:
+    'Listens on 127.0.0.1 and passes each call on to the API with the client’s own key. Every answered call becomes a ' +
+    'JSON file: the request, and the answer in the pieces in which it came. Keys are taken out, of headers only those ' +
+    'are kept that say how to read a body; prompts and answers stay, so look through the files before you share them.',
+  flags: [
+    { name: 'out', value: 'FOLDER', help: 'Where the files go. Default: ./recorded.' },
+    { name: 'port', short: 'p', value: 'PORT', help: 'Port to listen on; 0 = any. Default: 8095.' },
+  ],
+  examples: [
+    {
+      command: 'heddle record https://api.anthropic.com --out test/fixtures/recorded',
+      help: 'Then call http://127.0.0.1:8095/v1/messages with your key.',
+    },
+  ],
+}
+
 const version: CommandSpec = {
   name: 'version',
   args: '',
@@ -267,6 +288,6 @@ const help: CommandSpec = {
   examples: [{ command: 'heddle help serve', help: 'All flags of `serve`.' }],
 }
 
-export const COMMANDS = { serve, check, schema, explain, key, usage, mesh, sim, version, help } as const
+export const COMMANDS = { serve, check, schema, explain, key, usage, mesh, sim, record, version, help } as const
 
 export type CommandName = keyof typeof COMMANDS

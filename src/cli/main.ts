@@ -90,6 +90,7 @@ const RUN: Readonly<Record<Exclude<CommandName, 'sim'>, Run>> = {
   key: async (args, io) => (await import('./key.ts')).keyCommand(args, io),
   usage: async (args, io) => (await import('./usage.ts')).usageCommand(args, io),
   mesh: async (args, io) => (await import('./mesh.ts')).meshCommand(args, io),
+  record: async (args, io) => (await import('./record.ts')).recordCommand(args, io),
   version: versionCommand,
   help: helpCommand,
 }
