@@ -14,9 +14,10 @@ import { CONVERSATIONS, type Conversation } from '../support/conversations.ts'
 import { startGateway, type Gateway } from '../support/gateway.ts'
 import { BASES, bodyIn, MODELS, post, type Meaning } from '../support/translation.ts'
 
-/** Clients whose requests this test can write; legacy completions have no conversations. */
+/** All dialects that clients speak. */
 const CLIENTS: readonly Dialect[] = [
   'openai.chat',
+  'openai.completions',
   'openai.responses',
   'anthropic.messages',
   'gemini.generate',
@@ -49,11 +50,16 @@ afterAll(async () => {
 type Cell = '=' | 'r' | '.'
 const cells = new Map<string, Cell>()
 
+/** A legacy completion has one text and no turns. */
+const isOneText = ({ messages }: ChatRequest): boolean =>
+  messages.length === 1 && messages[0]!.parts.length === 1 && messages[0]!.parts[0]!.type === 'text'
+
 /** What the client can say of a conversation; null = not all that it is about. */
 function said(client: Dialect, request: ChatRequest): ChatRequest | null {
   const { speaks } = clientDialect(client)
   const features = featuresIn(request)
   if ([...features].some((feature) => speaks[feature] === 'no')) return null
+  if (client === 'openai.completions') return isOneText(request) ? request : null
   const wire = wireOf(client)
   return missingFor(features, wire, 'refuse') === null ? negotiate(request, features, wire, 'refuse').request : null
 }

@@ -2,6 +2,7 @@
 import type { Citation, ChatRequest, FinishReason, JsonObject, Opaque } from '../../src/contracts/canonical.ts'
 import type { AnswerSink, Dialect } from '../../src/contracts/dialect.ts'
 import type { Usage } from '../../src/contracts/usage.ts'
+import { NO_USAGE } from '../../src/protocol/usage.ts'
 import { framerOf } from '../../src/protocol/framing.ts'
 import { wireOf } from '../../src/protocol/wires.ts'
 
@@ -76,10 +77,13 @@ export class Hearer implements AnswerSink {
   }
 }
 
+const COMPLETIONS: Dialect = 'openai.completions'
+
 /** Where a dialect is asked, below a server's origin. */
 export function pathOf(dialect: Dialect, model: string, stream: boolean): string {
-  const path = wireOf(dialect).path(model, stream)
-  return BASES[dialect] + path
+  // No backend is asked in it, so that there is no wire.
+  if (dialect === COMPLETIONS) return '/v1/completions'
+  return BASES[dialect] + wireOf(dialect).path(model, stream)
 }
 
 /** What stands before a wire's path at the vendors, and at the simulator. */
@@ -126,12 +130,34 @@ export async function post(
   const { status } = response
   if (status !== 200)
     return { status, headers: response.headers, meaning: hearer.meaning, error: JSON.parse(raw) as JsonObject, raw }
-  if (stream) readStream(dialect, bytes, hearer)
+  if (dialect === COMPLETIONS) readCompletions(raw, hearer)
+  else if (stream) readStream(dialect, bytes, hearer)
   else {
     const verdict = wireOf(dialect).answer(JSON.parse(raw) as JsonObject, hearer)
     if (verdict !== 'ok') throw new Error(`${verdict} answer: ${raw.slice(0, 500)}`)
   }
   return { status, headers: response.headers, meaning: hearer.meaning, error: null, raw }
+}
+
+interface Completion {
+  readonly choices: readonly { readonly text: string; readonly finish_reason: string | null }[]
+  readonly usage?: { readonly prompt_tokens: number; readonly completion_tokens: number } | null
+}
+
+/** A legacy completion, whole or streamed. */
+function readCompletions(raw: string, sink: Hearer): void {
+  const texts = raw.startsWith('{') ? [raw] : raw.split('\n\n').map((event) => event.replace(/^data: /, ''))
+  if (texts.length > 1 && !texts.includes('[DONE]')) throw new Error('the stream has no end')
+  for (const text of texts.filter((each) => each.startsWith('{'))) {
+    const { choices, usage } = JSON.parse(text) as Completion
+    for (const choice of choices) {
+      sink.text(0, choice.text)
+      if (choice.finish_reason !== null) sink.finish(0, choice.finish_reason as FinishReason, '')
+    }
+    if (usage != null)
+      sink.usage({ ...NO_USAGE, inputTokens: usage.prompt_tokens, outputTokens: usage.completion_tokens })
+  }
+  sink.end()
 }
 
 /** Tells a whole stream. Throws when the dialect would take it for broken. */
@@ -171,8 +197,17 @@ export const MODELS: Readonly<Partial<Record<Dialect, string>>> = {
   'bedrock.converse': 'anthropic.claude-opus-4-5-20251101-v1:0',
 }
 
+/** One text, and settings: all that a legacy completion can say. */
+function completionOf(request: ChatRequest, model: string, stream: boolean): JsonObject {
+  const chat = wireOf('openai.chat').request({ ...request, stream }, { model, type: '', maxOutputTokens: 0 })
+  const { messages: _, ...settings } = chat
+  const prompt = request.messages[0]!.parts.map((part) => (part.type === 'text' ? part.text : '')).join('')
+  return { ...settings, model, prompt }
+}
+
 /** A conversation as a client of a dialect writes it. */
 export function bodyIn(dialect: Dialect, request: ChatRequest, model: string, stream: boolean): JsonObject {
+  if (dialect === COMPLETIONS) return completionOf(request, model, stream)
   const made = { model: MODELS[dialect] ?? model, type: '', maxOutputTokens: 0 }
   const body = wireOf(dialect).request({ ...request, stream }, made)
   return 'model' in body ? { ...body, model } : body
