@@ -12,17 +12,9 @@ import { wireOf } from '../../src/protocol/wires.ts'
 import { startSim, type Sim } from '../../src/sim/index.ts'
 import { CONVERSATIONS, type Conversation } from '../support/conversations.ts'
 import { startGateway, type Gateway } from '../support/gateway.ts'
+import { CLIENTS, said, saying } from '../support/matrix.ts'
 import { BASES, bodyIn, MODELS, post, type Meaning } from '../support/translation.ts'
 
-/** All dialects that clients speak. */
-const CLIENTS: readonly Dialect[] = [
-  'openai.chat',
-  'openai.completions',
-  'openai.responses',
-  'anthropic.messages',
-  'gemini.generate',
-  'ollama.chat',
-]
 /** Wires of chat models that the simulator speaks. */
 const BACKENDS = WIRES.filter((wire) => wire in BASES)
 
@@ -49,20 +41,6 @@ afterAll(async () => {
 /** '=' as asked directly, both ways; 'r' refused, as the tables say; '.' the client has no word for it. */
 type Cell = '=' | 'r' | '.'
 const cells = new Map<string, Cell>()
-
-/** A legacy completion has one text and no turns. */
-const isOneText = ({ messages }: ChatRequest): boolean =>
-  messages.length === 1 && messages[0]!.parts.length === 1 && messages[0]!.parts[0]!.type === 'text'
-
-/** What the client can say of a conversation; null = not all that it is about. */
-function said(client: Dialect, request: ChatRequest): ChatRequest | null {
-  const { speaks } = clientDialect(client)
-  const features = featuresIn(request)
-  if ([...features].some((feature) => speaks[feature] === 'no')) return null
-  if (client === 'openai.completions') return isOneText(request) ? request : null
-  const wire = wireOf(client)
-  return missingFor(features, wire, 'refuse') === null ? negotiate(request, features, wire, 'refuse').request : null
-}
 
 /** The tables say that the wire cannot carry it, or the wire itself when it sees the details. */
 function refuses(backend: Dialect, request: ChatRequest): boolean {
@@ -143,16 +121,6 @@ function expectSame(
     expect(essence(heard)).toMatchObject({ text, calls, finish })
     expect(heard.usage?.inputTokens).toBeGreaterThan(0)
     expect(heard.usage?.outputTokens).toBeGreaterThan(0)
-  }
-}
-
-/** Says of a cell that is not what it must be which one it is, and what came. */
-function saying(where: string, check: () => void): void {
-  try {
-    check()
-  } catch (error) {
-    if (error instanceof Error) error.message = `${where}\n${error.message}`
-    throw error
   }
 }
 
