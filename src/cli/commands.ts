@@ -93,7 +93,7 @@ const explain: CommandSpec = {
     {
       name: 'operation',
       value: 'NAME',
-      help: 'chat, completions, embeddings, responses or passthrough. Default: what the body looks like.',
+      help: 'Such as chat, completions, embeddings, responses or messages. Default: what the body looks like.',
     },
     {
       name: 'header',
@@ -120,7 +120,8 @@ const sim: CommandSpec = {
   maxArgs: Number.POSITIVE_INFINITY,
   summary: 'Run a simulated model provider.',
   details:
-    'A backend with the OpenAI API that needs no key and can be told to fail. `heddle sim --help` lists its flags.',
+    'A backend with the APIs of OpenAI and other vendors that needs no key and can be told to fail. `heddle sim --help` ' +
+    'lists its flags.',
   flags: [],
   examples: [{ command: 'heddle sim --port 9999', help: 'A backend for tests at http://127.0.0.1:9999/v1.' }],
 }

@@ -19,6 +19,7 @@ import { callerBudgetMs, isRepeated } from '../protocol/budget.ts'
 import { NO_NEEDS } from '../protocol/facts.ts'
 import { countsItself } from './count-tokens.ts'
 import { ownModel, type ProviderPath } from './provider-path.ts'
+import { AS_IT_IS } from '../routing/plan.ts'
 import { singleHeaders } from './prepare.ts'
 import { clientOf, Translation, wireFor } from './translation.ts'
 
@@ -110,7 +111,7 @@ export abstract class ExchangeFacts extends OpenMember implements RequestFacts {
     if (wire === null) return null
     if (this.nativeOnly !== '') return this.nativeOnly
     // Who only asks whether it may call will send what the client sent.
-    if (this.door?.decide) return 'dialect'
+    if (this.door?.decide) return AS_IT_IS
     return this.operation === 'embeddings' ? null : this.translation.uncarried(wire, unsupported)
   }
   /** No attempt will need what the client sent. */

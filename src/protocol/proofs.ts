@@ -17,7 +17,8 @@ export const ANY_PROOF: Proofs = () => true
  */
 export const FOREIGN_PROOF: Proofs = (value) => value === '' || /^hdl[12]\./.test(value)
 
-const MARKS = ['"hdl1.', '"hdl2.', '"signature":""', '"signature": ""'] as const
+/** Every request of a client that speaks its backend's dialect is looked through for these: bytes, made once. */
+const MARKS = ['"hdl1.', '"hdl2.', '"signature":""', '"signature": ""'].map((mark) => Buffer.from(mark))
 
 /** Some text of the body may begin as a foreign proof does: worth a look. */
 export const mayHoldForeignProofs = (body: Buffer): boolean => MARKS.some((mark) => body.includes(mark))

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Target } from '../contracts/routing.ts'
-import { planTargets, stickyKey } from './plan.ts'
+import { AS_IT_IS, planTargets, stickyKey } from './plan.ts'
 import { factsOf, routeOf, targetsOf } from './routing-fixture.ts'
 
 const NOW = 100_000
@@ -27,6 +27,42 @@ const thrown = (run: () => unknown): unknown => {
   }
   return undefined
 }
+
+describe('what a wire cannot carry', () => {
+  const carrying = (lacks: Readonly<Record<string, string>>) => {
+    const targets = make([{}, {}])
+    return () =>
+      planTargets({
+        route: routeOf(targets, {}),
+        facts: factsOf(),
+        now: NOW,
+        random: () => 0.5,
+        uncarried: ({ name }) => lacks[name] ?? null,
+      })
+  }
+
+  test('leaves a target out while another can', () => {
+    const { order, skipped } = carrying({ 'p/0': 'logprobs' })()
+    expect(names(order)).toEqual(['p/1'])
+    expect(skipped.map(({ reason }) => reason)).toEqual(['cannot carry logprobs'])
+  })
+
+  test('is named when no target can', () => {
+    expect(thrown(carrying({ 'p/0': 'seed', 'p/1': 'logprobs' }))).toMatchObject({
+      code: 'unsupported_parameter',
+      param: 'seed',
+      message: expect.stringContaining("'seed'") as string,
+    })
+  })
+
+  test('says what to do where nothing may be translated', () => {
+    const error = thrown(carrying({ 'p/0': AS_IT_IS, 'p/1': AS_IT_IS }))
+    expect(error).toMatchObject({
+      code: 'unsupported_parameter',
+      message: expect.stringContaining('ext_proc') as string,
+    })
+  })
+})
 
 describe('rest', () => {
   test('dead and busy are left out and named, ejected within the allowed share', () => {

@@ -67,6 +67,9 @@ const DENIED = 'not allowed: '
 /** Begins the reason of a target whose wire has no word for something in the request. */
 const UNCARRIED = 'cannot carry '
 
+/** In the place of a parameter: the request may not be changed at all, and the target speaks another dialect. */
+export const AS_IT_IS = 'another dialect'
+
 const isTranslated = (operation: Operation, wire: Dialect): boolean =>
   operation === 'embeddings' ? EMBEDDERS.has(wire) : OPERATIONS[operation].dialect !== null
 
@@ -146,6 +149,12 @@ function nothingFits(input: PlanInput, skipped: readonly Skip[]): GatewayError {
     )
   }
   const param = skipped.find((s) => s.reason.startsWith(UNCARRIED))?.reason.slice(UNCARRIED.length)
+  if (param === AS_IT_IS)
+    return new GatewayError(
+      'unsupported_parameter',
+      `No target of the model '${route.name}' speaks this dialect, and the proxy in front sends the request as it is: it must ask by external processing (ext_proc), which translates.`,
+      { detail },
+    )
   if (param !== undefined)
     return new GatewayError('unsupported_parameter', `No target of the model '${route.name}' can do '${param}'.`, {
       param,
