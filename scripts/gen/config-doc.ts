@@ -52,6 +52,7 @@ const PARTS = {
   tracing: [],
   responses: [],
   batches: [],
+  cache: [],
   mcp: ['McpServer'],
 } as const
 

@@ -7,6 +7,7 @@ import { maskDiscovery } from './mask-discovery.ts'
 import { maskEgress } from './mask-egress.ts'
 import { maskMapping, maskPipeline } from './mask-pipeline.ts'
 import { maskMcp } from './mask-mcp.ts'
+import { maskCache } from './mask-cache.ts'
 import { maskResponses } from './mask-responses.ts'
 import { maskTracing } from './mask-tracing.ts'
 
@@ -48,6 +49,7 @@ export const maskedConfig = (config: HeddleConfig): HeddleConfig => ({
   mcp: maskMcp(config.mcp, maskProvider),
   tracing: maskTracing(config.tracing),
   responses: maskResponses(config.responses),
+  cache: maskCache(config.cache),
 })
 
 /** See `HeddleConfig.hash`. Names a configuration in logs and metrics without giving a secret away. */

@@ -7,6 +7,7 @@ import { readSecretFile } from './interpolate.ts'
 import type { SecretSource } from './interpolate.ts'
 import { problemsOf } from './issues.ts'
 import { toAuth, toTenants } from './normalise-auth.ts'
+import { routeCache, toCache } from './normalise-cache.ts'
 import { toLedger, toLimits } from './normalise-limits.ts'
 import { toMcp } from './normalise-mcp.ts'
 import { toMesh } from './normalise-mesh.ts'
@@ -23,6 +24,7 @@ import type { Path, Problem } from './problem.ts'
 import { presetsInEnv, presetTable, toProvider } from './providers.ts'
 import { configSchema } from './schema.ts'
 import type { ParsedConfig } from './schema.ts'
+import type { ModelObject } from './schema-model.ts'
 import { providerSchema } from './schema-provider.ts'
 import { hedgeSchema } from './schema-route.ts'
 import { MAX_FILE_BYTES, readYaml, SourceMap } from './yaml-source.ts'
@@ -263,6 +265,7 @@ const build = (reading: Reading, options: LoadOptions, zeroConfig: boolean): Hed
   const providers = buildProviders({ parsed, reading, options, env, zeroConfig })
   const usage = toUsage(parts, knownPrices(providers, options.prices))
   const context = {
+    cacheOf: (own: ModelObject['cache'], path: Path) => routeCache(own, path, parts),
     defaults: parsed.defaults,
     hedgeDefaults: hedgeSchema.parse({}),
     providers: new Map(providers.map((provider) => [provider.name, provider])),
@@ -271,7 +274,7 @@ const build = (reading: Reading, options: LoadOptions, zeroConfig: boolean): Hed
   }
   const models = Object.entries(parsed.models ?? {}).map(([name, entry]) => toModel(name, entry, context))
   const server: ServerConfig = toServer(parsed.server)
-  const defaults = toDefaults(parsed.defaults)
+  const defaults = toDefaults(parsed.defaults, routeCache(undefined, ['cache'], parts))
   problems.push(...checkServer(server, auth !== null, map), ...checkDefaults(defaults, map))
   const declared = { providers: keysOf(reading.value['providers']), models: keysOf(reading.value['models']) }
   problems.push(...checkPickers(server, providers, declared.providers, map))
@@ -291,6 +294,7 @@ const build = (reading: Reading, options: LoadOptions, zeroConfig: boolean): Hed
     tracing: toTracing(parts),
     responses: toResponses(parts),
     batches: toBatches(parts),
+    cache: toCache(parts, [defaults, ...models.map((model) => model.config)]),
     zeroConfig,
   }
   return freeze({ ...config, hash: hashConfig(config) })

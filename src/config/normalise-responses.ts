@@ -1,26 +1,9 @@
 import type { BatchesConfig, ResponsesConfig } from '../contracts/config-responses.ts'
 import type { Build } from './build.ts'
-import type { Path } from './problem.ts'
+import { toKeys } from './encryption-keys.ts'
 
-const KEY_BYTES = 32
-const BASE64 = /^[A-Za-z0-9+/_-]{43}=?$/
 const HOUR_MS = 3_600_000
 const MIN_BYTES = 1024 * 1024
-
-/** Faults never quote the text: it is the secret, or a mistyped one. */
-function toKey(text: string, path: Path, { map, problems }: Build): string | null {
-  const key = Buffer.from(text.trim(), 'base64')
-  if (BASE64.test(text.trim()) && key.length === KEY_BYTES) return key.toString('base64')
-  problems.push(map.problem(path, 'must be 32 bytes in base64, as `openssl rand -base64 32` makes them'))
-  return null
-}
-
-function toKeys(value: string | readonly string[] | undefined, build: Build): readonly string[] {
-  const path: Path = ['responses', 'encryption_key']
-  if (value === undefined) return []
-  if (typeof value === 'string') return [toKey(value, path, build) ?? []].flat()
-  return value.flatMap((text, i) => toKey(text, [...path, i], build) ?? [])
-}
 
 export function toResponses(build: Build): ResponsesConfig | null {
   const { parsed, map, problems } = build
@@ -29,7 +12,7 @@ export function toResponses(build: Build): ResponsesConfig | null {
   const report = (field: string, message: string): void => {
     problems.push(map.problem(['responses', field], message))
   }
-  const keys = toKeys(raw.encryption_key, build)
+  const keys = toKeys(raw.encryption_key, ['responses', 'encryption_key'], build)
   if (raw.store === 'off') return null
   if (raw.store === 'redis') {
     if (parsed.ledger?.redis === undefined) report('store', 'needs `ledger.redis`, which says where Redis is')

@@ -82,7 +82,7 @@ const toHedge = (hedge: Defaults['hedge']): HedgeConfig | null =>
     ? null
     : { afterMs: hedge.after, maxShare: hedge.max_share, maxCostPerMinute: hedge.max_cost_per_minute }
 
-export const toDefaults = (d: Defaults): RouteDefaults => ({
+export const toDefaults = (d: Defaults, cache: RouteDefaults['cache']): RouteDefaults => ({
   timeouts: {
     connectMs: d.timeouts.connect,
     firstTokenMs: d.timeouts.first_token,
@@ -113,6 +113,7 @@ export const toDefaults = (d: Defaults): RouteDefaults => ({
   hedge: toHedge(d.hedge),
   continuation: d.continuation,
   unsupported: d.unsupported,
+  cache,
 })
 
 const isPlainObject = (value: unknown): value is Record<string, unknown> =>
@@ -227,6 +228,8 @@ export interface ModelContext {
   readonly providers: ReadonlyMap<string, ProviderConfig>
   readonly facts: FactsLookup
   readonly prices: PriceLookup
+  /** What a model says of the cache, or what holds for all. */
+  cacheOf(own: ModelObject['cache'], path: Path): RouteDefaults['cache']
 }
 
 /** The long form that every short form stands for. */
@@ -255,7 +258,10 @@ export const toModel = (name: string, entry: ModelEntry, context: ModelContext):
       sticky: toSticky(model.sticky),
       targets: model.targets.map((target, index) => toTarget(target, index, targetContext)),
       fallbacks: fallbacks.config,
-      ...toDefaults(effectiveDefaults(context.defaults, model, context.hedgeDefaults)),
+      ...toDefaults(
+        effectiveDefaults(context.defaults, model, context.hedgeDefaults),
+        context.cacheOf(model.cache, [...path, 'cache']),
+      ),
     },
     path,
     targetPaths: model.targets.map((_, index) => [...path, ...at(index)]),

@@ -1,7 +1,6 @@
 import { z } from 'zod'
+import { KEY_HELP } from './encryption-keys.ts'
 import { duration, integer, longText, name, optional, size, withDefault } from './fields.ts'
-
-const KEY_HELP = 'must be 32 bytes in base64, as `openssl rand -base64 32` makes them'
 
 export const responsesSchema = z
   .optional(

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { duration, flag, integer, overridable, section, share, size, withDefault } from './fields.ts'
+import { modelCache } from './schema-cache.ts'
 
 const timeouts = section(
   {
@@ -145,6 +146,7 @@ const { hedge: _hedge, ...plainDefaults } = defaultsShape
 
 /** The same for one model: only what differs. */
 export const overridesShape = {
+  cache: modelCache,
   ...overridable(plainDefaults),
   hedge: z
     .optional(z.union([z.null(), z.strictObject(overridable(hedgeShape))], { error: 'must be a map or null' }))

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { authSchema, tenantsSchema } from './schema-auth.ts'
+import { cacheSchema } from './schema-cache.ts'
 import { ledgerSchema, limitsSchema } from './schema-limits.ts'
 import { mcpSchema } from './schema-mcp.ts'
 import { meshSchema } from './schema-mesh.ts'
@@ -28,6 +29,7 @@ export const configSchema = z
     tracing: tracingSchema,
     responses: responsesSchema,
     batches: batchesSchema,
+    cache: cacheSchema,
   })
   .describe('Heddle configuration.')
 

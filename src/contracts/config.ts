@@ -6,6 +6,7 @@
 import type { CapacityConfig } from './capacity.ts'
 import type { AuthConfig, TenantConfig } from './config-auth.ts'
 import type { BalancingConfig, DiscoveryConfig } from './config-cluster.ts'
+import type { CacheConfig, RouteCache } from './config-cache.ts'
 import type { CredentialsConfig } from './config-credentials.ts'
 import type { MappingConfig, PipelineConfig } from './config-mapping.ts'
 import type { LedgerConfig, LimitConfig } from './config-limits.ts'
@@ -160,6 +161,8 @@ export interface RouteDefaults {
   readonly continuation: boolean
   /** What a request asks for that its target's wire cannot carry: refused, or left behind and told of. */
   readonly unsupported: 'refuse' | 'drop'
+  /** null = nothing is kept of its answers. */
+  readonly cache: RouteCache | null
 }
 
 export interface Capabilities {
@@ -382,6 +385,8 @@ export interface HeddleConfig {
   readonly responses: ResponsesConfig | null
   /** Null = batches are the providers'. */
   readonly batches: BatchesConfig | null
+  /** Null = no route keeps answers. */
+  readonly cache: CacheConfig | null
   /** True when no configuration file was given: unknown model names go to the simulated model. */
   readonly zeroConfig: boolean
   /** SHA-256 (hex, 16 characters) of the normalised config with secrets masked. */

@@ -34,6 +34,7 @@ export const RULES: RouteDefaults = {
   hedge: null,
   continuation: false,
   unsupported: 'refuse',
+  cache: null,
 }
 
 const LIMITS = { clientStallMs: 3000, sseEvent: 1 << 20, responseBody: 1 << 20 }

@@ -1,11 +1,9 @@
 import type { Principal } from '../contracts/identity.ts'
 import type { ClientSide, HeaderList, Received, ReplyWriter } from '../contracts/http.ts'
-import type { RouteMatch, Target } from '../contracts/routing.ts'
-import type { Usage } from '../contracts/usage.ts'
+import type { Target } from '../contracts/routing.ts'
 import { addUsages } from '../protocol/usage.ts'
 import type { AttemptFailure } from '../routing/failure.ts'
 import type { Attempt } from './attempt.ts'
-import type { AttemptRecord } from './attempt-record.ts'
 import type { Door } from './door.ts'
 import type { JsonAttempt, JsonOwner } from './json-attempt.ts'
 import { RawAttempt, type RawOwner } from './raw-attempt.ts'
@@ -15,14 +13,14 @@ import { ANONYMOUS } from '../auth/anonymous.ts'
 import { GatewayError } from '../core/errors.ts'
 import { streamInterrupted } from '../routing/failure.ts'
 import { Account } from './account.ts'
-import { ExchangeFacts } from './exchange-facts.ts'
+import { ExchangeState } from './exchange-state.ts'
 import { AttemptLoop } from './attempt-loop.ts'
 import { countBody, mustEstimate } from './count-tokens.ts'
 import { embedClientAnswer } from './embed-clients.ts'
 import { errorBody, errorHead, errorTail, logFault } from './error-answer.ts'
 import { addExchangeHeaders, dressHeaders } from './client-headers.ts'
 import { addCost, answerHeaders, rawAnswerHeaders } from './headers.ts'
-import { joinEarlier, takeOutcome, type Clients } from './join.ts'
+import { joinEarlier, takeOutcome } from './join.ts'
 import type { Permit } from './permit.ts'
 import { modelsAnswer } from './models.ts'
 import { aboutOllama } from './ollama-about.ts'
@@ -37,46 +35,15 @@ const JSON_TYPE = 'application/json'
  * One request from its receipt to its end: match, plan, attempts, answer. It alone writes to the client, and it ends
  * exactly once, whatever happens.
  */
-export class Exchange extends ExchangeFacts implements ClientSide, JsonOwner, StreamOwner, RawOwner {
-  writer: ReplyWriter
-  /** The client's, or what keeps the answer on its way to it. */
-  ownWriter: ReplyWriter
-  readonly attempts: AttemptRecord[] = []
+export class Exchange extends ExchangeState implements ClientSide, JsonOwner, StreamOwner, RawOwner {
   readonly account = new Account(this)
-  /** Monotonic ms; Infinity = none. By then a stream must have begun, anything else be complete. */
-  deadlineAt = Infinity
-  /** Of upstreamMs, what was spent waiting for places. */
-  queueMs = 0
-  /** Targets that limits, a full queue or the deadline kept it from. */
-  passedOver: { readonly target: string; readonly reason: string }[] | null = null
-  match: RouteMatch | null = null
-  usage: Usage | null = null
-  answeredBy: Target | null = null
-  answeredModel = ''
-  error: GatewayError | null = null
-  status = 0
-  bytesOut = 0
-  /** Ms after startedAt; -1 = not reached. */
-  firstByteMs = -1
-  totalMs = -1
-  /** Time in which a backend was being waited for; the rest is Heddle's own. */
-  upstreamMs = 0
-  hedged = false
-  continued = 0
-  /** It goes on without its client. */
-  detached: Pick<ClientSide, 'onClientGone'> | null = null
-  planNote = ''
-  over = false
   #loop: AttemptLoop | null = null
-  /** All that get one answer, when they are several. */
-  clients: Clients | null = null
   #writing: Attempt | null = null
   #explain = false
 
   /** door: left out, Heddle makes the calls. */
   constructor(services: Services, received: Received, writer: ReplyWriter, door: Door | null = null) {
-    super(services, received, door)
-    this.writer = this.ownWriter = writer
+    super(services, received, writer, door)
   }
 
   // ── life ──────────────────────────────────────────────────────────────────
@@ -164,6 +131,14 @@ export class Exchange extends ExchangeFacts implements ClientSide, JsonOwner, St
       this.#sendJson(200, countBody(this), ['x-heddle-estimated', 'input_tokens'])
       return
     }
+    const cache = this.match!.route.cache === null ? null : this.snapshot.policies.cache
+    const served = cache === null ? false : cache.begin(this)
+    if (served instanceof Promise) served.then((done) => this.#later(() => done || this.lead()), this.#refuse)
+    else if (!served) this.lead()
+  }
+
+  /** Asks backends. */
+  lead(): void {
     this.#loop = new AttemptLoop(this)
     this.#loop.begin()
   }
@@ -171,12 +146,7 @@ export class Exchange extends ExchangeFacts implements ClientSide, JsonOwner, St
   /** The request ends with an error: in the envelope before the first byte, as an event in a stream after it. */
   fail(error: GatewayError): void {
     if (this.over) return
-    const leader = this.clients?.leader ?? this
-    if (leader !== this) {
-      // Only that one knows how far the answer is.
-      leader.fail(error)
-      return
-    }
+    if (this.clients?.failsAll(this, error) === true) return
     this.error = error
     if (error.code === 'internal') logFault(this, error)
     if (this.#writing !== null) this.#failCommitted(error)
@@ -232,6 +202,7 @@ export class Exchange extends ExchangeFacts implements ClientSide, JsonOwner, St
     this.account.settle()
     this.totalMs = this.services.clock.monotonic() - this.received.startedAt
     if (this.received.upload !== undefined) this.bytesIn = this.received.upload.bytes
+    this.cache?.end(this)
     if (this.clients?.leader === this) this.clients.end()
     this.services.telemetry.request(this)
     if (this.trace?.sampled === true) this.snapshot.policies.tracing?.writeSpans(this)

@@ -1,6 +1,8 @@
 import type { OpenMember } from '../core/open-list.ts'
 import type { Exchange } from './exchange.ts'
-import { TeeWriter } from './tee-writer.ts'
+import { CallbackTimer } from '../core/wheel.ts'
+import { GatewayError } from '../core/errors.ts'
+import { FanOut, type Dress } from './fan-out.ts'
 
 /**
  * Gives a request that says that it is repeated the answer of an earlier try which is still waiting for it: same id, same
@@ -13,13 +15,7 @@ export function joinEarlier(x: Exchange): boolean {
     // One whose own client has left is in no list: those that wait for its answer are.
     const leader = (member as Exchange).clients?.leader ?? (member as Exchange)
     if (!isJoinable(leader) || !isSame(leader, x)) continue
-    if (leader.clients === null) {
-      leader.clients = new Clients(leader)
-      leader.writer = leader.clients.writer
-    }
-    x.clients = leader.clients
-    x.clients.add(x)
-    giveTime(leader, x)
+    ;(leader.clients ?? new Clients(leader, 0)).add(x)
     return true
   }
   return false
@@ -65,21 +61,115 @@ export function takeOutcome(x: Exchange, leader: Exchange): void {
   x.upstreamMs = Math.max(0, x.firstByteMs - own)
 }
 
-/** All whose answer one request is getting: its own client, and those of later tries. */
-export class Clients {
-  readonly leader: Exchange
-  readonly writer: TeeWriter
-  readonly #followers = new Set<Exchange>()
-  #leaderIsGone = false
+/** Answers that could not be had once are tried for again by so many of those that wait for them. */
+const MAX_HAND_OVERS = 3
 
-  constructor(leader: Exchange) {
+/** All whose answer one request is getting: its own client, and those of others that asked the same. */
+export class Clients {
+  leader: Exchange
+  readonly writer: FanOut
+  readonly #followers = new Map<Exchange, CallbackTimer | null>()
+  #leaderIsGone = false
+  #handOvers = 0
+  /** Told when the request that gets the answer is another one from now on. */
+  onHandOver: ((leader: Exchange) => void) | null = null
+
+  readonly #handsOver: boolean
+
+  /** From now on the leader writes to all. keep: bytes of the answer that stay for those who come late; 0 = it is one request that came several times. */
+  constructor(leader: Exchange, keep: number) {
     this.leader = leader
-    this.writer = new TeeWriter(leader.ownWriter)
+    this.#handsOver = keep > 0
+    this.writer = new FanOut(keep)
+    this.writer.add(leader.ownWriter)
+    leader.clients = this
+    leader.writer = this.writer
   }
 
-  add(follower: Exchange): void {
-    this.#followers.add(follower)
-    this.writer.add(follower.ownWriter)
+  /** dress: what of the head is the follower's own; left out: it gets the leader's. timed: it waits no longer than its own caller does. */
+  add(follower: Exchange, dress: Dress | null = null, timed = false): void {
+    const { leader } = this
+    follower.clients = this
+    const left = follower.received.startedAt + follower.budgetMs - follower.services.clock.monotonic()
+    const timer = timed && left < Infinity ? new CallbackTimer(() => this.#tooLate(follower)) : null
+    this.#followers.set(follower, timer)
+    if (timer !== null) follower.services.wheel.arm(timer, Math.max(1, left))
+    giveTime(leader, follower)
+    this.writer.add(follower.ownWriter, dress, () => this.#isServed(follower))
+  }
+
+  get size(): number {
+    return this.#followers.size
+  }
+
+  #tooLate(follower: Exchange): void {
+    if (this.writer.hasHead(follower.ownWriter)) return
+    follower.fail(
+      new GatewayError('deadline_exceeded', 'The answer did not begin within the time that the caller gave.'),
+    )
+  }
+
+  /** All of the answer is with that client: it need not wait for slower ones. */
+  #isServed(follower: Exchange): void {
+    if (this.leader.over) this.#endOne(follower)
+  }
+
+  #endOne(follower: Exchange): void {
+    if (!this.#forget(follower)) return
+    follower.endAs(this.leader)
+  }
+
+  #forget(follower: Exchange): boolean {
+    const timer = this.#followers.get(follower)
+    if (timer === undefined) return false
+    if (timer !== null) follower.services.wheel.disarm(timer)
+    return this.#followers.delete(follower)
+  }
+
+  /**
+   * One of them fails. True: so do all, and are told by the one that gets the answer. False: it alone, and the others go on,
+   * with another one of them to get the answer if it was that one.
+   */
+  failsAll(x: Exchange, error: GatewayError): boolean {
+    const { leader } = this
+    if (x !== leader) {
+      if (this.writer.hasHead(x.ownWriter)) {
+        // Only that one knows how far the answer is.
+        leader.fail(error)
+        return true
+      }
+      this.#forget(x)
+      this.#leave(x)
+      return false
+    }
+    this.#handOver(error)
+    return false
+  }
+
+  /** x is on its own from now on. */
+  #leave(x: Exchange): void {
+    this.writer.drop(x.ownWriter)
+    x.clients = null
+    x.writer = x.ownWriter
+  }
+
+  /** What one could not get another may: it has other keys, other targets, more time. Nothing of the answer is out yet. */
+  #handOver(error: GatewayError): void {
+    const next = this.#followers.keys().next().value
+    const hopeless = error.status < 429 && error.code !== 'permission_denied'
+    if (!this.#handsOver || next === undefined || hopeless || this.writer.begun) return
+    if (++this.#handOvers > MAX_HAND_OVERS) return
+    this.#forget(next)
+    this.#leave(this.leader)
+    this.leader = next
+    this.#leaderIsGone = false
+    next.writer = this.writer
+    for (const follower of this.#followers.keys()) giveTime(next, follower)
+    this.onHandOver?.(next)
+    // Not from within the failure: the one that failed has to end first.
+    queueMicrotask(() => {
+      if (!next.over) next.lead()
+    })
   }
 
   /** A client is gone. True when it was the leader's, and others still wait for its answer. */
@@ -91,15 +181,15 @@ export class Clients {
       this.#leaderIsGone = true
       return left
     }
-    this.#followers.delete(x)
+    this.#forget(x)
     // Nobody is left: the backend need not go on.
     if (!left && this.#leaderIsGone) this.leader.onClientGone()
     return false
   }
 
-  /** The answer is complete, or failed. */
+  /** The answer is complete, or failed: those who have all of it are done, the others as soon as they have. */
   end(): void {
-    for (const follower of this.#followers) follower.endAs(this.leader)
-    this.#followers.clear()
+    for (const follower of [...this.#followers.keys()])
+      if (!this.writer.waitsFor(follower.ownWriter)) this.#endOne(follower)
   }
 }

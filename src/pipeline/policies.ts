@@ -42,6 +42,12 @@ export interface KeptState {
   failOpen(error: GatewayError): void
 }
 
+/** Answers that are kept and served again: loaded where it is configured. */
+export interface AnswerCaching {
+  /** Of a request that is admitted, on a route that keeps answers: true = it has its answer, or waits for somebody else's. */
+  begin(x: Exchange): boolean | Promise<boolean>
+}
+
 /** What a configuration asks of requests beyond passing them on. null = not asked: nothing of it runs. */
 export interface Policies {
   readonly auth: Authenticator | null
@@ -54,6 +60,7 @@ export interface Policies {
   readonly tracing: Traces | null
   readonly mesh: MeshRules
   readonly state: KeptState | null
+  readonly cache: AnswerCaching | null
   /** The configuration is not used any more. */
   close(): void
   /** Who waits, and with what weight. */

@@ -106,8 +106,8 @@ function compileModel(model: ModelConfig, providers: ReadonlyMap<string, Provide
 }
 
 function pickDefaults(from: HeddleConfig['defaults']): HeddleConfig['defaults'] {
-  const { timeouts, retries, breaker, commit, hedge, continuation, unsupported } = from
-  return { timeouts, retries, breaker, commit, hedge, continuation, unsupported }
+  const { timeouts, retries, breaker, commit, hedge, continuation, unsupported, cache } = from
+  return { timeouts, retries, breaker, commit, hedge, continuation, unsupported, cache }
 }
 
 function compileTarget(t: TargetConfig, provider: Provider, model: ModelConfig, parts: TableParts): Target {

@@ -130,6 +130,7 @@ export class PolicyKit {
       tracing: await this.#tracingOf(config),
       mesh: meshRules(config),
       state: await this.state.of(config, hold),
+      cache: null,
       pricing: pricingOf(config, this.#estimator),
       ticketOf({ tenant }) {
         const known = tenants.get(tenant)
