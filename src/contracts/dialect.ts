@@ -1,3 +1,4 @@
+import type { Clock } from '../core/clock.ts'
 import type { GatewayError } from '../core/errors.ts'
 import type { ChatRequest, Citation, FinishReason, Json, JsonObject, Opaque } from './canonical.ts'
 import type { Operation } from './config.ts'
@@ -68,6 +69,8 @@ export interface AnswerContext {
   readonly sent: JsonObject
   /** The answer has an id of ours, by which its client may come back to it; left out = it has not. */
   readonly keeps?: Keeps
+  /** For dialects that tell how long the answer took; left out = nobody knows. */
+  readonly timer?: { readonly clock: Pick<Clock, 'monotonic'>; /** Clock.monotonic, ms. */ readonly startedAt: number }
 }
 
 /** What an answer says of its being kept, and who keeps it. */
@@ -90,10 +93,10 @@ export interface AnswerEncoder extends AnswerSink {
 
 /** Writes an answer's stream. */
 export interface StreamEncoder extends AnswerSink {
-  /** What has been written since it was asked last, whole events; '' = nothing. */
-  take(): string
+  /** What has been written since it was asked last, whole events: text, or bytes where the stream is none. '' = nothing. */
+  take(): string | Buffer
   /** Ends a stream that has begun; also take() what came before it. */
-  error(error: GatewayError): string
+  error(error: GatewayError): string | Buffer
   /** What may stand between events to keep a connection alive; '' = nothing may. */
   readonly heartbeat: string
 }

@@ -6,6 +6,7 @@ import type { StreamAttempt } from './stream-attempt.ts'
 import { ERROR_CODES, type GatewayError } from '../core/errors.ts'
 import { errorText } from '../protocol/canonical/say.ts'
 import { clientDialect } from '../protocol/client-dialects.ts'
+import { cohereErrorEvent } from '../protocol/cohere/client-parts.ts'
 import { errorEvent, errorHeaders, errorJson, responsesErrorEvent } from '../protocol/openai/errors.ts'
 import { dialectAt } from './operation.ts'
 import { RawAttempt } from './raw-attempt.ts'
@@ -90,8 +91,8 @@ export function errorBody(path: string, error: GatewayError, id: string): string
  * What ends a stream that has begun; null = its bytes are such that nobody can append an error to them: only a broken
  * connection says that they are not all.
  */
-export function errorTail(x: Exchange, error: GatewayError, writing: Attempt | null): string | null {
-  if (writing instanceof TranslatedStream) return writing.encoder.take() + writing.encoder.error(error)
+export function errorTail(x: Exchange, error: GatewayError, writing: Attempt | null): string | Buffer | null {
+  if (writing instanceof TranslatedStream) return writing.encoder.error(error)
   if (!x.stream || writing instanceof RawAttempt) return null
   switch (x.operation) {
     case 'responses':
@@ -100,6 +101,8 @@ export function errorTail(x: Exchange, error: GatewayError, writing: Attempt | n
       return `event: error\ndata: ${errorBody(x.received.path, error, x.id)}\n\n`
     case 'generate_content':
       return `data: ${errorBody(x.received.path, error, x.id)}\n\n`
+    case 'cohere_chat':
+      return cohereErrorEvent(error, x.id)
     default:
       return errorEvent(error, x.id)
   }

@@ -139,9 +139,10 @@ export class TranslatedStream extends HeldStream {
   }
 
   #flush(): void {
-    const text = this.encoder.take()
-    if (this.ended) this.finishWith(text === '' ? null : Buffer.from(text))
-    else if (text !== '') this.send(Buffer.from(text))
+    const taken = this.encoder.take()
+    const bytes = typeof taken === 'string' ? (taken === '' ? null : Buffer.from(taken)) : taken
+    if (this.ended) this.finishWith(bytes)
+    else if (bytes !== null) this.send(bytes)
   }
 
   protected onAnswerEnd(): void {

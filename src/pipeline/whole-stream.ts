@@ -69,7 +69,8 @@ export class WholeStream extends HeldStream {
     else if (verdict === 'error') this.fail(this.classify(200, body))
     else {
       if (listener.content) this.noteContent(bytes.length)
-      this.finishWith(Buffer.from(encoder.take()))
+      const taken = encoder.take()
+      this.finishWith(typeof taken === 'string' ? Buffer.from(taken) : taken)
     }
   }
 }

@@ -136,8 +136,12 @@ function play({ wire, request, type }: Good, client: Dialect, pieces: readonly B
   if (more.length > 0) throw new Error(`ended ${ends.length} times: ${h.events.join()}`)
   const [end = '', ...reason] = first.split(' ')
   const error = new GatewayError('stream_interrupted', 'broke off')
-  const tail = end === 'broken' ? attempt.encoder.take() + attempt.encoder.error(error) : ''
-  return { end, reason: reason.join(' '), bytes: Buffer.concat([h.written(), Buffer.from(tail)]) }
+  const tail = end === 'broken' ? attempt.encoder.error(error) : ''
+  return {
+    end,
+    reason: reason.join(' '),
+    bytes: Buffer.concat([h.written(), typeof tail === 'string' ? Buffer.from(tail) : tail]),
+  }
 }
 
 const TOLD_OF_ENDS: ReadonlySet<Dialect> = new Set(CLIENTS.filter((client) => client !== 'openai.completions'))

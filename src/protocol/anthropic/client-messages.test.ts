@@ -303,7 +303,7 @@ describe('a Messages stream', () => {
     const encoder = messagesClient.stream(contextOf())
     encoder.start('', '')
     encoder.text(0, 'x')
-    const events = eventsOf(encoder.error(new GatewayError('overloaded', 'Too much.')))
+    const events = eventsOf(String(encoder.error(new GatewayError('overloaded', 'Too much.'))))
     expect(events.at(-1)!.name).toBe('error')
     expect(JSON.parse(events.at(-1)!.data)).toMatchObject({
       type: 'error',

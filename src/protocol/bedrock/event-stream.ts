@@ -188,19 +188,25 @@ function readHeaders(bytes: Buffer, from: number, to: number): Headers | null {
 }
 
 /** One message, as a backend sends it. name: of the event, or of the exception. data: JSON. */
-export function encodeEventStream(name: string, data: string, kind: 'event' | 'exception' = 'event'): Buffer {
-  const headers = Buffer.concat([
+export const encodeEventStream = (name: string, data: string, kind: 'event' | 'exception' = 'event'): Buffer =>
+  encodeWith(eventStreamHeaders(name, kind), data)
+
+/** Headers of all messages of one name: made once. */
+export const eventStreamHeaders = (name: string, kind: 'event' | 'exception' = 'event'): Buffer =>
+  Buffer.concat([
     textHeader(kind === 'event' ? ':event-type' : ':exception-type', name),
     textHeader(':content-type', 'application/json'),
     textHeader(':message-type', kind),
   ])
-  const payload = Buffer.from(data)
-  const message = Buffer.allocUnsafe(LEAST + headers.length + payload.length)
+
+/** One message. headers: of eventStreamHeaders(). data: JSON. */
+export function encodeWith(headers: Buffer, data: string): Buffer {
+  const message = Buffer.allocUnsafe(LEAST + headers.length + Buffer.byteLength(data))
   message.writeUInt32BE(message.length, 0)
   message.writeUInt32BE(headers.length, 4)
   message.writeUInt32BE(crc32(message.subarray(0, 8)), 8)
   headers.copy(message, PRELUDE)
-  payload.copy(message, PRELUDE + headers.length)
+  message.write(data, PRELUDE + headers.length)
   message.writeUInt32BE(crc32(message.subarray(0, message.length - CRC)), message.length - CRC)
   return message
 }

@@ -250,7 +250,7 @@ describe('a stream of generateContent', () => {
     const encoder = generateClient.stream(contextOf())
     encoder.text(0, 'x')
     const error = new GatewayError('upstream_rate_limited', 'Slow down.', { retryAfterMs: 3400, param: 'model' })
-    const events = eventsOf(encoder.error(error))
+    const events = eventsOf(String(encoder.error(error)))
     expect(events).toHaveLength(2)
     expect(JSON.parse(events[1]!.data)).toMatchSnapshot()
   })

@@ -169,7 +169,9 @@ describe('an answer of /api/chat', () => {
   it('ends with an error, as a line', () => {
     const encoder = ollamaClient.stream(contextOf())
     encoder.text(0, 'x')
-    const lines = linesOf(encoder.error(new GatewayError('stream_interrupted', 'Broke off.', { verbatim: true })))
+    const lines = linesOf(
+      String(encoder.error(new GatewayError('stream_interrupted', 'Broke off.', { verbatim: true }))),
+    )
     expect(lines[1]).toEqual({ error: 'Broke off.' })
   })
 })

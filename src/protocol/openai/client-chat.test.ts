@@ -367,7 +367,7 @@ describe('a chat stream', () => {
     const encoder = chatClient.stream(contextOf())
     encoder.start('', '')
     encoder.text(0, 'x')
-    const events = eventsOf(encoder.error(new GatewayError('stream_interrupted', 'Broke off.')))
+    const events = eventsOf(String(encoder.error(new GatewayError('stream_interrupted', 'Broke off.'))))
     expect(events).toHaveLength(3)
     expect(JSON.parse(events[2]!.data)).toMatchObject({ error: { code: 'stream_interrupted', request_id: 'req-1' } })
   })

@@ -142,7 +142,7 @@ describe('a completion', () => {
   it('ends a stream with an error, nothing before it lost', () => {
     const encoder = completionsClient.stream(contextOf({ request: { ...contextOf().request, logprobs: true } }))
     encoder.text(0, 'x')
-    const events = eventsOf(encoder.error(new GatewayError('stream_interrupted', 'Broke off.')))
+    const events = eventsOf(String(encoder.error(new GatewayError('stream_interrupted', 'Broke off.'))))
     expect(events.map((event) => JSON.parse(event.data))).toMatchObject([{ choices: [{ text: 'x' }] }, { error: {} }])
   })
 })

@@ -283,7 +283,7 @@ describe('a Responses stream', () => {
     const encoder = responsesClient.stream(contextOf())
     encoder.start('', '')
     encoder.text(0, 'x')
-    const sse = encoder.error(new GatewayError('upstream_rate_limited', 'Slow down.'))
+    const sse = String(encoder.error(new GatewayError('upstream_rate_limited', 'Slow down.')))
     expect(
       eventsOf(sse)
         .map((event) => event.name)
