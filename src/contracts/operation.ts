@@ -7,6 +7,7 @@ export type Operation =
   | 'messages'
   | 'generate_content'
   | 'ollama_chat'
+  | 'cohere_chat'
   | 'rerank'
   | 'moderations'
   | 'images'

@@ -3,7 +3,7 @@ import { GatewayError } from '../core/errors.ts'
 import { badField, isObject, listAt, maybeText, maybeWhole, objectAt } from '../protocol/canonical/read.ts'
 
 /** Who asks for vectors in another way than OpenAI's. */
-export type EmbedForm = 'gemini.one' | 'gemini.batch' | 'ollama.embed' | 'ollama.embeddings'
+export type EmbedForm = 'gemini.one' | 'gemini.batch' | 'ollama.embed' | 'ollama.embeddings' | 'cohere.embed'
 
 /** A request for vectors as `/v1/embeddings` has it, and the way back. */
 export interface EmbedClient {
@@ -20,15 +20,17 @@ interface GeminiAsked {
 }
 
 function geminiText(content: Json | undefined, param: string): string {
-  const parts = listAt(objectAt(content, param)['parts'], `${param}.parts`)
-  return parts
+  return joinedTexts(listAt(objectAt(content, param)['parts'], `${param}.parts`), `${param}.parts`)
+}
+
+const joinedTexts = (parts: readonly Json[], param: string): string =>
+  parts
     .map((part) => {
       const text = isObject(part) ? part['text'] : undefined
       if (typeof text === 'string') return text
-      throw new GatewayError('unsupported_parameter', 'Only texts can be embedded here.', { param: `${param}.parts` })
+      throw new GatewayError('unsupported_parameter', 'Only texts can be embedded here.', { param })
     })
     .join('\n')
-}
 
 /** ai.google.dev/api/embeddings `EmbedContentRequest`. */
 const geminiOne = (sent: JsonObject, at: string): GeminiAsked => ({
@@ -50,6 +52,37 @@ function geminiBatch(sent: JsonObject): readonly GeminiAsked[] {
   return asked
 }
 
+/** What of a Cohere request has a text to embed: `texts`, or `inputs` that hold nothing else. */
+function cohereTexts(sent: JsonObject): Json | undefined {
+  if (Array.isArray(sent['images']) && sent['images'].length > 0)
+    throw new GatewayError('unsupported_parameter', 'Only texts can be embedded here.', { param: 'images' })
+  if (sent['inputs'] === undefined || sent['inputs'] === null) return sent['texts']
+  return listAt(sent['inputs'], 'inputs').map((input, i) => {
+    const at = `inputs[${i}]`
+    const parts = listAt(objectAt(input, at)['content'], `${at}.content`)
+    return joinedTexts(parts, `${at}.content`)
+  })
+}
+
+/** cohere-ai `V2EmbedRequest`. Texts too long are the backend's to cut or to refuse. */
+function cohereEmbed(sent: JsonObject): EmbedClient {
+  const types = sent['embedding_types'] == null ? [] : listAt(sent['embedding_types'], 'embedding_types')
+  if (types.some((type) => type !== 'float'))
+    throw new GatewayError('unsupported_parameter', 'Vectors are only given as `float` here.', {
+      param: 'embedding_types',
+    })
+  const input = cohereTexts(sent)
+  if (!Array.isArray(input) || input.length === 0) throw badField('texts', 'a list of texts that is not empty')
+  const dimensions = maybeWhole(sent['output_dimension'], 'output_dimension', 1)
+  const request: JsonObject = {
+    ...(sent['model'] === undefined ? {} : { model: sent['model'] }),
+    input,
+    ...(dimensions === undefined ? {} : { dimensions }),
+    encoding_format: 'float',
+  }
+  return { form: 'cohere.embed', request, purpose: maybeText(sent['input_type'], 'input_type') ?? '' }
+}
+
 /** sent: parsed; model: of the path where it stands there. Throws GatewayError. */
 export function embedClient(form: EmbedForm, sent: JsonObject, model: string): EmbedClient {
   if (form.startsWith('gemini')) {
@@ -63,6 +96,7 @@ export function embedClient(form: EmbedForm, sent: JsonObject, model: string): E
     }
     return { form, request, purpose }
   }
+  if (form === 'cohere.embed') return cohereEmbed(sent)
   // ollama docs/api.md, generate embeddings.
   const input = form === 'ollama.embed' ? sent['input'] : sent['prompt']
   const named = sent['model'] ?? sent['name']
@@ -81,15 +115,27 @@ interface OpenAiAnswer {
   readonly usage?: { readonly prompt_tokens?: number }
 }
 
-/** body: as `/v1/embeddings` answers. asked: the model's name as the client sent it. */
-export function embedClientAnswer(form: EmbedForm, body: Buffer, asked: string): Buffer {
+interface Asker {
+  /** The model's name as the client sent it. */
+  readonly model: string
+  /** Of the request. */
+  readonly id: string
+}
+
+/** body: as `/v1/embeddings` answers. */
+export function embedClientAnswer(form: EmbedForm, body: Buffer, asker: Asker): Buffer {
   const { data, usage } = JSON.parse(body.toString()) as OpenAiAnswer
   const vectors = data.toSorted((a, b) => (a.index ?? 0) - (b.index ?? 0)).map(({ embedding }) => embedding)
   const tokens = usage?.prompt_tokens ?? 0
-  return Buffer.from(JSON.stringify(written(form, vectors, tokens, asked)))
+  return Buffer.from(JSON.stringify(written(form, vectors, tokens, asker)))
 }
 
-function written(form: EmbedForm, vectors: readonly (readonly number[])[], tokens: number, asked: string): object {
+function written(
+  form: EmbedForm,
+  vectors: readonly (readonly number[])[],
+  tokens: number,
+  { model, id }: Asker,
+): object {
   const counted = tokens > 0 ? { usageMetadata: { promptTokenCount: tokens } } : {}
   switch (form) {
     case 'gemini.one':
@@ -97,8 +143,16 @@ function written(form: EmbedForm, vectors: readonly (readonly number[])[], token
     case 'gemini.batch':
       return { embeddings: vectors.map((values) => ({ values })), ...counted }
     case 'ollama.embed':
-      return { model: asked, embeddings: vectors, prompt_eval_count: tokens }
+      return { model, embeddings: vectors, prompt_eval_count: tokens }
     case 'ollama.embeddings':
       return { embedding: vectors[0] ?? [] }
+    // cohere-ai `EmbedByTypeResponse`.
+    case 'cohere.embed':
+      return {
+        response_type: 'embeddings_by_type',
+        id,
+        embeddings: { float: vectors },
+        meta: { api_version: { version: '2' }, billed_units: { input_tokens: tokens } },
+      }
   }
 }

@@ -299,7 +299,7 @@ export class Exchange extends ExchangeState implements ClientSide, JsonOwner, St
 
   onAnswer(attempt: JsonAttempt, answer: Buffer): void {
     const { embedding } = this
-    const body = embedding === null ? answer : embedClientAnswer(embedding.form, answer, this.model)
+    const body = embedding === null ? answer : embedClientAnswer(embedding.form, answer, this)
     this.account.charge(attempt)
     const headers = answerHeaders(attempt, this.id, JSON_TYPE, this.account)
     if (this.snapshot.config.usage.costHeader) addCost(headers, this.account)

@@ -34,19 +34,21 @@ const call = (operation: Operation): Endpoint => ({
 })
 
 const CALLS: ReadonlyMap<string, Endpoint> = new Map([
-  ...(['chat', 'completions', 'embeddings', 'responses', 'messages', 'ollama_chat'] as const).flatMap((operation) => {
-    const endpoint = call(operation)
-    const { path, route } = OPERATIONS[operation]
-    // Some clients are given a base URL without /v1, some with it twice; some end their paths with a slash.
-    const paths = route.startsWith('/v1/') ? [`/v1${path}`, path, `/v1/v1${path}`] : [route]
-    return paths.flatMap(
-      (p) =>
-        [
-          [p, endpoint],
-          [`${p}/`, endpoint],
-        ] as const,
-    )
-  }),
+  ...(['chat', 'completions', 'embeddings', 'responses', 'messages', 'ollama_chat', 'cohere_chat'] as const).flatMap(
+    (operation) => {
+      const endpoint = call(operation)
+      const { path, route } = OPERATIONS[operation]
+      // Some clients are given a base URL without /v1, some with it twice; some end their paths with a slash.
+      const paths = route.startsWith('/v1/') ? [`/v1${path}`, path, `/v1/v1${path}`] : [route]
+      return paths.flatMap(
+        (p) =>
+          [
+            [p, endpoint],
+            [`${p}/`, endpoint],
+          ] as const,
+      )
+    },
+  ),
   ...SMALL,
 ])
 
@@ -123,14 +125,19 @@ export function endpointOf(method: string, path: string): Endpoint | null {
   return { kind: 'call', operation: 'passthrough', upstreamPath: path.slice(3) }
 }
 
+/** Other APIs count to two as well: KServe's, the registries' of images. */
+const COHERE_OWN = /^\/v2\/(?:chat|embed|rerank)(?:\/|$)/
+
 /** What clients of a path speak, whatever is there: by that they understand errors. */
 export function dialectAt(path: string): Dialect {
   if (path.startsWith(PROVIDER_PATHS)) {
     const rest = path.slice(path.indexOf('/', PROVIDER_PATHS.length))
     if (/^(?:\/v1)?\/messages(?:\/|$)/.test(rest)) return 'anthropic.messages'
     if (/\/models\/[^/]+:/.test(rest)) return 'gemini.generate'
+    if (COHERE_OWN.test(rest)) return 'cohere.chat'
     return rest.startsWith('/api/') ? 'ollama.chat' : 'openai.chat'
   }
+  if (path.startsWith('/v2/')) return 'cohere.chat'
   if (path.startsWith('/v1/messages')) return 'anthropic.messages'
   if (path.startsWith('/v1beta/') || GENERATE.test(path) || GEMINI_SMALL.test(path)) return 'gemini.generate'
   return path.startsWith('/api/') ? 'ollama.chat' : 'openai.chat'

@@ -51,6 +51,7 @@ const ENDS: readonly (readonly [string, Operation])[] = [
   ['/audio/translations', 'transcriptions'],
   ['/api/chat', 'ollama_chat'],
   ['/api/generate', 'completions'],
+  ['/v2/chat', 'cohere_chat'],
   ['/chat', 'chat'],
   ['/generate', 'completions'],
   ['/generate_stream', 'completions'],

@@ -1,3 +1,4 @@
+import type { EmbedForm } from './embed-clients.ts'
 import type { Endpoint } from './operation.ts'
 import { decodeId } from './safe-path.ts'
 
@@ -21,7 +22,7 @@ const COUNT_MESSAGES: Endpoint = {
   upstreamPath: '/messages/count_tokens',
   counts: true,
 }
-const embed = (form: 'ollama.embed' | 'ollama.embeddings'): Endpoint => ({
+const embed = (form: Extract<EmbedForm, `ollama.${string}` | `cohere.${string}`>): Endpoint => ({
   kind: 'call',
   operation: 'embeddings',
   upstreamPath: '/embeddings',
@@ -38,6 +39,7 @@ export const SMALL: readonly (readonly [string, Endpoint])[] = [
   ['/v1/messages/count_tokens', COUNT_MESSAGES],
   ['/api/embed', embed('ollama.embed')],
   ['/api/embeddings', embed('ollama.embeddings')],
+  ['/v2/embed', embed('cohere.embed')],
 ]
 
 /** What Ollama's clients ask before they begin. */

@@ -10,7 +10,12 @@ import { clientOf } from './translation.ts'
 type Json = Readonly<Record<string, unknown>>
 type Clean = (text: string) => string
 
-const FOREIGN: ReadonlySet<Operation> = new Set<Operation>(['messages', 'generate_content', 'ollama_chat'])
+const FOREIGN: ReadonlySet<Operation> = new Set<Operation>([
+  'messages',
+  'generate_content',
+  'ollama_chat',
+  'cohere_chat',
+])
 
 /** Its bodies are not shaped like OpenAI's. */
 export const isForeign = (operation: Operation): boolean => FOREIGN.has(operation)

@@ -9,6 +9,7 @@ import type { Permit } from './permit.ts'
 import type { StreamDialect } from '../protocol/openai/answer.ts'
 import { GatewayError } from '../core/errors.ts'
 import { messagesStream } from '../protocol/anthropic/pass.ts'
+import { cohereStream } from '../protocol/cohere/pass.ts'
 import { geminiStream } from '../protocol/gemini/pass.ts'
 import { embedAsked } from '../protocol/openai/embed.ts'
 import { chatStream, responsesStream } from '../protocol/openai/answer.ts'
@@ -141,6 +142,7 @@ const STREAMS: Readonly<Partial<Record<Operation, StreamDialect>>> = {
   responses: responsesStream,
   messages: messagesStream,
   generate_content: geminiStream,
+  cohere_chat: cohereStream,
 }
 
 /** What tells one address of a cluster from another for this call. */

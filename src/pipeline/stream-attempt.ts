@@ -146,7 +146,7 @@ export class StreamAttempt extends HeldStream {
       case 'error':
         // The client gets an error event of ours in its place, under its number.
         this.events--
-        return this.#refuse(this.classify(200, parseEvent(bytes)))
+        return this.#refuse(this.classify(200, this.#dialect.fault?.(bytes) ?? parseEvent(bytes)))
     }
   }
 

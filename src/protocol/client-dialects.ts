@@ -1,5 +1,6 @@
 import type { ClientDialect, Dialect } from '../contracts/dialect.ts'
 import { messagesClient } from './anthropic/client-messages.ts'
+import { cohereClient } from './cohere/client-chat.ts'
 import { generateClient } from './gemini/client-generate.ts'
 import { ollamaClient } from './ollama/client-chat.ts'
 import { chatClient } from './openai/client-chat.ts'
@@ -9,6 +10,7 @@ import { responsesClient } from './openai/client-responses.ts'
 /** Those that clients speak; the others are only ever wires of backends. */
 const CLIENTS: Readonly<Partial<Record<Dialect, ClientDialect>>> = {
   'ollama.chat': ollamaClient,
+  'cohere.chat': cohereClient,
   'openai.chat': chatClient,
   'openai.completions': completionsClient,
   'openai.responses': responsesClient,

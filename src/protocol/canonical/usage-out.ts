@@ -80,6 +80,23 @@ export function anthropicUsage(usage: Usage): JsonObject {
   }
 }
 
+/** @aws-sdk/client-bedrock-runtime `TokenUsage`: `inputTokens` is what was neither read from the cache nor written to it. */
+export function bedrockUsage(usage: Usage): JsonObject {
+  const { inputTokens, outputTokens, cachedInputTokens, cacheWrite5mTokens, cacheWrite1hTokens } = usage
+  const written = cacheWrites(usage)
+  const details: JsonObject[] = []
+  if (cacheWrite5mTokens > 0) details.push({ ttl: '5m', inputTokens: cacheWrite5mTokens })
+  if (cacheWrite1hTokens > 0) details.push({ ttl: '1h', inputTokens: cacheWrite1hTokens })
+  return {
+    inputTokens: Math.max(0, inputTokens - cachedInputTokens - written),
+    outputTokens,
+    totalTokens: inputTokens + outputTokens,
+    cacheReadInputTokens: cachedInputTokens,
+    cacheWriteInputTokens: written,
+    ...(details.length > 0 ? { cacheDetails: details } : {}),
+  }
+}
+
 /** google-genai `GenerateContentResponseUsageMetadata`: thoughts are not among the candidates' tokens. */
 export function geminiUsage(usage: Usage): JsonObject {
   return {
@@ -105,3 +122,9 @@ export const ollamaUsage = (usage: Usage): JsonObject => ({
   prompt_eval_count: usage.inputTokens,
   eval_count: usage.outputTokens,
 })
+
+/** cohere-ai `Usage`: what is billed, and what was used; of others nobody knows a difference. */
+export const cohereUsage = (usage: Usage): JsonObject => {
+  const tokens = { input_tokens: usage.inputTokens, output_tokens: usage.outputTokens }
+  return { billed_units: tokens, tokens, cached_tokens: usage.cachedInputTokens }
+}

@@ -79,6 +79,13 @@ export function judgeAnswer(operation: Operation, body: Buffer): AnswerVerdict {
   if (answerScanner.scan(body, false) !== SCAN_OK || answerScanner.rootKind !== OPEN_BRACE) return 'invalid'
   if (truthy(ERROR)) return 'error'
   if (operation === 'generate_content' && answerScanner.kind(PROMPT_FEEDBACK) === OPEN_BRACE) return 'ok'
+  // A text there is what went wrong.
+  if (operation === 'cohere_chat')
+    return answerScanner.kind(MESSAGE) === OPEN_BRACE
+      ? 'ok'
+      : answerScanner.kind(MESSAGE) === QUOTE
+        ? 'error'
+        : 'invalid'
   const list = LISTS[operation] ?? CHOICES
   if (answerScanner.kind(list) !== OPEN_BRACKET) return 'invalid'
   // `"choices": []` is no answer; an empty `data` or `output` can be one.
@@ -132,6 +139,8 @@ export interface StreamDialect {
   readonly endsByFinish?: boolean
   /** What two events say of usage together; left out: the later one says it all. */
   readonly merge?: (before: Usage, now: Usage) => Usage
+  /** What the event just judged as an error says, where that is not the event itself; undefined = it is. */
+  fault?(bytes: Buffer): unknown
 }
 
 const nonEmpty = (value: unknown): boolean =>
