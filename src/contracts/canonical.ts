@@ -203,6 +203,8 @@ export interface ChatRequest {
   /** Of a legacy completion: text after the gap, and whether the prompt comes back with the answer. */
   readonly suffix?: string
   readonly echo?: boolean
+  /** Settings that only one dialect has, as the client wrote them: they go to its own wire, and others are told of. */
+  readonly own?: NativePart
   /** Fields of the client's dialect that Heddle does not know: left behind and told of. */
   readonly unknown?: readonly string[]
 }

@@ -43,6 +43,8 @@ export function negotiate(
   const out = new Set([...features].filter((feature) => wire.carries[feature] === 'no'))
   const dropped = new Set([...out].map((feature) => FEATURES[feature].param))
   for (const name of request.unknown ?? []) dropped.add(name)
+  const { own } = request
+  if (own !== undefined && own.by !== wire.dialect) for (const name of Object.keys(own.value)) dropped.add(name)
   const foreign = hasForeign(request, wire.dialect)
   if (foreign) dropped.add(FEATURES.reasoning_proof.param)
   const fitted = out.size > 0 || foreign ? without(request, out, wire.dialect) : request

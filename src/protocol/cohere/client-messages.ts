@@ -1,5 +1,4 @@
 import type {
-  Citation,
   Json,
   JsonObject,
   Message,
@@ -8,11 +7,12 @@ import type {
   ToolCallPart,
   ToolResultPart,
 } from '../../contracts/canonical.ts'
-import { fieldsOf, listOf, textOf } from '../canonical/loose.ts'
+import { isFields, listOf } from '../canonical/loose.ts'
 import { urlMedia } from '../canonical/media.ts'
-import { badField, compact, isObject, listAt, maybeText, objectAt, oneOf, textAt } from '../canonical/read.ts'
+import { badField, compact, listAt, maybeText, objectAt, oneOf, textAt } from '../canonical/read.ts'
 import { pushResult } from '../openai/client-chat-messages.ts'
 import { documentPart } from './client-documents.ts'
+import { citationOf } from './wire-answer.ts'
 
 const DIALECT = 'cohere.chat'
 const ROLES = ['system', 'developer', 'user', 'assistant', 'tool'] as const
@@ -90,26 +90,11 @@ function spoken(content: Json | undefined, at: string): Part[] {
 /** Each citation belongs to the content that it names, or to the only text. */
 function cite(parts: Part[], sent: Json | undefined): void {
   for (const one of listOf(sent)) {
-    if (!isObject(one as Json)) continue
-    const value = one as JsonObject
-    const named = parts[typeof value['content_index'] === 'number' ? value['content_index'] : -1]
+    if (!isFields(one)) continue
+    const named = parts[typeof one['content_index'] === 'number' ? one['content_index'] : -1]
     const at = named?.type === 'text' ? parts.indexOf(named) : parts.findLastIndex(({ type }) => type === 'text')
     const text = parts[at] as TextPart | undefined
-    if (text !== undefined) parts[at] = { ...text, citations: [...(text.citations ?? []), citationOf(value)] }
-  }
-}
-
-/** A citation as Cohere writes it; `native` is what goes back to it. */
-export function citationOf(value: JsonObject): Citation {
-  const document = fieldsOf(fieldsOf(listOf(value['sources'])[0])['document'])
-  const url = textOf(document['url'])
-  const title = textOf(document['title'])
-  const { start, end } = value
-  return {
-    ...(url === '' ? {} : { url }),
-    ...(title === '' ? {} : { title }),
-    ...(typeof start === 'number' && typeof end === 'number' ? { from: start, to: end } : {}),
-    native: { by: DIALECT, value },
+    if (text !== undefined) parts[at] = { ...text, citations: [...(text.citations ?? []), citationOf(one)] }
   }
 }
 

@@ -2,6 +2,7 @@ import type {
   ChatRequest,
   Json,
   JsonObject,
+  NativePart,
   OutputFormat,
   Reasoning,
   Tool,
@@ -26,7 +27,7 @@ import { cohereMessages } from './client-messages.ts'
 
 const KNOWN = fieldNames(`
   model messages stream tools strict_tools tool_choice documents response_format thinking max_tokens temperature p k
-  frequency_penalty presence_penalty seed stop_sequences logprobs
+  frequency_penalty presence_penalty seed stop_sequences logprobs citation_options safety_mode priority
 `)
 
 /** Reads a request of /v2/chat (cohere-ai `V2ChatRequest`). */
@@ -53,9 +54,19 @@ export function cohereChatRequest(sent: JsonObject, model: string, stream: boole
         ? undefined
         : listAt(sent['stop_sequences'], 'stop_sequences').map((item, i) => textAt(item, `stop_sequences[${i}]`)),
     logprobs: maybeFlag(sent['logprobs'], 'logprobs'),
+    own: ownFields(sent),
     unknown: unknownFields(sent, KNOWN),
     ...NOT_SPOKEN,
   })
+}
+
+/** What no other vendor has. */
+const OWN = ['citation_options', 'safety_mode', 'priority'] as const
+
+function ownFields(sent: JsonObject): NativePart | undefined {
+  const value: JsonObject = {}
+  for (const name of OWN) if (sent[name] != null) value[name] = sent[name]
+  return Object.keys(value).length === 0 ? undefined : { type: 'native', by: 'cohere.chat', value }
 }
 
 /** The dialect has no words for these. */

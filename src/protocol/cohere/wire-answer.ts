@@ -1,6 +1,6 @@
 import type { Citation, FinishReason, Json } from '../../contracts/canonical.ts'
 import type { AnswerSink, StreamDecoder } from '../../contracts/dialect.ts'
-import { asObject, fieldsOf, listOf, type Loose, parseEvent, textOf } from '../canonical/loose.ts'
+import { asObject, fieldsOf, isFields, listOf, type Loose, parseEvent, textOf } from '../canonical/loose.ts'
 import { type Choice, Teller } from '../canonical/telling.ts'
 import { readAnswer, StreamUsage } from '../usage.ts'
 
@@ -16,7 +16,8 @@ const REASONS: Readonly<Record<string, FinishReason>> = {
 }
 const reasonOf = (value: unknown): FinishReason => REASONS[textOf(value)] ?? 'stop'
 
-function citationOf(value: Loose): Citation {
+/** A citation as Cohere writes it. */
+export function citationOf(value: Loose): Citation {
   const document = fieldsOf(fieldsOf(listOf(value['sources'])[0])['document'])
   const url = textOf(document['url'])
   const title = textOf(document['title'])
@@ -27,6 +28,20 @@ function citationOf(value: Loose): Citation {
     ...(typeof start === 'number' && typeof end === 'number' ? { from: start, to: end } : {}),
     native: { by: 'cohere.chat', value: asObject(value) },
   }
+}
+
+/** Probabilities of the pieces in which texts come: of one of several tokens that of all of them. */
+function tellLogprobs(sink: AnswerSink, items: readonly unknown[]): void {
+  const entries = items.filter(isFields).map((item): Json => {
+    const numbers = listOf(item['logprobs']).filter((one) => typeof one === 'number')
+    return {
+      token: textOf(item['text']),
+      logprob: numbers.reduce((sum, one) => sum + one, 0),
+      bytes: null,
+      top_logprobs: [],
+    }
+  })
+  if (entries.length > 0) sink.logprobs(0, entries)
 }
 
 function tellContent(sink: AnswerSink, part: Loose): void {
@@ -44,6 +59,7 @@ export function cohereAnswer(body: Loose, sink: AnswerSink): 'ok' | 'error' | 'i
   if (textOf(message['tool_plan']) !== '') sink.reasoning(0, textOf(message['tool_plan']))
   if (textOf(message['content']) !== '') sink.text(0, textOf(message['content']))
   for (const part of listOf(message['content'])) tellContent(sink, fieldsOf(part))
+  tellLogprobs(sink, listOf(body['logprobs']))
   for (const citation of listOf(message['citations'])) sink.citation(0, citationOf(fieldsOf(citation)))
   for (const one of listOf(message['tool_calls'])) {
     const call = fieldsOf(one)
@@ -87,7 +103,7 @@ export class CohereDecoder implements StreamDecoder {
       return 'error'
     }
     if (type === 'message-start') this.#teller.start(textOf(event['id']), '')
-    else this.#piece(type, fieldsOf(fieldsOf(event['delta'])['message']))
+    else this.#piece(type, event)
     return 'go'
   }
 
@@ -96,13 +112,15 @@ export class CohereDecoder implements StreamDecoder {
     return this.#ended && this.#teller.started
   }
 
-  #piece(type: unknown, message: Loose): void {
+  #piece(type: unknown, event: Loose): void {
+    const message = fieldsOf(fieldsOf(event['delta'])['message'])
     const { sink } = this.#teller
     switch (type) {
       case 'content-delta':
       case 'content-start':
         this.#teller.start('', '')
         tellContent(sink, fieldsOf(message['content']))
+        tellLogprobs(sink, [event['logprobs']])
         return
       case 'tool-plan-delta':
         this.#teller.start('', '')

@@ -1,7 +1,8 @@
-import type { ChatRequest, Json, JsonObject, Message, Part } from '../../contracts/canonical.ts'
+import type { ChatRequest, Json, JsonObject, Message, Part, ToolResultPart } from '../../contracts/canonical.ts'
 import type { WireTarget } from '../../contracts/dialect.ts'
 import { dataUrl, joinedText, resultText, unsupported } from '../canonical/history.ts'
 import { put } from '../canonical/loose.ts'
+import { documentIn } from './client-documents.ts'
 import { bareSchema, parametersOf } from '../canonical/schema.ts'
 
 /** Body of POST /v2/chat, by V2ChatRequest of cohere-ai 8.1. */
@@ -28,6 +29,10 @@ export function cohereRequest(request: ChatRequest, target: WireTarget): JsonObj
   put(body, 'presence_penalty', within(request.presencePenalty, 0, 1))
   put(body, 'seed', request.seed)
   if ((request.stop?.length ?? 0) > 0) body['stop_sequences'] = [...request.stop!]
+  const documents = documentsOf(request.messages)
+  if (documents.length > 0) body['documents'] = documents
+  if (request.logprobs === true) body['logprobs'] = true
+  if (request.own?.by === 'cohere.chat') Object.assign(body, request.own.value)
   return body
 }
 
@@ -40,11 +45,29 @@ function messagesOf(messages: readonly Message[], thinks: boolean): Json[] {
     if (message.role === 'assistant') out.push(assistantMessage(message.parts, thinks))
     else if (message.role === 'tool') {
       for (const part of message.parts)
-        if (part.type === 'tool_result') out.push({ role: 'tool', tool_call_id: part.id, content: resultText(part) })
-    } else if (message.parts.length > 0)
-      out.push({ role: message.role === 'user' ? 'user' : 'system', content: contentOf(message.parts) })
+        if (part.type === 'tool_result') out.push({ role: 'tool', tool_call_id: part.id, content: resultContent(part) })
+    } else if (message.parts.length > 0) {
+      const parts = message.parts.filter((part) => documentIn(part) === null)
+      // A message of documents alone: they stand elsewhere.
+      if (parts.length > 0) out.push({ role: message.role === 'user' ? 'user' : 'system', content: contentOf(parts) })
+    }
   }
   return out
+}
+
+/** What a client of Cohere's own dialect gave as documents. */
+const documentsOf = (messages: readonly Message[]): Json[] =>
+  messages
+    .filter(({ role }) => role === 'user')
+    .flatMap(({ parts }) => parts.map(documentIn).filter((document) => document !== null))
+
+function resultContent(part: ToolResultPart): Json {
+  if (part.content.every((inner) => documentIn(inner) === null)) return resultText(part)
+  return part.content.flatMap((inner): Json[] => {
+    const document = documentIn(inner)
+    if (document !== null) return [{ type: 'document', document }]
+    return inner.type === 'text' ? [{ type: 'text', text: inner.text }] : []
+  })
 }
 
 function contentOf(parts: readonly Part[]): Json {
@@ -79,8 +102,17 @@ function assistantMessage(parts: readonly Part[], thinks: boolean): JsonObject {
     written['content'] = content
   } else if (text !== '' || calls.length === 0) written['content'] = text
   if (calls.length > 0) written['tool_calls'] = calls
+  const citations = citationsIn(parts)
+  if (citations.length > 0) written['citations'] = citations
   if (calls.length > 0 && !thinks && thoughts !== '') written['tool_plan'] = thoughts
   return written
+}
+
+/** Places of citations are of one text: of several that become one they would be wrong. */
+function citationsIn(parts: readonly Part[]): Json[] {
+  const texts = parts.filter((part) => part.type === 'text')
+  if (texts.length !== 1) return []
+  return (texts[0]!.citations ?? []).flatMap(({ native }) => (native?.by === 'cohere.chat' ? [native.value] : []))
 }
 
 /** One tool that must be called, or some that may, are said by leaving out the others. */

@@ -44,7 +44,7 @@ const CARRIES: Readonly<Record<Feature, Support>> = {
   stop: 'yes',
   n: 'no',
   logit_bias: 'no',
-  logprobs: 'no',
+  logprobs: { mapped: 'Of the tokens chosen, without alternatives.' },
   verbosity: 'no',
   audio_output: 'no',
   image_output: 'no',
