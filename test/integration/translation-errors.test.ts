@@ -57,6 +57,8 @@ function expectEnvelope(client: Dialect, body: JsonObject, status: number): void
       error: { code: status, status: status === 429 ? 'RESOURCE_EXHAUSTED' : 'INVALID_ARGUMENT' },
     })
   else if (client === 'ollama.chat') expect(body['error']).toBeTypeOf('string')
+  else if (client === 'cohere.chat')
+    expect(body).toEqual({ id: expect.any(String) as string, message: expect.any(String) as string })
   else
     expect(body).toMatchObject({ error: { message: expect.any(String) as string, type: expect.any(String) as string } })
 }
@@ -69,6 +71,7 @@ const BROKEN: Readonly<Partial<Record<Dialect, readonly [says: RegExp, whole: Re
   'anthropic.messages': [/^event: error\ndata: \{"type":"error"/m, /message_stop/],
   'gemini.generate': [/^data: \{"error":\{/m, /"finishReason"/],
   'ollama.chat': [/^\{"error":/m, /"done":true/],
+  'cohere.chat': [/"type":"message-end".*"finish_reason":"ERROR","error":"[^"]/m, /"finish_reason":"(?!ERROR)/],
 }
 
 for (const client of CLIENTS)

@@ -14,6 +14,7 @@ export const CLIENTS: readonly Dialect[] = [
   'anthropic.messages',
   'gemini.generate',
   'ollama.chat',
+  'cohere.chat',
 ]
 /** A legacy completion has one text and no turns. */
 const isOneText = ({ messages }: ChatRequest): boolean =>

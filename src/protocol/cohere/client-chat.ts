@@ -39,7 +39,7 @@ export const cohereClient: ClientDialect = {
     tool_result_media: 'no',
     server_tools: 'no',
     native_parts: 'no',
-    reasoning_effort: 'no',
+    reasoning_effort: { mapped: 'thinking.token_budget' },
     reasoning_proof: 'no',
     min_p: 'no',
     repetition_penalty: 'no',
