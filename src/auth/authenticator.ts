@@ -11,7 +11,7 @@ import type { IdentityGate } from '../mesh/identity/gate.ts'
 import { PeerClaims } from './peer-claims.ts'
 import { Peers } from './peers.ts'
 import { BARE_CALLER, Principals } from './principal.ts'
-import { nobody, refused } from './refusal.ts'
+import { nobody, refused, signedForAws } from './refusal.ts'
 import type { Revocations } from './revocations.ts'
 import { importIssuerKey, isSignedBy, MAX_SIGNED_KEY_LENGTH, readSignedKey, SIGNED_KEY_PREFIX } from './signed-key.ts'
 import { digestOf, StaticKeys } from './static-keys.ts'
@@ -29,6 +29,8 @@ export interface AuthParts {
 const MAX_REMEMBERED = 5000
 const CLOCK_SKEW_MS = 60_000
 const BEARER = 'bearer '
+/** Signature Version 4, and 4A (AWS General Reference). */
+const SIGNED_FOR_AWS = 'AWS4-'
 
 /** A token that was accepted; jwt = what it stands on, null for a signed key. */
 interface Remembered {
@@ -37,6 +39,8 @@ interface Remembered {
 }
 
 const bearerOf = (authorization: string): string => {
+  // Whoever signed it did so for AWS, with a secret that is not known here: the signature proves nothing.
+  if (authorization.startsWith(SIGNED_FOR_AWS)) throw signedForAws()
   // The scheme's case does not count (RFC 9110 section 11.1).
   if (authorization.length <= BEARER.length || authorization.slice(0, BEARER.length).toLowerCase() !== BEARER) {
     throw refused('`authorization` is not `Bearer` and a key')

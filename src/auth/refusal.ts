@@ -11,3 +11,11 @@ export const nobody = (detail: string): GatewayError =>
 /** What was sent is not accepted. The caller is not told why; `detail`, for the log, names the rule and never the token. */
 export const refused = (detail: string): GatewayError =>
   new GatewayError('unauthenticated', 'The key or token is not valid.', { headers: INVALID, detail })
+
+/** SDKs of AWS sign where they are given no token. */
+export const signedForAws = (): GatewayError =>
+  new GatewayError(
+    'permission_denied',
+    'Signatures of AWS are not taken here: send a key as a bearer token (`AWS_BEARER_TOKEN_BEDROCK`, or `token` of the client).',
+    { headers: CHALLENGE, verbatim: true, detail: 'the request is signed for AWS' },
+  )

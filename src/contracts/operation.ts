@@ -7,6 +7,7 @@ export type Operation =
   | 'messages'
   | 'generate_content'
   | 'ollama_chat'
+  | 'converse'
   | 'cohere_chat'
   | 'rerank'
   | 'moderations'

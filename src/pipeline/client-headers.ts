@@ -14,6 +14,7 @@ const PARTS: ReadonlySet<string> = new Set(['limit', 'remaining', 'reset'])
 /** Headers of a good answer that are not its attempt's: what proxies want to know, and what clients call otherwise. */
 export function addExchangeHeaders(to: HeaderList, x: Exchange): void {
   addMeshHeaders(to, x)
+  x.cache?.addHeaders(to)
   if (x.stripped) to.push('x-heddle-stripped', 'reasoning')
   dressHeaders(to, x, x.operation === 'messages' || x.received.path.startsWith('/v1/messages'))
 }
@@ -29,6 +30,8 @@ export function dressHeaders(
 ): HeaderList {
   const named = x.error === null ? null : bedrockErrorType(x.received.path, x.status)
   if (named !== null) to.push('x-amzn-errortype', named)
+  // Where SDKs of AWS look for the id of a request.
+  if (x.received.path.startsWith('/model/')) to.push('x-amzn-requestid', x.id)
   if (messages) {
     to.push('request-id', x.id)
     asAnthropic(to, x.services.clock.now())

@@ -4,11 +4,13 @@ import type { Attempt } from './attempt.ts'
 import type { Exchange } from './exchange.ts'
 import type { StreamAttempt } from './stream-attempt.ts'
 import { ERROR_CODES, type GatewayError } from '../core/errors.ts'
-import { errorText } from '../protocol/canonical/say.ts'
+import { converseError, errorName, errorStatus, streamException } from '../protocol/bedrock/client-parts.ts'
+import { encodeEventStream } from '../protocol/bedrock/event-stream.ts'
 import { clientDialect } from '../protocol/client-dialects.ts'
 import { cohereErrorEvent } from '../protocol/cohere/client-parts.ts'
 import { errorEvent, errorHeaders, errorJson, responsesErrorEvent } from '../protocol/openai/errors.ts'
 import { dialectAt } from './operation.ts'
+import { FrameStream } from './frame-stream.ts'
 import { RawAttempt } from './raw-attempt.ts'
 import { TranslatedStream } from './translated-stream.ts'
 
@@ -33,7 +35,11 @@ export function errorHead(x: Exchange, error: GatewayError): { readonly status: 
   // A caller in a hurry would have the others' gateway ejected as well.
   const notOurs = origin === 'provider' || origin === 'network' || error.code === 'deadline_exceeded'
   const mapped = mesh.mapProviderErrors && error.status >= 500 && notOurs
-  const status = mapped ? FAILED_DEPENDENCY : error.status
+  const status = mapped
+    ? FAILED_DEPENDENCY
+    : BEDROCK_PATH.test(x.received.path)
+      ? errorStatus(error.status)
+      : error.status
   if (origin !== '' && (mapped || mesh.kind !== 'none')) headers.push('x-llm-error-origin', origin)
   if ((status === 429 || status === 503) && !headers.includes('retry-after'))
     headers.push('retry-after', String(RETRY_AFTER_MS / 1000), 'retry-after-ms', String(RETRY_AFTER_MS))
@@ -61,28 +67,16 @@ function isFinal({ attempts }: Exchange, error: GatewayError): boolean {
   return !ERROR_CODES[error.code].retryable || error.code === 'budget_exceeded' || attempts.length > 0
 }
 
-/** Names of errors of Bedrock's runtime, by which SDKs of AWS choose a class (@aws-sdk/client-bedrock-runtime `errors`). */
-const BEDROCK_ERRORS: ReadonlyMap<number, string> = new Map([
-  [400, 'ValidationException'],
-  [401, 'AccessDeniedException'],
-  [403, 'AccessDeniedException'],
-  [404, 'ResourceNotFoundException'],
-  [408, 'ModelTimeoutException'],
-  [429, 'ThrottlingException'],
-  [503, 'ServiceUnavailableException'],
-  [504, 'ModelTimeoutException'],
-])
-const BEDROCK_PATH = /^\/passthrough\/[^/]+\/model\/[^/]+\/(?:converse|invoke)/
+/** Where clients of Bedrock ask: Heddle's own path of theirs, and the runtime's passed on. */
+const BEDROCK_PATH = /^\/(?:model\/|passthrough\/[^/]+\/model\/[^/]+\/(?:converse|invoke))/
 
-/** `x-amzn-errortype` of an error; null = whoever asks at this path is no client of Bedrock. */
+/** `x-amzn-errortype` of an error, by which SDKs of AWS choose a class; null = whoever asks at this path is no client of Bedrock. */
 export const bedrockErrorType = (path: string, status: number): string | null =>
-  BEDROCK_PATH.test(path)
-    ? (BEDROCK_ERRORS.get(status) ?? (status < 500 ? 'ValidationException' : 'InternalServerException'))
-    : null
+  BEDROCK_PATH.test(path) ? errorName(status) : null
 
 /** The envelope that the clients of a path know. */
 export function errorBody(path: string, error: GatewayError, id: string): string {
-  if (BEDROCK_PATH.test(path)) return JSON.stringify({ message: errorText(error), request_id: id })
+  if (BEDROCK_PATH.test(path)) return converseError(error, id)
   const dialect = dialectAt(path)
   return dialect === 'openai.chat' ? errorJson(error, id) : clientDialect(dialect).error(error, id)
 }
@@ -94,6 +88,7 @@ export function errorBody(path: string, error: GatewayError, id: string): string
 export function errorTail(x: Exchange, error: GatewayError, writing: Attempt | null): string | Buffer | null {
   if (writing instanceof TranslatedStream) return writing.encoder.error(error)
   if (!x.stream || writing instanceof RawAttempt) return null
+  if (writing instanceof FrameStream) return encodeEventStream(...streamException(error), 'exception')
   switch (x.operation) {
     case 'responses':
       return responsesErrorEvent(error, x.id, (writing as StreamAttempt).events)

@@ -101,6 +101,7 @@ export abstract class ExchangeFacts extends OpenMember implements RequestFacts {
       this.id,
       Math.floor(this.services.clock.now() / 1000),
       this.kept,
+      { clock: this.services.clock, startedAt: this.received.startedAt },
     )
     return this.#translation
   }

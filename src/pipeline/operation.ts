@@ -70,6 +70,20 @@ function generateOf(path: string): Endpoint | null {
   }
 }
 
+/** Bedrock, too (API reference, Converse): ids are escaped there, as those of AWS may have colons and slashes. */
+const CONVERSE = /^\/model\/(.+)\/(converse|converse-stream)$/
+
+function converseOf(path: string): Endpoint | null {
+  const found = path.startsWith('/model/') ? CONVERSE.exec(path) : null
+  if (found === null) return null
+  return {
+    kind: 'call',
+    operation: 'converse',
+    upstreamPath: `/model/:/${found[2]!}`,
+    url: { model: decodeId(found[1]!), stream: found[2] === 'converse-stream' },
+  }
+}
+
 const GEMINI_METHOD = /:(?:(?:stream)?generatecontent|counttokens|embedcontent|batchembedcontents)$/
 
 const MODELS: ReadonlyMap<string, Dialect> = new Map([
@@ -90,6 +104,7 @@ const PASSED = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
 /** The methods that a path takes, for the `allow` header (RFC 9110 10.2.1). */
 export function methodsOf(path: string): readonly string[] {
   if (CALLS.has(path) || GENERATE.test(path) || GEMINI_SMALL.test(path) || path === '/api/show') return ['POST']
+  if (CONVERSE.test(path)) return ['POST']
   if (MODELS.has(path) || ABOUT.has(path)) return ['GET', 'HEAD']
   return path.startsWith(PROVIDER_PATHS) ? [...PASSED, 'HEAD'] : PASSED
 }
@@ -109,7 +124,7 @@ function isDisguised(path: string): boolean {
  */
 export function endpointOf(method: string, path: string): Endpoint | null {
   // With any method: what another one than POST means there no backend is asked.
-  const known = CALLS.get(path) ?? ABOUT.get(path) ?? generateOf(path) ?? geminiSmall(path)
+  const known = CALLS.get(path) ?? ABOUT.get(path) ?? generateOf(path) ?? geminiSmall(path) ?? converseOf(path)
   if (known !== null) return known
   const list = MODELS.get(path)
   if (list !== undefined) return { kind: 'models', id: null, dialect: list }
@@ -139,6 +154,7 @@ export function dialectAt(path: string): Dialect {
   }
   if (path.startsWith('/v2/')) return 'cohere.chat'
   if (path.startsWith('/v1/messages')) return 'anthropic.messages'
+  if (path.startsWith('/model/')) return 'bedrock.converse'
   if (path.startsWith('/v1beta/') || GENERATE.test(path) || GEMINI_SMALL.test(path)) return 'gemini.generate'
   return path.startsWith('/api/') ? 'ollama.chat' : 'openai.chat'
 }

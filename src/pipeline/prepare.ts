@@ -4,6 +4,7 @@ import type { Denial } from '../contracts/identity.ts'
 import type { RouteMatch } from '../contracts/routing.ts'
 import type { Exchange } from './exchange.ts'
 import { GatewayError } from '../core/errors.ts'
+import { onlyBedrock } from '../protocol/bedrock/only-bedrock.ts'
 import { readRequest, type JsonLimits } from '../protocol/openai/request.ts'
 import { isRaw } from '../protocol/operations.ts'
 import { readRerank } from '../protocol/rerank.ts'
@@ -54,6 +55,7 @@ function readCall(x: Exchange, { operation, url, embeds }: Extract<Endpoint, { k
     x.fields = readRequest(operation, Buffer.from(JSON.stringify(x.embedding.request)), limitsOf(x))
   }
   x.stream = !x.counting && x.fields.stream
+  if (operation === 'converse') x.nativeOnly = onlyBedrock(received.body, x.fields)
   if (operation === 'rerank') x.ranking = readRerank(x.fields.json)
 }
 

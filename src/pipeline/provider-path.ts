@@ -55,8 +55,8 @@ const ENDS: readonly (readonly [string, Operation])[] = [
   ['/chat', 'chat'],
   ['/generate', 'completions'],
   ['/generate_stream', 'completions'],
-  ['/converse', 'chat'],
-  ['/converse-stream', 'chat'],
+  ['/converse', 'converse'],
+  ['/converse-stream', 'converse'],
   ['/invoke', 'chat'],
   ['/invoke-with-response-stream', 'chat'],
 ]

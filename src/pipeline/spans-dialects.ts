@@ -14,6 +14,7 @@ const FOREIGN: ReadonlySet<Operation> = new Set<Operation>([
   'messages',
   'generate_content',
   'ollama_chat',
+  'converse',
   'cohere_chat',
 ])
 

@@ -19,6 +19,7 @@ import { upstreamModel } from '../routing/table.ts'
 import { EmbedReader, NativeReader, TranslatedReader } from './answer-reader.ts'
 import { credentialScope } from './attempt-secrets.ts'
 import { addContext } from './context.ts'
+import { FrameStream } from './frame-stream.ts'
 import { JsonAttempt } from './json-attempt.ts'
 import { RerankReader } from './rerank-call.ts'
 import { RawAttempt } from './raw-attempt.ts'
@@ -129,6 +130,7 @@ function attemptFor(x: Exchange, plan: Plan, call: PreparedCall | null, resumes:
     const hints = usageHints(plan.target.provider.config.type)
     return new JsonAttempt({ ...plan, reader: new NativeReader(operation, hints) })
   }
+  if (operation === 'converse') return new FrameStream({ ...plan, resumes })
   return new StreamAttempt({
     ...plan,
     dialect: STREAMS[operation] ?? chatStream,

@@ -61,13 +61,14 @@ export class Translation {
   readonly #features: ReadonlySet<Feature>
   #request: ChatRequest | null
 
-  /** created: epoch seconds. keeps: null = nobody keeps the answer. Throws GatewayError when the client's request cannot be read. */
+  /** created: epoch seconds. keeps: null = nobody keeps the answer. timer: since when it takes. Throws GatewayError when the client's request cannot be read. */
   constructor(
     client: ClientDialect,
     fields: RequestFields,
     requestId: string,
     created: number,
     keeps: Keeps | null = null,
+    timer: AnswerContext['timer'] = undefined,
   ) {
     this.client = client
     const sent = fields.json as JsonObject
@@ -77,6 +78,7 @@ export class Translation {
     this.context = {
       requestId,
       ...(keeps === null ? {} : { keeps }),
+      ...(timer === undefined ? {} : { timer }),
       model: fields.model,
       created,
       includeUsage: OPERATIONS[client.operation].dialect?.startsWith('openai.') !== true || asksForUsage(fields),

@@ -101,6 +101,7 @@ function nativePath(x: Exchange, { provider }: Target, model: string): string {
     const path = wireOf('gemini.generate').path(model, x.stream)
     return x.counting ? path.replace(/:generateContent$/, ':countTokens') : path
   }
+  if (x.operation === 'converse') return wireOf('bedrock.converse').path(model, x.stream)
   if (x.counting) return x.upstreamPath
   if (x.operation === 'realtime' && model !== '') return `${x.upstreamPath}?model=${encodeURIComponent(model)}`
   if (x.own?.whole === true) return x.upstreamPath

@@ -1,6 +1,7 @@
 import type { ClientDialect, Dialect } from '../contracts/dialect.ts'
 import { messagesClient } from './anthropic/client-messages.ts'
 import { cohereClient } from './cohere/client-chat.ts'
+import { converseClient } from './bedrock/client-converse.ts'
 import { generateClient } from './gemini/client-generate.ts'
 import { ollamaClient } from './ollama/client-chat.ts'
 import { chatClient } from './openai/client-chat.ts'
@@ -16,6 +17,7 @@ const CLIENTS: Readonly<Partial<Record<Dialect, ClientDialect>>> = {
   'openai.responses': responsesClient,
   'anthropic.messages': messagesClient,
   'gemini.generate': generateClient,
+  'bedrock.converse': converseClient,
 }
 
 /** How clients speak a dialect. Throws for a dialect that only backends speak: no route leads there. */

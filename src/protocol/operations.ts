@@ -31,6 +31,7 @@ export const OPERATIONS: Readonly<Record<Operation, OperationRow>> = {
   },
   ollama_chat: { name: 'chat', route: '/api/chat', path: '/api/chat', dialect: 'ollama.chat' },
   cohere_chat: { name: 'chat', route: '/v2/chat', path: '/chat', dialect: 'cohere.chat' },
+  converse: { name: 'chat', route: '/model/{model}/converse', path: '', dialect: 'bedrock.converse' },
   rerank: { name: 'rerank', route: '/v1/rerank', path: '/rerank', dialect: null },
   moderations: { name: 'moderation', route: '/v1/moderations', path: '/moderations', dialect: null },
   images: { name: 'image_generation', route: '/v1/images/{action}', path: '/images/generations', dialect: null },

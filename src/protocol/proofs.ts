@@ -1,5 +1,6 @@
 import type { Json, JsonObject } from '../contracts/canonical.ts'
 import type { Dialect } from '../contracts/dialect.ts'
+import { PACKED_BLOB, redactedOf } from './bedrock/client-parts.ts'
 import { isObject } from './canonical/read.ts'
 
 /**
@@ -18,7 +19,9 @@ export const ANY_PROOF: Proofs = () => true
 export const FOREIGN_PROOF: Proofs = (value) => value === '' || /^hdl[12]\./.test(value)
 
 /** Every request of a client that speaks its backend's dialect is looked through for these: bytes, made once. */
-const MARKS = ['"hdl1.', '"hdl2.', '"signature":""', '"signature": ""'].map((mark) => Buffer.from(mark))
+const MARKS = ['"hdl1.', '"hdl2.', `"${PACKED_BLOB}`, '"signature":""', '"signature": ""'].map((mark) =>
+  Buffer.from(mark),
+)
 
 /** Some text of the body may begin as a foreign proof does: worth a look. */
 export const mayHoldForeignProofs = (body: Buffer): boolean => MARKS.some((mark) => body.includes(mark))
@@ -34,6 +37,8 @@ export function withoutProofs(dialect: Dialect, body: JsonObject, which: Proofs)
       return gemini(body, which)
     case 'openai.chat':
       return chat(body, which)
+    case 'bedrock.converse':
+      return converse(body, which)
     default:
       return null
   }
@@ -107,6 +112,30 @@ function responses(body: JsonObject, which: Proofs): JsonObject | null {
   })
   return { ...body, input }
 }
+
+// ── Bedrock Converse ────────────────────────────────────────────────────────
+function converse(body: JsonObject, which: Proofs): JsonObject | null {
+  const before = listOf(body['messages'])
+  const proves = (block: JsonObject): boolean => {
+    const said = block['reasoningContent']
+    if (!isObject(said)) return false
+    const { reasoningText: text, redactedContent: hidden } = said
+    return (
+      (isObject(text) && holds(text['signature'], which)) || (typeof hidden === 'string' && isBlobOf(hidden, which))
+    )
+  }
+  const after = changed(before, (message) => {
+    const content = listOf(message['content'])
+    const left = changed(content, (block) => (proves(block) ? null : block))
+    if (left === content) return message
+    return left.length === 0 ? null : { ...message, content: [...left] }
+  })
+  return after === before ? null : { ...body, messages: [...after] }
+}
+
+/** Hidden reasoning is bytes there: what Heddle has packed must be unpacked to be known. */
+const isBlobOf = (text: string, which: Proofs): boolean =>
+  which(text) || (text.startsWith(PACKED_BLOB) && redactedOf(text).by !== 'bedrock.converse')
 
 // ── Gemini ──────────────────────────────────────────────────────────────────
 /** What Google says to be given in place of a signature that a call does not have (ai.google.dev: thought signatures). */

@@ -82,7 +82,7 @@ export const PRESETS: readonly ProviderPreset[] = [
     urlEnv: 'AWS_ENDPOINT_URL_BEDROCK_RUNTIME',
     basePath: '',
     baseUrl: null,
-    operations: ['passthrough'],
+    operations: ['converse', 'passthrough'],
     wire: 'bedrock.converse',
     notes:
       '`base_url: https://bedrock-runtime.REGION.amazonaws.com`, with `credentials: { aws: {} }` or an API key. Model ids and inference profiles as Bedrock names them.',

@@ -14,6 +14,7 @@ export const CLIENTS: readonly Dialect[] = [
   'anthropic.messages',
   'gemini.generate',
   'ollama.chat',
+  'bedrock.converse',
   'cohere.chat',
 ]
 /** A legacy completion has one text and no turns. */
@@ -26,6 +27,8 @@ export function said(client: Dialect, request: ChatRequest): ChatRequest | null 
   const features = featuresIn(request)
   if ([...features].some((feature) => speaks[feature] === 'no')) return null
   if (client === 'openai.completions') return isOneText(request) ? request : null
+  // Converse would say it by leaving the tools away.
+  if (client === 'bedrock.converse' && request.toolChoice?.mode === 'none') return null
   const wire = wireOf(client)
   return missingFor(features, wire, 'refuse') === null ? negotiate(request, features, wire, 'refuse').request : null
 }

@@ -10,6 +10,8 @@ export interface EventStreamMessage {
   readonly name: string
   /** The payload, JSON. */
   readonly data: string
+  /** All of it, where the reader keeps that. */
+  readonly bytes?: Buffer
 }
 
 export type EventStreamFault = 'event_too_large' | 'invalid_event'
@@ -30,6 +32,7 @@ const TEXT = 7
 /** Reads messages out of bytes in any pieces. After a fault nothing more is read. */
 export class EventStreamReader {
   readonly #bound: number
+  readonly #keeps: boolean
   readonly #ready: EventStreamMessage[] = []
   #taken = 0
   #fault: EventStreamFault | null = null
@@ -37,9 +40,10 @@ export class EventStreamReader {
   #part = Buffer.alloc(0)
   #filled = 0
 
-  /** bound: greatest length of one message, bytes. */
-  constructor(bound: number) {
+  /** bound: greatest length of one message, bytes. keeps: messages come with their bytes. */
+  constructor(bound: number, keeps = false) {
     this.#bound = bound
+    this.#keeps = keeps
   }
 
   /** Bytes of an unfinished message are held. */
@@ -137,7 +141,16 @@ export class EventStreamReader {
     const from = at + PRELUDE + bytes.readUInt32BE(at + 4)
     const headers = readHeaders(bytes, at + PRELUDE, from)
     if (headers === null) this.#fail('invalid_event')
-    else this.#ready.push(named(headers, bytes.toString('utf8', from, end)))
+    else {
+      const message = named(headers, bytes.toString('utf8', from, end))
+      this.#ready.push(this.#keeps ? { ...message, bytes: this.#bytesOf(bytes, at, length) } : message)
+    }
+  }
+
+  /** What is put together here is used again for the next message. */
+  #bytesOf(bytes: Buffer, at: number, length: number): Buffer {
+    const message = bytes.subarray(at, at + length)
+    return bytes === this.#part ? Buffer.from(message) : message
   }
 }
 

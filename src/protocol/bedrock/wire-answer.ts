@@ -26,6 +26,9 @@ const STATUSES: Readonly<Record<string, number>> = {
   serviceUnavailableException: 503,
 }
 
+/** 500 = of an exception that is not known. */
+export const exceptionStatus = (name: string): number => STATUSES[name] ?? 500
+
 const opaque = (value: string): Opaque => ({ by: 'bedrock.converse', value })
 
 const inputText = (input: unknown): string =>
@@ -136,7 +139,7 @@ export class BedrockDecoder implements StreamDecoder {
         return this.#end()
       default:
         if (name !== 'error' && !name.toLowerCase().endsWith('exception')) return 'go'
-        this.#fault = { status: STATUSES[name] ?? 500, type: name, ...asObject(event) }
+        this.#fault = { status: exceptionStatus(name), type: name, ...asObject(event) }
         return 'error'
     }
   }

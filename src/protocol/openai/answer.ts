@@ -86,6 +86,13 @@ export function judgeAnswer(operation: Operation, body: Buffer): AnswerVerdict {
       : answerScanner.kind(MESSAGE) === QUOTE
         ? 'error'
         : 'invalid'
+  // A text is what its errors say.
+  if (operation === 'converse')
+    return answerScanner.kind(OUTPUT) === OPEN_BRACE
+      ? 'ok'
+      : answerScanner.kind(MESSAGE) === QUOTE
+        ? 'error'
+        : 'invalid'
   const list = LISTS[operation] ?? CHOICES
   if (answerScanner.kind(list) !== OPEN_BRACKET) return 'invalid'
   // `"choices": []` is no answer; an empty `data` or `output` can be one.

@@ -247,6 +247,7 @@ const RULES: Readonly<Record<Operation, readonly FieldRule[]>> = {
     { slot: STREAM, name: 'stream', kinds: [0, LETTER_T, LETTER_F, LETTER_N], what: 'true or false' },
     { slot: MESSAGES, name: 'messages', kinds: [OPEN_BRACKET], what: 'a list of messages' },
   ],
+  converse: [{ slot: MESSAGES, name: 'messages', kinds: [OPEN_BRACKET], what: 'a list of messages' }],
   rerank: [],
   moderations: [],
   images: [],
