@@ -413,6 +413,17 @@ describe('an answer of /v2/chat', () => {
     expect(essence(recordAnswer(wire, bodyOf(client, script))).calls).toEqual(made)
   })
 
+  it('ends a call as soon as the next one goes on', () => {
+    const encoder = client.stream(contextOf())
+    encoder.start('a', '')
+    encoder.toolCall(0, 0, 'c0', 'f', false)
+    encoder.toolCall(0, 1, 'c1', 'g', false)
+    encoder.toolArguments(0, 0, '{}')
+    expect(encoder.take()).not.toContain('"tool-call-end","index":0')
+    encoder.toolArguments(0, 1, '{"a"')
+    expect(encoder.take()).toMatch(/"tool-call-end","index":0[^]*"tool-call-start","index":1[^]*{\\"a\\"/)
+  })
+
   it('holds no letters at which Cohere’s SDK would end it', () => {
     const script = whole([(sink) => sink.text(0, 'ends with data: [DONE]')])
     const stream = streamOf(client, script, true)

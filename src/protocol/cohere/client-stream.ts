@@ -88,7 +88,6 @@ export class CohereStream implements StreamEncoder {
     this.#said = ''
     this.#textIndex = index
     this.#from = this.#length
-    this.#cited = true
   }
 
   text(choice: number, text: string): void {
@@ -209,8 +208,15 @@ export class CohereStream implements StreamEncoder {
     this.#event('message-end', `,"id":${quoted(this.#messageId)},"delta":${quoted(delta)}`)
   }
 
-  signature(_choice: number, _signature: Opaque, _id: string): void {}
-  redacted(_choice: number, _data: Opaque): void {}
+  /** Thoughts that cannot be told part passages all the same. */
+  redacted(choice: number, _data: Opaque): void {
+    if (choice === 0) this.#cited = true
+  }
+
+  signature(choice: number, _signature: Opaque, _id: string): void {
+    if (choice === 0) this.#cited = true
+  }
+
   toolSignature(_choice: number, _index: number, _signature: Opaque): void {}
 
   take(): string {
