@@ -18,6 +18,7 @@ import type { MetricRegistry } from '../telemetry/metrics.ts'
 import type { Control } from './messages.ts'
 import type { ConfigUpdate } from './worker.ts'
 import { RuntimeChanges } from './runtime-changes.ts'
+import { CacheKit } from './cache-kit.ts'
 import { slotKey } from './compile.ts'
 import { StateKit } from './state-kit.ts'
 import { kindOf, meshRules } from '../mesh/rules.ts'
@@ -74,6 +75,7 @@ export class PolicyKit {
   /** Of all configurations that still serve. */
   readonly #limiters = new Set<LedgerLimiter>()
   readonly state: StateKit
+  readonly cache: CacheKit
   #droppedBefore = 0
   #keySets: KeySets | null = null
   #memory: LedgerMemory | null = null
@@ -85,6 +87,7 @@ export class PolicyKit {
 
   constructor(parts: PolicyParts) {
     this.#parts = parts
+    this.cache = new CacheKit(parts)
     this.state = new StateKit({ ...parts, revoked: (keyId) => this.#changes.revocations.has(keyId) })
     everyUnref(() => void this.#refresh(), REFRESH_MS)
   }
@@ -130,7 +133,7 @@ export class PolicyKit {
       tracing: await this.#tracingOf(config),
       mesh: meshRules(config),
       state: await this.state.of(config, hold),
-      cache: null,
+      cache: await this.cache.of(update, hold),
       pricing: pricingOf(config, this.#estimator),
       ticketOf({ tenant }) {
         const known = tenants.get(tenant)

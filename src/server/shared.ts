@@ -16,6 +16,8 @@ export interface SharedMemory {
   readonly clusters: Readonly<Record<string, SharedArrayBuffer>>
   /** What sessions of MCP clients are sealed with unless the configuration says; null = there are none. */
   readonly mcpSeed: string | null
+  /** What the workers' caches have in common and no other process has; null = there are none. */
+  readonly cacheSeed: string | null
 }
 
 const some = (owners: readonly { readonly limits: readonly LimitRule[] }[]): boolean =>
@@ -52,6 +54,7 @@ export class SharedState {
   #file: LedgerFile | null = null
   #capacity: CapacityTable | null = null
   #mcpSeed: string | null = null
+  #cacheSeed: string | null = null
   readonly blobs = new BlobPlace()
 
   constructor(parts: SharedParts) {
@@ -67,12 +70,14 @@ export class SharedState {
       const { targets, workers } = this.#parts
       this.#capacity = new CapacityTable(targets, { worker: 0, workers })
     }
+    if (config.cache !== null) this.#cacheSeed ??= randomBytes(16).toString('hex')
     if (config.mcp !== null) this.#mcpSeed ??= randomBytes(32).toString('hex')
     return {
       ledger: this.#ledger?.buffer ?? null,
       capacity: this.#capacity?.buffer ?? null,
       clusters: {},
       mcpSeed: this.#mcpSeed,
+      cacheSeed: this.#cacheSeed,
     }
   }
 

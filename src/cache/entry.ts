@@ -1,0 +1,29 @@
+import type { Usage } from '../contracts/usage.ts'
+
+/** An answer that is kept. Never changed. */
+export interface Entry {
+  /** Of no meaning, unique in the process; told to clients, so that they can say that it was wrong. */
+  readonly id: string
+  /** By which it is found. */
+  readonly key: string
+  readonly partition: string
+  /** What it answers; null = it is not found by meaning. */
+  readonly question: string | null
+  /** Whole answer in its client's dialect, JSON. */
+  readonly body: Buffer
+  /** What it says, without anything around it; '' = it has no text (vectors). */
+  readonly text: string
+  readonly usage: Usage | null
+  /** What it cost to make, billionths of a US dollar. */
+  readonly nanoUsd: number
+  /** Who made it. */
+  readonly target: string
+  readonly model: string
+  /** For whom: whose it is to purge and to count. */
+  readonly tenant: string
+  readonly principal: string
+  readonly tags: readonly string[]
+  /** Epoch ms. */
+  readonly createdAt: number
+  readonly expiresAt: number
+}
