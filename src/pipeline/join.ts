@@ -142,7 +142,13 @@ export class Clients {
       this.#leave(x)
       return false
     }
-    this.#handOver(error)
+    if (!this.#handOver(error) && this.#handsOver && !this.writer.begun)
+      for (const follower of [...this.#followers.keys()]) {
+        this.#forget(follower)
+        this.#leave(follower)
+        // In its own words: its dialect's envelope, its id, its limits.
+        follower.fail(error)
+      }
     return false
   }
 
@@ -154,11 +160,11 @@ export class Clients {
   }
 
   /** What one could not get another may: it has other keys, other targets, more time. Nothing of the answer is out yet. */
-  #handOver(error: GatewayError): void {
+  #handOver(error: GatewayError): boolean {
     const next = this.#followers.keys().next().value
     const hopeless = error.status < 429 && error.code !== 'permission_denied'
-    if (!this.#handsOver || next === undefined || hopeless || this.writer.begun) return
-    if (++this.#handOvers > MAX_HAND_OVERS) return
+    if (!this.#handsOver || next === undefined || hopeless || this.writer.begun) return false
+    if (++this.#handOvers > MAX_HAND_OVERS) return false
     this.#forget(next)
     this.#leave(this.leader)
     this.leader = next
@@ -170,6 +176,7 @@ export class Clients {
     queueMicrotask(() => {
       if (!next.over) next.lead()
     })
+    return true
   }
 
   /** A client is gone. True when it was the leader's, and others still wait for its answer. */
