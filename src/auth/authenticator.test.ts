@@ -33,6 +33,18 @@ const errorOf = (identify: () => unknown): GatewayError => {
   throw new Error('let in')
 }
 
+test('a signature for AWS is no key: its sender is told what is, and nobody what it was', () => {
+  const { auth } = setup({ keys: [keyOf('ci', SECRET)], anonymous: { allowed: true, roles: [] } })
+  const signature = 'fe5f80f77d5fa3beca038a248ff027d0445342fe2855ddc963176630326f1024'
+  for (const scheme of ['AWS4-HMAC-SHA256', 'AWS4-ECDSA-P256-SHA256']) {
+    const authorization = `${scheme} Credential=AKID/20260101/us-east-1/bedrock/aws4_request, SignedHeaders=host, Signature=${signature}`
+    const error = errorOf(() => auth.identify(from({ authorization })))
+    expect(error).toMatchObject({ code: 'permission_denied', status: 403 })
+    expect(error.message).toContain('AWS_BEARER_TOKEN_BEDROCK')
+    expect(JSON.stringify([error, error.message, error.detail, error.headers])).not.toMatch(/AKID|fe5f80/)
+  }
+})
+
 test('a key is known in each header that SDKs send it in, at once and without a promise', () => {
   const { auth } = setup({ keys: [keyOf('ci', SECRET, { team: 'build', user: 'ann' })] })
   const principal = auth.identify(bearer(SECRET)) as Principal

@@ -104,6 +104,13 @@ test('SDKs of AWS are told which error it is', () => {
   expect(type('/passthrough/aws/model/m/converse-stream', 429)).toEqual(['x-amzn-errortype', 'ThrottlingException'])
   expect(type('/passthrough/aws/model/m/converse', 418)).toEqual(['x-amzn-errortype', 'ValidationException'])
   expect(type('/passthrough/aws/model/m/invoke', 502)).toEqual(['x-amzn-errortype', 'InternalServerException'])
+  expect(type('/model/m/converse', 424)).toEqual([
+    'x-amzn-errortype',
+    'ModelErrorException',
+    'x-amzn-requestid',
+    'req-1',
+  ])
+  expect(dressHeaders([], exchange('/model/m/converse', 'converse'))).toEqual(['x-amzn-requestid', 'req-1'])
   expect(type('/passthrough/aws/models', 429)).toEqual([])
   expect(dressHeaders([], exchange('/passthrough/aws/model/m/converse', 'passthrough'))).toEqual([])
 })

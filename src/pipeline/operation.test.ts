@@ -63,6 +63,31 @@ test('what is counted and embedded in other words', () => {
   expect(small('/v1/images/generati%6Fns')).toBeNull()
 })
 
+test('Bedrock names model and method in its path, escaped as SDKs of AWS do it', () => {
+  const converse = (model: string, stream: boolean) => ({
+    kind: 'call',
+    operation: 'converse',
+    upstreamPath: `/model/:/${stream ? 'converse-stream' : 'converse'}`,
+    url: { model, stream },
+  })
+  const arn = 'arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.anthropic.claude-opus-4-5-v1:0'
+  expect(endpointOf('POST', '/model/gpt-4o/converse')).toEqual(converse('gpt-4o', false))
+  expect(endpointOf('POST', `/model/${encodeURIComponent(arn)}/converse-stream`)).toEqual(converse(arn, true))
+  expect(endpointOf('POST', '/model/openai%2Fgpt-4o/converse')).toEqual(converse('openai/gpt-4o', false))
+  expect(endpointOf('POST', '/model/openai/gpt-4o/converse')).toEqual(converse('openai/gpt-4o', false))
+  // Escaped once: what is a name with an escape in it stays one.
+  expect(endpointOf('POST', '/model/a%252Fb/converse')).toEqual(converse('a%2Fb', false))
+  expect(methodsOf('/model/m/converse')).toEqual(['POST'])
+  for (const path of [
+    '/model/m/invoke',
+    '/model//converse',
+    '/model/converse',
+    '/model/m/converse/',
+    '/model/m/CONVERSE',
+  ])
+    expect(endpointOf('POST', path)).toBeNull()
+})
+
 test('Gemini names model and method in its path', () => {
   const generate = (model: string, stream: boolean) => ({
     kind: 'call',
@@ -84,7 +109,7 @@ test('Gemini names model and method in its path', () => {
 
 test.each([
   '/',
-  '/v2/chat',
+  '/v2/generate',
   '/admin',
   '/v1/../admin',
   '/v1/./x',

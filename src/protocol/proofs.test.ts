@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { Json, JsonObject } from '../contracts/canonical.ts'
 import type { Dialect } from '../contracts/dialect.ts'
+import { redactedText } from './bedrock/client-parts.ts'
 import { ANY_PROOF, FOREIGN_PROOF, mayHoldForeignProofs, withoutProofs } from './proofs.ts'
 
 const user = (text: string): JsonObject => ({ role: 'user', content: [{ type: 'text', text }] })
@@ -119,6 +120,24 @@ it('chat loses signed details and signatures of calls', () => {
   })
 })
 
+it('Converse loses reasoning that others have signed, also where bytes hide whose it is', () => {
+  const said = (signature: string) => ({ reasoningContent: { reasoningText: { text: 'hm', signature } } })
+  const hidden = (redactedContent: string) => ({ reasoningContent: { redactedContent } })
+  const packed = redactedText({ by: 'anthropic.messages', value: 'EuY' })
+  const content = [said('own'), said('hdl1.gemini.generate!x'), hidden(packed), hidden('AAEC'), { text: 'b' }]
+  const messages = [{ role: 'assistant', content }]
+  expect(mayHoldForeignProofs(Buffer.from(JSON.stringify({ c: hidden(packed) })))).toBe(true)
+  expect(withoutProofs('bedrock.converse', { messages }, FOREIGN_PROOF)).toEqual({
+    messages: [{ role: 'assistant', content: [said('own'), hidden('AAEC'), { text: 'b' }] }],
+  })
+  expect(withoutProofs('bedrock.converse', { messages }, ANY_PROOF)).toEqual({
+    messages: [{ role: 'assistant', content: [{ text: 'b' }] }],
+  })
+  expect(
+    withoutProofs('bedrock.converse', { messages: [{ role: 'assistant', content: [said('own')] }] }, FOREIGN_PROOF),
+  ).toBeNull()
+})
+
 it('is only looked for where a text begins as a foreign proof does', () => {
   expect(mayHoldForeignProofs(Buffer.from('{"signature":"hdl2.s!hdl1.x!y"}'))).toBe(true)
   expect(mayHoldForeignProofs(Buffer.from('{"signature": ""}'))).toBe(true)
@@ -132,6 +151,7 @@ it('takes any JSON, changes nothing in place, and is done after one time', () =>
     'gemini.generate',
     'openai.chat',
     'ollama.chat',
+    'bedrock.converse',
   ]
   fc.assert(
     fc.property(fc.constantFrom(...dialects), fc.jsonValue(), fc.jsonValue(), (dialect, one, other) => {
