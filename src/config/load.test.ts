@@ -83,6 +83,7 @@ test('an empty file has every default, and the providers of the environment', ()
     commit: { maxBytes: 65_536, maxMs: 60_000 },
     hedge: null,
     continuation: false,
+    cache: null,
     unsupported: 'refuse',
   })
 })
@@ -322,7 +323,7 @@ extra: 1`
     'heddle.yaml:15:72 models.c.fallbacks[0]: no model is named `aa`; did you mean `a`?',
     'heddle.yaml:15:76 models.c.fallbacks[1]: a model cannot fall back to itself',
     'heddle.yaml:15:90 models.c.aliases[0]: `a` is already the name of models.a',
-    'heddle.yaml:16:1 extra: unknown key; known keys: server, defaults, providers, models, auth, tenants, limits, ledger, usage, mesh, mcp, tracing, responses, batches',
+    'heddle.yaml:16:1 extra: unknown key; known keys: server, defaults, providers, models, auth, tenants, limits, ledger, usage, mesh, mcp, tracing, responses, batches, cache',
   ])
 })
 

@@ -22,6 +22,15 @@ export function scopeOf(scope: CacheScope, principal: Principal, hasAuth: boolea
   return owner === '' ? null : JSON.stringify([scope, scope === 'tenant' ? '' : tenant, owner])
 }
 
+/** Of a query, what says in which form the answer is wanted, and by whose key, changes nothing of it. */
+function queryOf(query: string): string {
+  if (query === '') return ''
+  const params = new URLSearchParams(query)
+  params.delete('alt')
+  params.delete('key')
+  return params.toString()
+}
+
 /**
  * What must be the same for two requests to share an answer, and does not stand in their bodies: whose they are, and all
  * that decides who answers. Targets
@@ -29,7 +38,7 @@ export function scopeOf(scope: CacheScope, principal: Principal, hasAuth: boolea
  */
 export function whereOf(x: Exchange, scope: string): readonly string[] {
   const { route } = x.match!
-  const where = [scope, route.name, x.received.path, x.received.query, x.embedding?.form ?? '', x.model]
+  const where = [scope, route.name, queryOf(x.received.query), x.embedding?.form ?? '', x.model]
   const { access } = x.principal
   for (const target of route.targets)
     if ((target.when === null || target.when.evaluate(x)) && (access.anyTarget || access.target(target, x) === null))
