@@ -32,6 +32,7 @@ const CLIENTS: readonly Dialect[] = [
   'anthropic.messages',
   'gemini.generate',
   'ollama.chat',
+  'bedrock.converse',
   'cohere.chat',
 ]
 const TALKS = ['one turn', 'two tools at once', 'reasoning', 'other scripts', 'cut by its length']

@@ -57,6 +57,8 @@ function expectEnvelope(client: Dialect, body: JsonObject, status: number): void
       error: { code: status, status: status === 429 ? 'RESOURCE_EXHAUSTED' : 'INVALID_ARGUMENT' },
     })
   else if (client === 'ollama.chat') expect(body['error']).toBeTypeOf('string')
+  else if (client === 'bedrock.converse')
+    expect(body).toEqual({ message: expect.any(String) as string, request_id: expect.any(String) as string })
   else if (client === 'cohere.chat')
     expect(body).toEqual({ id: expect.any(String) as string, message: expect.any(String) as string })
   else
@@ -71,6 +73,8 @@ const BROKEN: Readonly<Partial<Record<Dialect, readonly [says: RegExp, whole: Re
   'anthropic.messages': [/^event: error\ndata: \{"type":"error"/m, /message_stop/],
   'gemini.generate': [/^data: \{"error":\{/m, /"finishReason"/],
   'ollama.chat': [/^\{"error":/m, /"done":true/],
+  // Frames: their names stand between bytes that are no text.
+  'bedrock.converse': [/:exception-type.*modelStreamErrorException/s, /messageStop|metadata/],
   'cohere.chat': [/"type":"message-end".*"finish_reason":"ERROR","error":"[^"]/m, /"finish_reason":"(?!ERROR)/],
 }
 
