@@ -150,7 +150,7 @@ export class Kernels {
     return this.#wasm.searchAll(head, inHead, k, now)
   }
 
-  /** Exact among the `among` rows, and all as near, whose signs are most like the query's. */
+  /** Exact among the `among` rows, and all as near, whose signs are most like the query's, its greater components before others. */
   searchNear(head: number, inHead: number, k: number, now: number, among: number): number {
     return this.#wasm.searchNear(head, inHead, k, now, among)
   }
