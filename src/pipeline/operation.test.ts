@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { endpointOf, methodsOf } from './operation.ts'
+import { dialectAt, endpointOf, methodsOf } from './operation.ts'
 
 test.each([
   ['POST', '/v1/chat/completions', 'chat', '/chat/completions'],
@@ -15,6 +15,8 @@ test.each([
   ['POST', '/v1/moderations', 'moderations', '/moderations'],
   ['POST', '/v2/rerank', 'rerank', '/rerank'],
   ['POST', '/api/chat', 'ollama_chat', '/api/chat'],
+  ['POST', '/v2/chat', 'cohere_chat', '/chat'],
+  ['POST', '/v2/chat/', 'cohere_chat', '/chat'],
   ['GET', '/v1/chat/completions', 'chat', '/chat/completions'],
   ['GET', '/v1/responses/resp_1', 'passthrough', '/responses/resp_1'],
   ['DELETE', '/v1/responses/resp_1', 'passthrough', '/responses/resp_1'],
@@ -48,6 +50,17 @@ test('models', () => {
   expect(endpointOf('GET', '/api/tags')).toEqual(models(null, 'ollama.chat'))
 })
 
+test.each([
+  ['/v2/chat', 'cohere.chat'],
+  ['/v2/rerank', 'cohere.chat'],
+  ['/v2/nothing', 'cohere.chat'],
+  ['/passthrough/co/v2/chat', 'cohere.chat'],
+  ['/passthrough/kserve/v2/models/m/infer', 'openai.chat'],
+  ['/passthrough/registry/v2/chats', 'openai.chat'],
+])('who asks at %s reads errors of %s', (path, dialect) => {
+  expect(dialectAt(path)).toBe(dialect)
+})
+
 test('what is counted and embedded in other words', () => {
   const small = (path: string) => endpointOf('POST', path)
   expect(small('/v1/messages/count_tokens')).toMatchObject({ operation: 'messages', counts: true })
@@ -59,6 +72,7 @@ test('what is counted and embedded in other words', () => {
   expect(small('/v1beta/models/m:embedContent')).toMatchObject({ operation: 'embeddings', embeds: 'gemini.one' })
   expect(small('/v1beta/models/m:batchEmbedContents')).toMatchObject({ embeds: 'gemini.batch' })
   expect(small('/api/embed')).toMatchObject({ operation: 'embeddings', embeds: 'ollama.embed' })
+  expect(small('/v2/embed')).toMatchObject({ operation: 'embeddings', embeds: 'cohere.embed' })
   expect(small('/v1/models/m:COUNTTOKENS')).toBeNull()
   expect(small('/v1/images/generati%6Fns')).toBeNull()
 })

@@ -28,39 +28,32 @@ const client = (): CohereClientV2 => new CohereClientV2({ token: 'sk-e2e', envir
 const textIn = (content: readonly { type: string; text?: string }[] | undefined): string =>
   (content ?? []).map((one) => (one.type === 'text' ? (one.text ?? '') : '')).join('')
 
-interface Heard {
-  text: string
-  readonly calls: { readonly id: string; readonly name: string; arguments: string }[]
-  end: Cohere.ChatMessageEndEventDelta | undefined
-  readonly types: Set<string>
-}
+type Events = readonly Cohere.V2ChatStreamResponse[]
+type EventOf<T extends Events[number]['type']> = Extract<Events[number], { type: T }>
 
-function hear(into: Heard, event: Cohere.V2ChatStreamResponse): void {
-  into.types.add(event.type)
-  switch (event.type) {
-    case 'content-delta':
-      into.text += event.delta?.message?.content?.text ?? ''
-      return
-    case 'tool-call-start': {
-      const { id = '', function: called } = event.delta?.message?.toolCalls ?? {}
-      into.calls.push({ id, name: called?.name ?? '', arguments: '' })
-      return
-    }
-    case 'tool-call-delta':
-      into.calls[event.index ?? -1]!.arguments += event.delta?.message?.toolCalls?.function?.arguments ?? ''
-      return
-    case 'message-end':
-      into.end = event.delta
-      return
-    default:
-  }
-}
+const all = <T extends Events[number]['type']>(events: Events, type: T): EventOf<T>[] =>
+  events.filter((event): event is EventOf<T> => event.type === type)
 
 /** What a client puts together of a stream. */
-async function heard(stream: AsyncIterable<Cohere.V2ChatStreamResponse>): Promise<Heard> {
-  const found: Heard = { text: '', calls: [], end: undefined, types: new Set() }
-  for await (const event of stream) hear(found, event)
-  return found
+async function heard(stream: AsyncIterable<Cohere.V2ChatStreamResponse>) {
+  const events: Cohere.V2ChatStreamResponse[] = []
+  for await (const event of stream) events.push(event)
+  const pieces = all(events, 'tool-call-delta')
+  return {
+    text: all(events, 'content-delta')
+      .map(({ delta }) => delta?.message?.content?.text ?? '')
+      .join(''),
+    calls: all(events, 'tool-call-start').map(({ index, delta }) => ({
+      id: delta?.message?.toolCalls?.id ?? '',
+      name: delta?.message?.toolCalls?.function?.name ?? '',
+      arguments: pieces
+        .filter((piece) => piece.index === index)
+        .map((piece) => piece.delta?.message?.toolCalls?.function?.arguments ?? '')
+        .join(''),
+    })),
+    end: all(events, 'message-end')[0]?.delta,
+    types: new Set(events.map(({ type }) => type)),
+  }
 }
 
 describe.each(Object.keys(BACKENDS) as BackendName[])('Cohere SDK to %s', (backend) => {

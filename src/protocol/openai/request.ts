@@ -26,6 +26,7 @@ const NAMES = [
   'generationConfig',
   'generation_config',
   'system',
+  'documents',
 ] as const
 const [
   MODEL,
@@ -47,6 +48,7 @@ const [
   GENERATION_CONFIG,
   GENERATION_CONFIG_SNAKE,
   SYSTEM,
+  DOCUMENTS,
 ] = numbersOf(NAMES)
 /** Keys that only attachments have: of chat and responses; of recordings; of Anthropic, Gemini and Ollama. */
 const DEEP = ['image_url', 'input_audio', 'media_type', 'inlineData', 'inline_data', 'fileData', 'images'] as const
@@ -62,6 +64,9 @@ const LETTER_N = 110
 const MAX_MODEL_BYTES = 512
 /** English prose has about four bytes a token; used only to choose targets, never to bill. */
 const BYTES_PER_TOKEN = 4
+
+/** What a prompt is made of. */
+const TEXTS = [MESSAGES, PROMPT, INPUT, CONTENTS, SYSTEM, DOCUMENTS]
 
 const NOTHING = Buffer.alloc(0)
 const scanner = new JsonScanner(NAMES, DEEP)
@@ -123,7 +128,7 @@ export class RequestFields implements RequestNeeds {
     this.audio = (s.deep & DEEP_AUDIO) !== 0
     this.jsonSchema = mentions(body, s, RESPONSE_FORMAT) || mentions(body, s, TEXT)
     let bytes = 0
-    for (const i of [MESSAGES, PROMPT, INPUT, CONTENTS, SYSTEM]) if (s.kind(i) !== 0) bytes += s.end(i) - s.start(i)
+    for (const i of TEXTS) if (s.kind(i) !== 0) bytes += s.end(i) - s.start(i)
     const attached = attachedIn(body)
     this.attachedBytes = attached.bytes
     this.attachedTokens = attached.tokens
