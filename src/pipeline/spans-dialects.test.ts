@@ -56,6 +56,24 @@ test('so does its answer, whole and streamed', () => {
   expect(String(outputContent(kept(stream.slice(0, 620)), true, 'full', 'messages')[OUTPUT])).toContain('A ')
 })
 
+test('Cohere’s requests and answers show what was said, too', () => {
+  const input = inputContent('cohere_chat', { messages: [{ role: 'user', content: 'Hi' }], documents: ['D'] }, 'full')
+  expect(parse(input[INPUT])).toMatchObject([
+    { role: 'user', parts: [{ content: expect.stringContaining('D') as string }, { content: 'Hi' }] },
+  ])
+  const message = { role: 'assistant', content: [{ type: 'text', text: 'A wire.' }] }
+  const said = [{ role: 'assistant', parts: [{ type: 'text', content: 'A wire.' }], finish_reason: 'stop' }]
+  const whole = JSON.stringify({ id: 'a', finish_reason: 'COMPLETE', message })
+  expect(parse(outputContent(kept(whole), false, 'full', 'cohere_chat')[OUTPUT])).toEqual(said)
+  const events = [
+    { type: 'message-start', id: 'a', delta: { message: { role: 'assistant' } } },
+    { type: 'content-delta', index: 0, delta: { message: { content: { text: 'A wire.' } } } },
+    { type: 'message-end', delta: { finish_reason: 'COMPLETE' } },
+  ]
+  const stream = events.map((event) => `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`).join('')
+  expect(parse(outputContent(kept(stream), true, 'full', 'cohere_chat')[OUTPUT])).toEqual(said)
+})
+
 test('what cannot be read is nothing', () => {
   expect(inputContent('messages', { messages: 5 }, 'full')).toEqual({})
   expect(outputContent(kept('{"content":'), false, 'full', 'messages')).toEqual({})

@@ -18,6 +18,7 @@ import {
   type Told,
 } from '../../../test/support/client-dialects.ts'
 import { recordAnswer, recordStream, TARGET, word, type Recording } from '../../../test/support/wire-checks.ts'
+import { readRequest } from '../openai/request.ts'
 import { cohereClient as client } from './client-chat.ts'
 import { cohereChatWire as wire } from './wire.ts'
 
@@ -131,6 +132,15 @@ describe('a request of /v2/chat', () => {
       ['well'],
     ])
     expect(read({ documents: ['D'] }).messages).toMatchObject([{ role: 'user', parts: [{ type: 'text' }] }])
+  })
+
+  it('is as long as its documents make it', () => {
+    const limits = { depth: 64, keys: 1000 }
+    const lengthOf = (documents: string[]): number => {
+      const body = Buffer.from(JSON.stringify({ model: 'm', messages: [], documents }))
+      return readRequest('cohere_chat', body, limits).promptTokens
+    }
+    expect(lengthOf(['x'.repeat(3998)])).toBe(lengthOf([]) + 1000)
   })
 
   it('throws nothing but what the client did wrong', () => {
