@@ -44,6 +44,7 @@ export interface Draft {
   since: number
   titled: number
   plainCase: number
+  comma: boolean
 }
 
 const empty = (): Draft => ({
@@ -69,9 +70,27 @@ const empty = (): Draft => ({
   since: 0,
   titled: 0,
   plainCase: 0,
+  comma: false,
 })
 
-const symmetricEn = new Set(['and', 'or', 'vs', 'versus', '&', 'v'])
+/** Words kept: quoted ones come on top of the tokens. */
+const MAX_WORDS = 256
+
+const symmetricEn = new Set([
+  'and',
+  'or',
+  'nor',
+  'vs',
+  'versus',
+  'v',
+  'different',
+  'differ',
+  'differs',
+  'similar',
+  'same',
+  'equal',
+  'compare',
+])
 const switches = new Set(['turn', 'turned', 'turning', 'switch', 'switched', 'switching'])
 const moves = new Set(['zoom', 'log', 'sign', 'check', 'opt', 'logged', 'signed'])
 const signless = new Set([
@@ -118,12 +137,14 @@ const dotEnds = new Set([
 ])
 
 const put = (draft: Draft, word: string, stem: number, functional: boolean, name: boolean): void => {
+  if (draft.words.length >= MAX_WORDS) return
   draft.words.push(word)
   draft.stems.push(stem)
   draft.functional.push(functional ? 1 : 0)
   if (articleSet.has(word)) return
   draft.sequence.push(stem)
-  draft.symmetric.push(symmetricEn.has(word) || symmetricZh.includes(word) ? 1 : 0)
+  draft.symmetric.push(symmetricEn.has(word) || symmetricZh.includes(word) ? 1 : draft.comma ? 2 : 0)
+  draft.comma = false
   draft.named.push(name ? 1 : 0)
   if (prepositionSet.has(word)) {
     draft.governor = stem
@@ -351,8 +372,8 @@ const takeHan = (draft: Draft, run: string): void => {
 
 const takeSymbol = (draft: Draft, token: Token): void => {
   if (signless.has(token.text)) {
-    if (token.text === '、' || token.text === ',') return
-    draft.governor = 0
+    if (token.text === '、' || token.text === ',' || token.text === '，') draft.comma = true
+    else draft.governor = 0
     return
   }
   if (symbolic.test(token.text)) draft.operators.push(token.text)

@@ -31,7 +31,7 @@ export interface Facts {
   readonly contentAt: Int32Array
   /** Stems without articles, for the order. */
   readonly sequence: Int32Array
-  /** Per element of `sequence`: 1 = may stand between two that change places. */
+  /** Per element of `sequence`: 1 = may stand between two that change places, 2 = stands behind a comma. */
   readonly symmetric: Uint8Array
   /** Per element: 1 = a name. */
   readonly named: Uint8Array

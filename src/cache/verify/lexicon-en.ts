@@ -140,7 +140,7 @@ export const axesEn: readonly string[] = [
   'encode encoding/decode decoding',
   'compress compression/decompress decompression extract',
   'login log-in sign-in/logout log-out sign-out',
-  'cause causes reason reasons/effect effects consequence consequences',
+  'causes/effects consequences',
   'theory theoretical/practice practical',
   'question questions/answer answers',
   'create creating creates make/destroy destroying delete deleting',

@@ -36,8 +36,9 @@ const isExchange = (left: Int32Array, right: Int32Array, from: number, to: numbe
 }
 
 const joins = (symmetric: Uint8Array, from: number, to: number): boolean => {
-  for (let i = from; i < to; i++) if (symmetric[i] === 1) return true
-  return false
+  for (let i = from; i < to; i++) if ((symmetric[i] ?? 0) > 0) return true
+  // A list: what comes behind a comma.
+  return symmetric[to] === 2
 }
 
 /** Whether two words are each behind the other's preposition: `from x to y` and `from y to x`, whatever else is said. */

@@ -6,7 +6,7 @@ import type { Quantity } from './quantities.ts'
 
 /** Words must be as alike as this to be taken for a slip of the pen. */
 const SLIP = 0.5
-/** Words of a text in which one negation more or less may be of another sentence. */
+/** Words of a text in which one negation, number or opposite more may be of another sentence. */
 const LONG = 32
 
 const has = (sorted: Int32Array, value: number): boolean => {
@@ -35,11 +35,15 @@ const optionalMissing = (a: Facts, b: Facts): boolean => {
   return false
 }
 
+const long = (a: Facts, b: Facts): boolean => a.words.length > LONG || b.words.length > LONG
+
 const quantities = (a: Facts, b: Facts): boolean => {
   if (a.quantities.length === 0 && b.quantities.length === 0) return false
   const left = missing(a, b)
   const right = missing(b, a)
-  if (left > 0 || right > 0) return true
+  if (left > 0 && right > 0) return true
+  // Long texts say much by the way: a number more need not be asked about.
+  if (left + right > 0 && !long(a, b)) return true
   return optionalMissing(a, b) && optionalMissing(b, a)
 }
 
@@ -135,11 +139,11 @@ export const vetoOf = (a: Facts, b: Facts): string | null => {
   if (a.quotes.length > 0 && b.quotes.length > 0 && quoted(a, b)) return 'quote'
   if (a.code.length > 0 && b.code.length > 0 && lacksCode(a.code, b) && lacksCode(b.code, a)) return 'code'
   if (a.operators !== b.operators && a.operators !== '' && b.operators !== '') return 'code'
-  const opposite = antonym(a, b)
-  if (a.negated !== b.negated && a.words.length <= LONG && b.words.length <= LONG) {
-    // "Not cheap" and "expensive" may say the same: the score decides.
-    if (!opposite) return 'negation'
-  } else if (opposite) return 'antonym'
+  if (!long(a, b)) {
+    const opposite = antonym(a, b)
+    // Both: "not cheap" and "expensive" may say the same, and the score decides.
+    if (opposite !== (a.negated !== b.negated)) return opposite ? 'antonym' : 'negation'
+  }
   const group = exclusive(a, b)
   if (group >= 0) return isTimeClass(group) ? 'date' : 'entity'
   if (exchanged(a, b) || exchanged(b, a) || crossed(a, b) || crossed(b, a)) return 'order'
