@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { ChatRequest, JsonObject, Message, Part } from '../../contracts/canonical.ts'
+import type { Wire } from '../../contracts/dialect.ts'
 import { GatewayError } from '../../core/errors.ts'
 import {
   bodyOf,
@@ -18,8 +19,11 @@ import {
   type Told,
 } from '../../../test/support/client-dialects.ts'
 import { recordAnswer, recordStream, TARGET, word, type Recording } from '../../../test/support/wire-checks.ts'
+import { featuresIn } from '../canonical/features.ts'
+import { negotiate } from '../canonical/negotiate.ts'
 import { readRequest } from '../openai/request.ts'
 import { cohereClient as client } from './client-chat.ts'
+import { wireOf } from '../wires.ts'
 import { cohereChatWire as wire } from './wire.ts'
 
 const FULL: JsonObject = {
@@ -88,6 +92,13 @@ describe('a request of /v2/chat', () => {
     expect(messages[1]).toEqual((FULL['messages'] as JsonObject[])[1])
     expect(messages[2]!['citations']).toEqual((FULL['messages'] as JsonObject[])[2]!['citations'])
     expect(messages[3]).toEqual((FULL['messages'] as JsonObject[])[3])
+  })
+
+  it('takes what is only Cohere’s to Cohere, and says that others do not get it', () => {
+    const request = read({ messages: [{ role: 'user', content: 'x' }], safety_mode: 'STRICT', priority: 1, other: 2 })
+    const left = (to: Wire) => [...negotiate(request, featuresIn(request), to, 'refuse').dropped].toSorted()
+    expect(left(wireOf('openai.chat'))).toEqual(['other', 'priority', 'safety_mode'])
+    expect(left(wire)).toEqual(['other'])
   })
 
   it.each([

@@ -109,6 +109,27 @@ describe('answers', () => {
     expect(used).toMatchObject({ inputTokens: 5, outputTokens: 3 })
   })
 
+  it('tell how probable their pieces were, of several tokens that of all', () => {
+    const items = [
+      { text: 'He', token_ids: [1], logprobs: [-0.5] },
+      { text: 'llo', token_ids: [2, 3], logprobs: [-1, -2] },
+    ]
+    const message = { role: 'assistant', content: [{ type: 'text', text: 'Hello' }] }
+    const piece = (item: JsonObject): Told => [
+      'content-delta',
+      { type: 'content-delta', delta: { message: { content: { text: item['text']! } } }, logprobs: item },
+    ]
+    const told = [
+      { token: 'He', logprob: -0.5, bytes: null, top_logprobs: [] },
+      { token: 'llo', logprob: -3, bytes: null, top_logprobs: [] },
+    ]
+    const ofAll = ({ entries }: Recording) => entries.flatMap(([what, , list]) => (what === 'logprobs' ? list : []))
+    const whole = recordAnswer(wire, { id: 'a', finish_reason: 'COMPLETE', message, logprobs: items })
+    expect(ofAll(whole)).toEqual(told)
+    const end: Told = ['message-end', { type: 'message-end', delta: { finish_reason: 'COMPLETE' } }]
+    expect(ofAll(recordStream(wire, [...items.map(piece), end]))).toEqual(told)
+  })
+
   it('are cut without their last event, and errors are errors', () => {
     expect(recordStream(wire, eventsOf(SAMPLE).slice(0, -1), false).ended).toBe(0)
     const decoder = wire.stream(new Recording())
