@@ -7,6 +7,8 @@ import {
   type ConverseCommandInput,
   ConverseStreamCommand,
   type ContentBlock,
+  type ContentBlockDeltaEvent,
+  type ContentBlockStartEvent,
   type Message,
   ModelStreamErrorException,
   ResourceNotFoundException,
@@ -64,7 +66,6 @@ const converse = (input: ConverseCommandInput) => client.send(new ConverseComman
 
 interface Streamed {
   readonly content: ContentBlock[]
-  readonly inputs: readonly string[]
   stop: string
   tokens: number
   latencyMs: number
@@ -74,41 +75,46 @@ interface Streamed {
 async function stream(input: ConverseCommandInput): Promise<Streamed> {
   const { stream: events } = await client.send(new ConverseStreamCommand(input))
   const inputs: string[] = []
-  const found: Streamed = { content: [], inputs, stop: '', tokens: 0, latencyMs: -1 }
-  for await (const event of events ?? []) {
-    const index = event.contentBlockDelta?.contentBlockIndex ?? event.contentBlockStart?.contentBlockIndex ?? 0
-    const use = event.contentBlockStart?.start?.toolUse
-    if (use !== undefined) found.content[index] = { toolUse: { toolUseId: use.toolUseId, name: use.name, input: {} } }
-    const delta = event.contentBlockDelta?.delta
-    if (delta?.text !== undefined) found.content[index] = { text: (found.content[index]?.text ?? '') + delta.text }
-    if (delta?.toolUse !== undefined) inputs[index] = (inputs[index] ?? '') + (delta.toolUse.input ?? '')
-    const thought = delta?.reasoningContent
-    if (thought?.redactedContent !== undefined)
-      found.content[index] = { reasoningContent: { redactedContent: thought.redactedContent } }
-    else if (thought !== undefined) {
-      const before = found.content[index]?.reasoningContent?.reasoningText
-      const signature = thought.signature ?? before?.signature
-      found.content[index] = {
-        reasoningContent: {
-          reasoningText: {
-            text: (before?.text ?? '') + (thought.text ?? ''),
-            ...(signature === undefined ? {} : { signature }),
-          },
-        },
-      }
-    }
-    if (event.messageStop !== undefined) found.stop = event.messageStop.stopReason ?? ''
-    if (event.metadata !== undefined) {
-      found.tokens = event.metadata.usage?.outputTokens ?? 0
-      found.latencyMs = event.metadata.metrics?.latencyMs ?? -1
+  const found: Streamed = { content: [], stop: '', tokens: 0, latencyMs: -1 }
+  for await (const { contentBlockStart: start, contentBlockDelta: piece, messageStop, metadata } of events ?? []) {
+    if (start !== undefined) begin(found.content, start)
+    if (piece !== undefined) add(found.content, inputs, piece)
+    if (messageStop !== undefined) found.stop = messageStop.stopReason ?? ''
+    if (metadata === undefined) continue
+    found.tokens = metadata.usage?.outputTokens ?? 0
+    found.latencyMs = metadata.metrics?.latencyMs ?? -1
+  }
+  for (const [index, text] of inputs.entries()) {
+    if (text === undefined) continue
+    const toolUse = found.content[index]!.toolUse!
+    found.content[index] = { toolUse: { ...toolUse, input: JSON.parse(text) as Record<string, string> } }
+  }
+  return found
+}
+
+function begin(content: ContentBlock[], { start, contentBlockIndex: index = 0 }: ContentBlockStartEvent): void {
+  const use = start?.toolUse
+  if (use !== undefined) content[index] = { toolUse: { toolUseId: use.toolUseId, name: use.name, input: {} } }
+}
+
+function add(
+  content: ContentBlock[],
+  inputs: string[],
+  { delta, contentBlockIndex: index = 0 }: ContentBlockDeltaEvent,
+): void {
+  const thought = delta?.reasoningContent
+  if (delta?.text !== undefined) content[index] = { text: (content[index]?.text ?? '') + delta.text }
+  else if (delta?.toolUse !== undefined) inputs[index] = (inputs[index] ?? '') + (delta.toolUse.input ?? '')
+  else if (thought?.redactedContent !== undefined)
+    content[index] = { reasoningContent: { redactedContent: thought.redactedContent } }
+  else if (thought !== undefined) {
+    const before = content[index]?.reasoningContent?.reasoningText
+    const signature = thought.signature ?? before?.signature
+    const text = (before?.text ?? '') + (thought.text ?? '')
+    content[index] = {
+      reasoningContent: { reasoningText: { text, ...(signature === undefined ? {} : { signature }) } },
     }
   }
-  for (const [index, text] of inputs.entries())
-    if (text !== undefined) {
-      const toolUse = found.content[index]!.toolUse!
-      found.content[index] = { toolUse: { ...toolUse, input: JSON.parse(text) as Record<string, string> } }
-    }
-  return found
 }
 
 const textIn = (content: readonly ContentBlock[] | undefined): string =>
