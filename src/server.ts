@@ -20,7 +20,8 @@ import { logWriter } from './core/log-output.ts'
 import { atMost, sleep } from './core/sleep.ts'
 import { propagationOf } from './mesh/rules.ts'
 import { PRESETS } from './providers/presets.ts'
-import { accountControl, restoreChanges } from './server/account-control.ts'
+import { restoreChanges } from './server/account-control.ts'
+import { adminControls } from './server/admin-controls.ts'
 import { Fleet } from './server/fleet.ts'
 import { warnOfFrozen } from './server/frozen.ts'
 import { ClusterPlace } from './server/cluster-place.ts'
@@ -321,11 +322,9 @@ class Server implements RunningServer, AdminState {
     return describeState({ ...facts, ...loaded, config: this.#config, health: this.#health, clusters })
   }
 
-  config(): object {
-    return maskedConfig(this.#config)
-  }
+  config = (): object => maskedConfig(this.#config)
 
-  readonly accounts = accountControl(
+  readonly controls = adminControls(
     () => this.#fleet,
     () => this.#config,
   )

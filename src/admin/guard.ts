@@ -6,7 +6,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 const OPEN_PATHS = new Set(['/livez', '/readyz', '/metrics'])
 
 /** Ids of keys and users, and what they spend. */
-const TELLING = /^\/admin\/(?:limits|keys)/
+const TELLING = /^\/admin\/(?:limits|keys|cache)/
 
 const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
 

@@ -2,7 +2,9 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import type { Accounts } from './accounts.ts'
 import type { GuardOptions } from './guard.ts'
 import type { FamilySnapshot } from '../telemetry/metrics.ts'
+import type { CacheAdmin } from './cache.ts'
 import { accountRoutes } from './accounts.ts'
+import { cacheRoutes } from './cache.ts'
 import { adminGuard, problem } from './guard.ts'
 import { OPENMETRICS_TYPE, PROMETHEUS_TYPE, renderMetrics } from '../telemetry/metrics.ts'
 
@@ -15,7 +17,7 @@ export interface AdminState {
   config(): object
   metrics(): Promise<FamilySnapshot[]>
   reload(): Promise<boolean>
-  readonly accounts: Accounts
+  readonly controls: { readonly accounts: Accounts; readonly cache: CacheAdmin }
   readonly guard: GuardOptions
 }
 
@@ -46,7 +48,8 @@ export class AdminListener {
       const taken = await state.reload()
       return reply.code(taken ? 200 : 422).send(state.state())
     })
-    accountRoutes(app, state.accounts)
+    cacheRoutes(app, state.controls.cache)
+    accountRoutes(app, state.controls.accounts)
     app.setNotFoundHandler((request, reply) =>
       reply.code(404).send(problem(`There is nothing at ${request.method} ${request.url.slice(0, 200)}.`)),
     )

@@ -78,6 +78,13 @@ export class SharedStore {
     return this.memory.purge(wish)
   }
 
+  /** An answer was found to be right or wrong for what it was served for. False = there is no such answer. */
+  judge(id: string, wrong: boolean): boolean {
+    const entry = this.memory.find(id)
+    if (entry !== null && wrong) this.delete(entry.key)
+    return entry !== null
+  }
+
   #tell(message: Message): void {
     this.#channel?.postMessage(message)
   }

@@ -211,6 +211,30 @@ const key: CommandSpec = {
   ],
 }
 
+const cache: CommandSpec = {
+  name: 'cache',
+  args: 'stats|purge',
+  maxArgs: 1,
+  summary: 'Look at kept answers, and drop them.',
+  details:
+    'Asks a running gateway. `stats` shows what is kept; `purge` drops all answers for which everything holds that is ' +
+    'said: of a tenant, a model, a tag, or to questions that begin so.',
+  flags: [
+    { name: 'admin', value: 'URL', help: 'The admin API. Default: http://127.0.0.1:8081.' },
+    { name: 'admin-token', value: 'TOKEN', env: 'HEDDLE_ADMIN_TOKEN', help: 'As `server.admin_token` says.' },
+    { name: 'tenant', value: 'NAME', help: 'purge: answers of a tenant.' },
+    { name: 'model', value: 'NAME', help: 'purge: answers of a model.' },
+    { name: 'tag', value: 'TAG', help: 'purge: answers that were made with `x-heddle-cache-tags: TAG`.' },
+    { name: 'prefix', value: 'TEXT', help: 'purge: answers to questions that begin so.' },
+    { name: 'id', value: 'KEY', help: 'purge: one answer, by its `x-heddle-cache-key`.' },
+    { name: 'all', help: 'purge: all answers.' },
+  ],
+  examples: [
+    { command: 'heddle cache stats', help: 'How many answers there are, and how much they take.' },
+    { command: 'heddle cache purge --tag handbook-7', help: 'The handbook has changed.' },
+  ],
+}
+
 const mesh: CommandSpec = {
   name: 'mesh',
   args: 'doctor|render',
@@ -289,6 +313,6 @@ const help: CommandSpec = {
   examples: [{ command: 'heddle help serve', help: 'All flags of `serve`.' }],
 }
 
-export const COMMANDS = { serve, check, schema, explain, key, usage, mesh, sim, record, version, help } as const
+export const COMMANDS = { serve, check, schema, explain, key, usage, cache, mesh, sim, record, version, help } as const
 
 export type CommandName = keyof typeof COMMANDS

@@ -89,6 +89,7 @@ const RUN: Readonly<Record<Exclude<CommandName, 'sim'>, Run>> = {
   explain: async (args, io, modules) => (await import('./explain.ts')).explainCommand(args, io, modules.explain),
   key: async (args, io) => (await import('./key.ts')).keyCommand(args, io),
   usage: async (args, io) => (await import('./usage.ts')).usageCommand(args, io),
+  cache: async (args, io) => (await import('./cache.ts')).cacheCommand(args, io),
   mesh: async (args, io) => (await import('./mesh.ts')).meshCommand(args, io),
   record: async (args, io) => (await import('./record.ts')).recordCommand(args, io),
   version: versionCommand,

@@ -6,6 +6,7 @@ import type { CacheMeter } from '../pipeline/cache/answers.ts'
 import type { WorkerPlace } from '../routing/health.ts'
 import type { MetricRegistry } from '../telemetry/metrics.ts'
 import { HeldPool, type Held } from '../core/held-pool.ts'
+import type { CacheAsk } from './messages.ts'
 import type { ConfigUpdate } from './worker.ts'
 import { NANO_PER_USD } from '../core/usd.ts'
 
@@ -55,8 +56,19 @@ export class CacheKit {
     })
   }
 
-  get stores(): readonly SharedStore[] {
-    return this.#stores.values()
+  /** Of all configurations that still serve. */
+  ask(asked: CacheAsk): unknown {
+    const stores = this.#stores.values()
+    switch (asked.kind) {
+      case 'cache_stats':
+        return stores.length === 0
+          ? null
+          : { stores: stores.map(({ memory: { size, bytes } }) => ({ entries: size, bytes })) }
+      case 'cache_purge':
+        return stores.reduce((gone, store) => gone + store.purge(asked.wish), 0)
+      case 'cache_feedback':
+        return stores.some((store) => store.judge(asked.key, asked.wrong))
+    }
   }
 }
 

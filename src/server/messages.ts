@@ -1,4 +1,5 @@
 import type { LimitChange } from '../admin/accounts.ts'
+import type { PurgeWish } from '../cache/memory.ts'
 import type { EndpointSet } from '../contracts/cluster.ts'
 import type { Svid } from '../contracts/config-svid.ts'
 import type { ConfigUpdate } from './worker.ts'
@@ -19,11 +20,18 @@ export type Change =
   | { readonly kind: 'change'; readonly change: LimitChange }
   | { readonly kind: 'revoke'; readonly id: string; readonly revoked: boolean }
 
+/** Of kept answers: any worker can be asked, and tells the others. */
+export type CacheAsk =
+  | { readonly kind: 'cache_stats' }
+  | { readonly kind: 'cache_purge'; readonly wish: PurgeWish }
+  | { readonly kind: 'cache_feedback'; readonly key: string; readonly wrong: boolean }
+
 /** What they change, and what they ask. */
 export type Control =
   | Change
   | { readonly kind: 'limits' }
   | { readonly kind: 'revoked' }
+  | CacheAsk
   /** What the process knows already, for a worker that begins later. */
   | { readonly kind: 'resume'; readonly changes: readonly Change[] }
 

@@ -341,6 +341,10 @@ export class PolicyKit {
     switch (control.kind) {
       case 'limits':
         return this.#list()
+      case 'cache_stats':
+      case 'cache_purge':
+      case 'cache_feedback':
+        return this.cache.ask(control)
       case 'revoked':
         return this.#changes.revocations.snapshot()
       case 'resume':

@@ -94,6 +94,10 @@ test.each(['before its answer begins', 'in the middle', 'just before its end'])(
     const { url, open: answers } = await byHand()
     const heddle = await gateway(url)
     const first = ask(heddle)
+    let begun = false
+    first.on('response', () => {
+      begun = true
+    })
     const gone = textOf(first).catch(() => 'gone')
     await until(() => answers.length > 0)
     const others = Array.from({ length: 20 }, () => textOf(ask(heddle)))
@@ -106,7 +110,7 @@ test.each(['before its answer begins', 'in the middle', 'just before its end'])(
     answers[0]!.write(piece('a'))
     answers[0]!.write(piece('b'))
     if (when.startsWith('in')) {
-      await until(() => first.res !== undefined)
+      await until(() => begun)
       await leave()
     }
     answers[0]!.write(piece('c'))
