@@ -6,10 +6,13 @@ import { GatewayError } from '../core/errors.ts'
 import { rerankAnswer, rerankCall, type RerankAsked } from '../protocol/rerank.ts'
 import { usageHints } from '../protocol/usage.ts'
 
+/** By whose API a target ranks: whoever talks as Cohere does ranks as it does. */
+const apiOf = ({ provider: { config } }: Target): string => (config.wire === 'cohere.chat' ? 'cohere' : config.type)
+
 /** The call in the words of the target's API. Throws GatewayError for what it cannot say. */
 export function prepareRerank(x: Exchange, target: Target, model: string): PreparedCall {
-  const { config, basePath: base } = target.provider
-  const { path, body, dropped } = rerankCall(x.ranking!, { type: config.type, base, model })
+  const { basePath: base } = target.provider
+  const { path, body, dropped } = rerankCall(x.ranking!, { type: apiOf(target), base, model })
   if (dropped.length > 0 && x.match!.route.unsupported === 'refuse')
     throw new GatewayError('unsupported_parameter', 'The backend of this model does not know this parameter.', {
       param: dropped[0]!,
@@ -25,7 +28,7 @@ export class RerankReader implements AnswerReader {
   constructor(x: Exchange, target: Target) {
     const version = x.received.path.startsWith('/v2/') ? 'v2' : 'v1'
     this.#asked = { version, id: x.id, model: x.model, request: x.ranking! }
-    this.#type = target.provider.config.type
+    this.#type = apiOf(target)
   }
 
   read(body: Buffer): ReadAnswer {

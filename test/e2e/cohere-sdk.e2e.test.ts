@@ -174,6 +174,17 @@ describe('Cohere SDK', () => {
     },
   )
 
+  it('ranks documents', async () => {
+    const { results, meta } = await client().rerank({
+      model: 'cohere/rerank-v3.5',
+      query: 'a loom',
+      documents: ['a fish', 'the loom of a weaver', 'a stone'],
+      topN: 2,
+    })
+    expect(results.map(({ index }) => index)).toEqual([1, expect.any(Number)])
+    expect(meta?.billedUnits?.searchUnits).toBe(1)
+  })
+
   it('is told of a wrong model, a wrong field and a missing path in its own words', async () => {
     const refused = async (asked: Promise<unknown>): Promise<unknown> => asked.catch((error: unknown) => error)
     const unknown = await refused(client().chat({ model: 'nobody/knows', messages: FRANCE }))
