@@ -11,6 +11,7 @@ import {
   type ContentBlockStartEvent,
   type Message,
   ModelStreamErrorException,
+  type ReasoningContentBlockDelta,
   ResourceNotFoundException,
   ThrottlingException,
   ValidationException,
@@ -107,14 +108,13 @@ function add(
   else if (delta?.toolUse !== undefined) inputs[index] = (inputs[index] ?? '') + (delta.toolUse.input ?? '')
   else if (thought?.redactedContent !== undefined)
     content[index] = { reasoningContent: { redactedContent: thought.redactedContent } }
-  else if (thought !== undefined) {
-    const before = content[index]?.reasoningContent?.reasoningText
-    const signature = thought.signature ?? before?.signature
-    const text = (before?.text ?? '') + (thought.text ?? '')
-    content[index] = {
-      reasoningContent: { reasoningText: { text, ...(signature === undefined ? {} : { signature }) } },
-    }
-  }
+  else if (thought !== undefined) content[index] = thinking(content[index], thought)
+}
+
+function thinking(block: ContentBlock | undefined, { text = '', signature }: ReasoningContentBlockDelta): ContentBlock {
+  const { text: before = '', signature: signed = signature } = block?.reasoningContent?.reasoningText ?? {}
+  const proof = signed === undefined ? {} : { signature: signed }
+  return { reasoningContent: { reasoningText: { text: before + text, ...proof } } }
 }
 
 const textIn = (content: readonly ContentBlock[] | undefined): string =>
