@@ -49,10 +49,11 @@ export class MemoryStore {
     return this.#entries.delete(key)
   }
 
-  /** Goes through all of them. Returns how many are gone. */
-  purge(wish: PurgeWish): number {
+  /** Those that were made before that (epoch ms). Goes through all of them. Returns how many are gone. */
+  purge(wish: PurgeWish, before = Infinity): number {
     let gone = 0
-    for (const entry of [...this.#entries.values()]) if (matches(entry, wish) && this.#entries.delete(entry.key)) gone++
+    for (const entry of [...this.#entries.values()])
+      if (entry.createdAt <= before && matches(entry, wish) && this.#entries.delete(entry.key)) gone++
     return gone
   }
 
@@ -84,7 +85,7 @@ export function sizeOf({ body, text, question, tags, model, target }: Entry): nu
   return bytes
 }
 
-const matches = (entry: Entry, { tenant, model, tag, prefix, id }: PurgeWish): boolean =>
+export const matches = (entry: Entry, { tenant, model, tag, prefix, id }: PurgeWish): boolean =>
   (tenant === undefined || entry.tenant === tenant) &&
   (model === undefined || entry.model === model) &&
   (tag === undefined || entry.tags.includes(tag)) &&

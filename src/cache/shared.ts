@@ -1,6 +1,7 @@
 import { BroadcastChannel } from 'node:worker_threads'
 import type { Entry } from './entry.ts'
 import { MemoryStore, type PurgeWish } from './memory.ts'
+import type { RedisTier } from './redis-tier.ts'
 
 /** What workers tell each other. Bodies lie in memory that all of them see: they are there once. */
 type Message =
@@ -11,7 +12,6 @@ type Message =
       readonly body: SharedArrayBuffer
     }
   | { readonly store: string; readonly kind: 'purge'; readonly wish: PurgeWish }
-  | { readonly store: string; readonly kind: 'delete'; readonly key: string }
 
 export interface SharedStoreParts {
   /** What the workers of a process agree on: stores of one name are one. */
@@ -37,6 +37,8 @@ export class SharedStore {
   readonly #name: string
   readonly #channel: BroadcastChannel | null
   readonly #onPut: (entry: Entry) => void
+  /** Of all replicas; null = there is none. Set by who opens both. */
+  tier: RedisTier | null = null
 
   constructor({ name, maxBytes, maxEntryBytes, workers, onPut, onGone }: SharedStoreParts) {
     this.memory = new MemoryStore(maxBytes, maxEntryBytes, onGone)
@@ -52,13 +54,15 @@ export class SharedStore {
     return this.memory.get(key, now)
   }
 
-  put(entry: Entry): boolean {
+  /** known: the other replicas have it. False = it is too large to be kept. */
+  put(entry: Entry, known = false): boolean {
     // What it came in may be a small part of a large piece of memory.
     const shared = this.#channel === null ? null : new SharedArrayBuffer(entry.body.length)
     const body = shared === null ? Buffer.allocUnsafeSlow(entry.body.length) : Buffer.from(shared)
     entry.body.copy(body)
     const kept = { ...entry, body }
     if (!this.memory.put(kept)) return false
+    if (!known) this.tier?.put(kept)
     this.#onPut(kept)
     if (shared !== null) {
       const { body: _, ...rest } = entry
@@ -67,13 +71,16 @@ export class SharedStore {
     return true
   }
 
-  delete(key: string): void {
-    this.memory.delete(key)
-    this.#tell({ store: this.#name, kind: 'delete', key })
+  /** What another replica has made: it is here from now on. Never rejects; null = there is none, or not in time. */
+  async fetch(key: string): Promise<Entry | null> {
+    const entry = (await this.tier?.get(key)) ?? null
+    if (entry !== null) this.put(entry, true)
+    return entry
   }
 
   /** Returns how many are gone here. */
   purge(wish: PurgeWish): number {
+    this.tier?.purge(wish)
     this.#tell({ store: this.#name, kind: 'purge', wish })
     return this.memory.purge(wish)
   }
@@ -81,8 +88,12 @@ export class SharedStore {
   /** An answer was found to be right or wrong for what it was served for. False = there is no such answer. */
   judge(id: string, wrong: boolean): boolean {
     const entry = this.memory.find(id)
-    if (entry !== null && wrong) this.delete(entry.key)
-    return entry !== null
+    if (entry === null) return false
+    if (wrong) {
+      this.tier?.delete(entry.key)
+      this.purge({ id })
+    }
+    return true
   }
 
   #tell(message: Message): void {
@@ -92,7 +103,6 @@ export class SharedStore {
   #heard(message: Message): void {
     if (message.store !== this.#name) return
     if (message.kind === 'purge') this.memory.purge(message.wish)
-    else if (message.kind === 'delete') this.memory.delete(message.key)
     else {
       const entry = { ...message.entry, body: Buffer.from(message.body) }
       if (this.memory.put(entry)) this.#onPut(entry)
@@ -100,6 +110,7 @@ export class SharedStore {
   }
 
   close(): void {
+    this.tier?.close()
     this.#channel?.close()
   }
 }

@@ -2,6 +2,8 @@ import { hash } from 'node:crypto'
 import type { CacheConfig } from '../contracts/config-cache.ts'
 import type { SharedStore } from '../cache/shared.ts'
 import type { AnswerCaching } from '../pipeline/policies.ts'
+import type { Clock } from '../core/clock.ts'
+import type { Services } from '../pipeline/services.ts'
 import type { CacheMeter } from '../pipeline/cache/answers.ts'
 import type { WorkerPlace } from '../routing/health.ts'
 import type { MetricRegistry } from '../telemetry/metrics.ts'
@@ -13,6 +15,8 @@ import { NANO_PER_USD } from '../core/usd.ts'
 export interface CacheKitParts {
   readonly place: WorkerPlace
   readonly metrics: MetricRegistry
+  readonly clock: Clock
+  readonly log: Services['log']
 }
 
 /** Keeps answers for as long as a configuration that says how is in use. One a worker. */
@@ -28,12 +32,26 @@ export class CacheKit {
   }
 
   /** null = no route keeps answers: nothing of it is loaded. */
-  async of({ config: { cache }, shared }: ConfigUpdate, hold: <T>(held: Held<T>) => T): Promise<AnswerCaching | null> {
+  async of(
+    { config: { cache, ledger }, shared }: ConfigUpdate,
+    hold: <T>(held: Held<T>) => T,
+  ): Promise<AnswerCaching | null> {
     if (cache === null) return null
     const { Answers } = await import('../pipeline/cache/answers.ts')
     const { SharedStore } = await import('../cache/shared.ts')
-    const name = hash('sha256', JSON.stringify([shared.cacheSeed, cache]), 'base64url')
-    const store = hold(this.#stores.acquire(name, () => this.#open(name, cache, SharedStore)))
+    const tiers = cache.redis === null ? null : await import('./cache-tier.ts')
+    const name = hash(
+      'sha256',
+      JSON.stringify([shared.cacheSeed, cache, cache.redis === null ? null : ledger.redis]),
+      'base64url',
+    )
+    const store = hold(
+      this.#stores.acquire(name, () => {
+        const opened = this.#open(name, cache, SharedStore)
+        if (tiers !== null) opened.tier = tiers.openTier(opened, cache.redis!, ledger.redis!, this.#parts)
+        return opened
+      }),
+    )
     return new Answers({ config: cache, store, meter: this.#meter })
   }
 

@@ -22,6 +22,10 @@ export interface AnswerStore {
   /** At once where it is in memory. now: epoch ms. */
   get(key: string, now: number): Entry | null
   put(entry: Entry): boolean
+  /** null = there is nowhere else. */
+  readonly tier: object | null
+  /** Elsewhere. Never rejects; null = it is not there, or not in time. */
+  fetch(key: string): Promise<Entry | null>
 }
 
 /** What is counted. */
@@ -77,23 +81,37 @@ export class Answers implements AnswerCaching, RunOwner {
     return this.#look(x, rules, control, key)
   }
 
-  #look(x: Exchange, rules: RouteCache, control: CacheRun['control'], key: CacheKey): boolean {
+  #look(x: Exchange, rules: RouteCache, control: CacheRun['control'], key: CacheKey): boolean | Promise<boolean> {
     if (!control.fresh) {
       const now = x.services.clock.now()
       const entry = this.#store.get(key.exact, now)
       if (entry !== null && now - entry.createdAt <= control.maxAgeMs && this.#serve(x, entry, 'hit', rules, control))
         return true
     }
-    return this.#ask(x, rules, control, key)
+    if (control.fresh || this.#store.tier === null || this.#leaderOf(x, control, key) !== undefined)
+      return this.#ask(x, rules, control, key)
+    return this.#store.fetch(key.exact).then((entry) => {
+      if (x.over) return true
+      const age = entry === null ? Infinity : x.services.clock.now() - entry.createdAt
+      if (entry !== null && age <= control.maxAgeMs && this.#serve(x, entry, 'hit', rules, control)) return true
+      return this.#ask(x, rules, control, key)
+    })
+  }
+
+  /** Who is being answered the same; undefined = nobody, or not from the beginning any more. */
+  #leaderOf(x: Exchange, control: CacheRun['control'], key: CacheKey): Exchange | undefined {
+    if (!this.#config.singleFlight || control.fresh) return undefined
+    const leader = this.#flights.get(flightOf(x, key))
+    return leader?.clients?.writer.canJoin === true ? leader : undefined
   }
 
   /** A backend is asked, unless one is being asked the same already. True = it is. */
   #ask(x: Exchange, rules: RouteCache, control: CacheRun['control'], key: CacheKey): boolean {
     const flight = this.#config.singleFlight && !control.fresh ? flightOf(x, key) : ''
-    const leader = flight === '' ? undefined : this.#flights.get(flight)
-    if (leader?.clients?.writer.canJoin === true) {
+    const leader = this.#leaderOf(x, control, key)
+    if (leader !== undefined) {
       x.cache = new CacheRun(this, 'coalesced', rules, control, key, flight)
-      leader.clients.add(x, (headers) => this.#dress(x, headers), true)
+      leader.clients!.add(x, (headers) => this.#dress(x, headers), true)
       return true
     }
     x.cache = new CacheRun(this, 'miss', rules, control, key, flight)

@@ -1,0 +1,126 @@
+import { randomBytes } from 'node:crypto'
+import type { BlobStore } from '../contracts/blobs.ts'
+import type { Clock } from '../core/clock.ts'
+import type { Entry } from './entry.ts'
+import type { PurgeWish } from './memory.ts'
+import { everyUnref } from '../core/every.ts'
+import { atMost } from '../core/sleep.ts'
+import { matches } from './memory.ts'
+import { packEntry, unpackEntry } from './pack.ts'
+
+/** How often it is looked what other replicas have purged, ms. */
+const LOOK_MS = 1000
+const LIST = 'cache:purged'
+/** What was purged is remembered for as long as an entry can live, ms. */
+const MAX_TTL_MS = 30 * 86_400_000
+/** Bytes of entries that may be on their way to Redis: what is more is not sent. */
+const MAX_PENDING_BYTES = 16 * 1024 * 1024
+
+/** Entries that are gone everywhere when they were made before that, epoch ms. */
+interface Purge {
+  readonly id: string
+  readonly at: number
+  readonly wish: PurgeWish
+}
+
+export interface RedisTierParts {
+  /** Sealed: answers must not lie there for all to read. */
+  readonly blobs: BlobStore
+  readonly clock: Clock
+  /** A miss waits so long at most, ms. */
+  readonly budgetMs: number
+  /** Another replica has purged. */
+  readonly onPurge: (wish: PurgeWish, before: number) => void
+  readonly onFault: (fault: 'late' | 'away' | 'full') => void
+}
+
+const LATE = Symbol('late')
+
+/**
+ * Kept answers of all replicas. It never makes a request wait longer than its budget, and never fails one: what cannot be
+ * had in time is not there.
+ */
+export class RedisTier {
+  readonly #parts: RedisTierParts
+  readonly #stop: () => void
+  #purges: readonly Purge[] = []
+  #pending = 0
+
+  constructor(parts: RedisTierParts) {
+    this.#parts = parts
+    this.#stop = everyUnref(() => void this.#look(), LOOK_MS)
+    void this.#look()
+  }
+
+  /** Never rejects. */
+  async get(key: string): Promise<Entry | null> {
+    const { blobs, budgetMs, onFault, clock } = this.#parts
+    const asked = blobs.get(`cache:${key}`, 0).then(
+      (bytes) => bytes ?? LATE,
+      () => {
+        onFault('away')
+        return LATE
+      },
+    )
+    const found = await atMost(budgetMs, asked)
+    if (found === null) onFault('late')
+    if (found === null || typeof found === 'symbol') return null
+    const entry = unpackEntry(found)
+    if (entry === null || entry.key !== key || entry.expiresAt <= clock.now() || this.#isPurged(entry)) return null
+    return entry
+  }
+
+  #isPurged(entry: Entry): boolean {
+    return this.#purges.some(({ at, wish }) => entry.createdAt <= at && matches(entry, wish))
+  }
+
+  /** Nobody waits for it. */
+  put(entry: Entry): void {
+    const { blobs, clock, onFault } = this.#parts
+    const ttl = entry.expiresAt - clock.now()
+    if (ttl <= 0) return
+    const bytes = packEntry(entry)
+    if (this.#pending + bytes.length > MAX_PENDING_BYTES) {
+      onFault('full')
+      return
+    }
+    this.#pending += bytes.length
+    blobs
+      .put(`cache:${entry.key}`, bytes, ttl)
+      .catch(() => onFault('away'))
+      .finally(() => {
+        this.#pending -= bytes.length
+      })
+  }
+
+  delete(key: string): void {
+    this.#parts.blobs.delete(`cache:${key}`).catch(() => this.#parts.onFault('away'))
+  }
+
+  /** All replicas forget them within a second or two; Redis itself as they expire. */
+  purge(wish: PurgeWish): void {
+    const { blobs, clock, onFault } = this.#parts
+    const purge: Purge = { id: randomBytes(9).toString('base64url'), at: clock.now(), wish }
+    this.#purges = [...this.#purges, purge]
+    blobs.note(LIST, purge.id, Buffer.from(JSON.stringify(purge)), MAX_TTL_MS).catch(() => onFault('away'))
+  }
+
+  async #look(): Promise<void> {
+    const { blobs, clock, onPurge } = this.#parts
+    const notes = await blobs.notes(LIST).catch(() => null)
+    if (notes === null) return
+    const known = new Set(this.#purges.map(({ id }) => id))
+    const oldest = clock.now() - MAX_TTL_MS
+    const all = notes.map((note) => JSON.parse(Buffer.from(note).toString()) as Purge)
+    for (const { id, at, wish } of all) if (!known.has(id)) onPurge(wish, at)
+    for (const { id, at } of all) if (at < oldest) void blobs.forget(LIST, id).catch(() => undefined)
+    // One of ours may not have arrived yet.
+    const there = new Set(all.map(({ id }) => id))
+    this.#purges = [...all, ...this.#purges.filter(({ id }) => !there.has(id))].filter(({ at }) => at >= oldest)
+  }
+
+  close(): void {
+    this.#stop()
+    this.#parts.blobs.close()
+  }
+}
