@@ -1,5 +1,6 @@
 import type { Operation } from '../contracts/config.ts'
 import type { Credential } from '../contracts/credentials.ts'
+import type { Wire } from '../contracts/dialect.ts'
 import type { RouteMatch, Target } from '../contracts/routing.ts'
 import type { PickFacts } from '../contracts/upstream.ts'
 import type { Attempt, AttemptPlan } from './attempt.ts'
@@ -115,17 +116,7 @@ function attemptFor(x: Exchange, plan: Plan, call: PreparedCall | null, resumes:
   }
   if (wire !== null && operation === 'embeddings')
     return new JsonAttempt({ ...plan, reader: new EmbedReader(wire.embed!, embedAsked(x.json(), x.model)) })
-  if (wire !== null) {
-    const { client, context } = x.translation
-    const { asked, dropped } = call!
-    const attempt = !x.stream
-      ? new JsonAttempt({ ...plan, reader: new TranslatedReader(wire, client, context, asked) })
-      : wire.streams === false
-        ? new WholeStream({ ...plan, wire, client, context, asked, resumes })
-        : new TranslatedStream({ ...plan, wire, client, context, asked, resumes })
-    attempt.dropped = dropped
-    return attempt
-  }
+  if (wire !== null) return translatedAttempt(x, plan, call as TranslatedCall, resumes)
   if (!x.stream) {
     const hints = usageHints(plan.target.provider.config.type)
     return new JsonAttempt({ ...plan, reader: new NativeReader(operation, hints) })
@@ -138,6 +129,20 @@ function attemptFor(x: Exchange, plan: Plan, call: PreparedCall | null, resumes:
     keepText: plan.rules.continuation && operation === 'chat' && !x.needs.tools && !x.needs.jsonSchema,
     resumes,
   })
+}
+
+type TranslatedCall = PreparedCall & { readonly wire: Wire }
+
+function translatedAttempt(x: Exchange, plan: Plan, call: TranslatedCall, resumes: boolean): Attempt {
+  const { client, context } = x.translation
+  const { wire, asked, dropped } = call
+  const attempt = !x.stream
+    ? new JsonAttempt({ ...plan, reader: new TranslatedReader(wire, client, context, asked) })
+    : wire.streams === false
+      ? new WholeStream({ ...plan, wire, client, context, asked, resumes })
+      : new TranslatedStream({ ...plan, wire, client, context, asked, resumes })
+  attempt.dropped = dropped
+  return attempt
 }
 
 const STREAMS: Readonly<Partial<Record<Operation, StreamDialect>>> = {
