@@ -73,6 +73,13 @@ const empty = (): Draft => ({
   comma: false,
 })
 
+const unknowing = new Set(['know', 'sure', 'understand', 'remember'])
+
+/** As people type them. */
+const contractions = new Set(
+  'dont doesnt didnt cant wont isnt arent wasnt werent couldnt shouldnt wouldnt havent hasnt hadnt'.split(' '),
+)
+
 /** Words kept: quoted ones come on top of the tokens. */
 const MAX_WORDS = 256
 
@@ -92,6 +99,7 @@ const symmetricEn = new Set([
   'compare',
 ])
 const switches = new Set(['turn', 'turned', 'turning', 'switch', 'switched', 'switching'])
+const ways = new Set(['go', 'goes', 'going', 'went', 'gone', 'move', 'moved', 'moving', 'scroll', 'climb', 'roll'])
 const moves = new Set(['zoom', 'log', 'sign', 'check', 'opt', 'logged', 'signed'])
 const signless = new Set([
   '.',
@@ -171,7 +179,8 @@ const particle = (draft: Draft, word: string): void => {
     if (
       word === 'on'
         ? switches.has(before)
-        : (back === 1 || word === 'up' || word === 'down') && (moves.has(before) || switches.has(before))
+        : (back === 1 || word === 'up' || word === 'down') &&
+          (moves.has(before) || switches.has(before) || (word !== 'in' && word !== 'out' && ways.has(before)))
     ) {
       sense(draft, `${word}-part`)
       return
@@ -284,22 +293,8 @@ const takeWord = (draft: Draft, tokens: readonly Token[], at: number): number =>
     return 2
   }
   if (identifier(token.text)) draft.code.push(token.text)
-  if (
-    word.endsWith("n't") ||
-    word === 'dont' ||
-    word === 'doesnt' ||
-    word === 'didnt' ||
-    word === 'cant' ||
-    word === 'wont' ||
-    word === 'isnt' ||
-    word === 'arent' ||
-    word === 'wasnt' ||
-    word === 'couldnt' ||
-    word === 'shouldnt' ||
-    word === 'havent' ||
-    word === 'hasnt'
-  ) {
-    draft.negations++
+  if (word.endsWith("n't") || contractions.has(word)) {
+    if (!unknowing.has(tokens[at + 1]?.text.toLowerCase() ?? '')) draft.negations++
     word =
       word === "can't" || word === 'cant'
         ? 'can'
@@ -318,7 +313,9 @@ const takeWord = (draft: Draft, tokens: readonly Token[], at: number): number =>
     return 1
   }
   const before = tokens[at - 1]
-  const orNot = word === 'not' && before?.text.toLowerCase() === 'or'
+  const next = tokens[at + 1]?.text.toLowerCase() ?? ''
+  // "I do not know how to" asks how to.
+  const orNot = word === 'not' && (before?.text.toLowerCase() === 'or' || unknowing.has(next))
   if (negationSet.has(word) && !orNot && !(word === 'no' && tokens[at + 1]?.text === '.')) draft.negations++
   const month = readMonth(tokens, at)
   if (month >= 0) {

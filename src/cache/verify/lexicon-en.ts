@@ -51,6 +51,15 @@ export const classesEn: Readonly<Record<string, string>> = {
   sex: 'man men male males boy boys guy guys boyfriend|woman women female females girl girls girlfriend',
   pet: 'dog dogs puppy|cat cats kitten|hamster|rabbit rabbits|parrot|horse horses',
   period: 'this-period current-period|last-period past-period previous-period|next-period coming-period',
+  transport:
+    'train trains|bus buses|car cars|plane planes airplane|bike bicycle|boat ferry ship|taxi cab|motorcycle motorbike',
+  doneness: 'rare|medium|well-done',
+  body: 'knee|elbow|shoulder|ankle|wrist|hip|neck|eye eyes|ear ears|nose|foot feet|hand hands',
+  meal: 'breakfast|lunch|dinner',
+  material: 'leather|velvet|wool|cotton|silk|linen|wooden wood|plastic|steel|glass|concrete',
+  fruit:
+    'apples|bananas banana|oranges|pears pear|grapes|cherries|strawberries|potatoes potato|tomatoes tomato|onions onion|carrots carrot|garlic|cucumbers cucumber',
+  meat: 'chicken|beef|pork|lamb|fish|turkey-meat',
   rhythm: 'daily|weekly|monthly|yearly annually annual|hourly',
 }
 
@@ -148,7 +157,7 @@ export const axesEn: readonly string[] = [
 
 /** Words whose parity decides; n't is cut off and counted by the scanner. */
 export const negationsEn =
-  'not no never without cannot none nobody nothing neither nor nowhere unable hardly lack lacks lacking except'
+  'not no never without cannot none nobody nothing neither nor nowhere unable non hardly lack lacks lacking except'
 
 /** Words that carry grammar, not the subject. */
 export const functionWords =

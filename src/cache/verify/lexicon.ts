@@ -1,3 +1,4 @@
+import { moreAxesEn, moreAxesZh } from './axes-more.ts'
 import * as en from './lexicon-en.ts'
 import * as zh from './lexicon-zh.ts'
 
@@ -57,8 +58,8 @@ const timeClasses = new Set([
 /** Chinese classes are numbered from here on, so that the two lists never touch. */
 const ZH = 512
 
-export const sensesEn = compile(en.classesEn, en.axesEn, 0)
-export const sensesZh = compile(zh.classesZh, zh.axesZh, ZH)
+export const sensesEn = compile(en.classesEn, [...en.axesEn, ...moreAxesEn], 0)
+export const sensesZh = compile(zh.classesZh, [...zh.axesZh, ...moreAxesZh], ZH)
 
 /** Classes whose lines are names of one thing, not only things of one kind. */
 const namingClasses = new Set(['weekday', 'country', 'city', 'currency', 'language', 'database', 'social', 'format'])

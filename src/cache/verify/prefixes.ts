@@ -6,7 +6,7 @@ const wordSet = (words: string): ReadonlySet<string> => new Set(words.split(' ')
 const notUn = wordSet('til less ion it ite ited iting ited iform iverse iversity ique iversal cle der')
 /** What becomes its opposite behind in-, im-, il-, ir-: as prefixes they mean too much else. */
 const inner = wordSet(
-  'correct complete direct visible active valid efficient effective secure sane organic dependent formal edible finite capable accurate appropriate ability adequate sufficient significant experienced consistent convenient tolerant possible mature moral mortal patient perfect polite pure mobile probable legal logical literate legitimate regular relevant responsible rational reversible resistible',
+  'correct complete direct edible visible active valid efficient effective secure sane organic dependent formal edible finite capable accurate appropriate ability adequate sufficient significant experienced consistent convenient tolerant possible mature moral mortal patient perfect polite pure mobile probable legal logical literate mutable material legitimate regular relevant responsible rational reversible resistible',
 )
 const dis = wordSet(
   'like likes liked advantage advantages agree agrees allow appear appears appeared approve approves connect connected connecting continue honest obey prove trust mount respect loyal similar comfort engage credit able ability satisfied obedient',

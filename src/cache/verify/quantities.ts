@@ -1,6 +1,6 @@
 import { monthMarks, months } from './lexicon.ts'
 import { HAN, NUMBER, SYMBOL, WORD, type Token } from './scan.ts'
-import { magnitudes, numeralZh, numerals, ordinalWords, unitOf } from './units.ts'
+import { magnitudes, numeralZh, numerals, ordinalWords, romans, unitOf } from './units.ts'
 import { measuresZh } from './lexicon-zh.ts'
 
 /** A number of a text, with what it counts. */
@@ -81,6 +81,12 @@ const dotted = (text: string): Reading => {
   return { quantities: [{ key: `text:${text}`, raw: Number.NaN, bare: false, optional: false }], marks: [], size: 1 }
 }
 
+const namedHours = new Map([
+  ['noon', 12],
+  ['midday', 12],
+  ['midnight', 0],
+])
+
 interface Value {
   readonly value: number
   readonly literal: string
@@ -95,6 +101,8 @@ const named = (tokens: readonly Token[], at: number): Value | null => {
   if (ordinal !== undefined) {
     return { value: ordinal, literal: String(ordinal), size: 1, optional: word === 'first' || word === 'second' }
   }
+  const roman = romans.get(tokens[at]?.text ?? '')
+  if (roman !== undefined) return { value: roman, literal: String(roman), size: 1, optional: false }
   const value = numerals.get(word)
   if (value === undefined) return null
   if (value >= 20 && value % 10 === 0) {
@@ -104,7 +112,7 @@ const named = (tokens: readonly Token[], at: number): Value | null => {
       return { value: value + ones, literal: String(value + ones), size: skip + 1, optional: false }
     }
   }
-  return { value, literal: String(value), size: 1, optional: value === 1 }
+  return { value, literal: String(value), size: 1, optional: value <= 1 }
 }
 
 const numeral = (tokens: readonly Token[], at: number): Value | null => {
@@ -136,7 +144,10 @@ const unitBehind = (
   tokens: readonly Token[],
   at: number,
 ): { dimension: string; factor: number; size: number } | null => {
-  const skip = tokens[at]?.text === '-' ? 1 : 0
+  const fraction = lowerAt(tokens, at - 1)
+  const article =
+    fraction === 'half' || fraction === 'quarter' ? ['a', 'an', 'of'].includes(lowerAt(tokens, at)) : false
+  const skip = tokens[at]?.text === '-' || article ? 1 : 0
   const token = tokens[at + skip]
   if (token === undefined) return null
   const word = token.text.toLowerCase()
@@ -194,6 +205,9 @@ export const readQuantity = (tokens: readonly Token[], at: number): Reading | nu
     }
     if (/[-/]/.test(token.text) || token.text.split('.').length > 2) return dotted(token.text.replace(/^[vV]/, ''))
   }
+  const hour = namedHours.get(lowerAt(tokens, at))
+  if (hour !== undefined)
+    return { quantities: [{ ...clock(hour, 0, -1), raw: 12, optional: true }], marks: [], size: 1 }
   const first = numeral(tokens, at)
   if (first === null || Number.isNaN(first.value)) return null
   const number = magnified(tokens, first, at)
@@ -278,7 +292,11 @@ export const readHan = (
     const unit = unitOf(rest.slice(0, 2)) ?? unitOf(after)
     const operated =
       '乘除加减于比'.includes(after === '' ? ' ' : after) || '以于上去'.includes(before === '' ? ' ' : before)
-    const counted = text.startsWith('第') || measuresZh.includes(after === '' ? ' ' : after)
+    const counted =
+      text.startsWith('第') ||
+      measuresZh.includes(after === '' ? ' ' : after) ||
+      after + (rest[1] ?? '') === '分之' ||
+      before + (run[match.index - 2] ?? '') === '之分'
     if (digits.length === 1 && unit === null && !counted && !operated) continue
     if (match.index === 0 && '百千万亿'.includes(digits[0] ?? '')) continue
     if (digits === '一' && (after === '下' || after === '个')) continue

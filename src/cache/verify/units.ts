@@ -69,8 +69,30 @@ export const numerals: ReadonlyMap<string, number> = new Map([
   ...small.map((word, value): [string, number] => [word, value]),
   ...tens.map((word, index): [string, number] => [word, (index + 2) * 10]),
   ['dozen', 12],
+  ['once', 1],
+  ['twice', 2],
+  ['thrice', 3],
+  ['half', 0.5],
+  ['quarter', 0.25],
 ])
 export const ordinalWords: ReadonlyMap<string, number> = new Map(ordinals.map((word, value) => [word, value]))
+
+/** Roman numerals that are no other word: in capitals only. */
+export const romans: ReadonlyMap<string, number> = new Map([
+  ['II', 2],
+  ['III', 3],
+  ['IV', 4],
+  ['VI', 6],
+  ['VII', 7],
+  ['VIII', 8],
+  ['IX', 9],
+  ['XI', 11],
+  ['XII', 12],
+  ['XIII', 13],
+  ['XIV', 14],
+  ['XV', 15],
+  ['XVI', 16],
+])
 
 /** Multiply what stands before them. */
 export const magnitudes: ReadonlyMap<string, number> = new Map([
