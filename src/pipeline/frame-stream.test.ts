@@ -43,6 +43,13 @@ test('nothing goes out before something that a user sees, and a failure before i
   expect(h.written()).toHaveLength(0)
 })
 
+test('damage right behind the first content can be tried elsewhere, too', () => {
+  const { h, feed } = started()
+  feed(Buffer.concat([START, TEXT, Buffer.from(STOP).fill(0, 20, 30)]))
+  expect(h.events).toEqual(['failed invalid_event'])
+  expect(h.written()).toHaveLength(0)
+})
+
 test('a failure later is not passed on, what came before it is', () => {
   const { h, feed } = started()
   feed(START, TEXT)

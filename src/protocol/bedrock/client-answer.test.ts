@@ -19,6 +19,7 @@ import { Hearer, readStream } from '../../../test/support/translation.ts'
 import { CollectedAnswer } from '../canonical/collect.ts'
 import { readAnswer, readUsage } from '../usage.ts'
 import { converseClient } from './client-converse.ts'
+import { redactedOf, redactedText } from './client-parts.ts'
 import { EventStreamReader } from './event-stream.ts'
 import { bedrockConverseWire as wire } from './wire.ts'
 
@@ -132,6 +133,14 @@ describe('a Converse answer', () => {
       }),
     )
   })
+
+  it.each(['AAEC', 'aGRsMi5yIWFi', 'AB==', 'hdl2.r!x', 'aGRsMS4h', ''])(
+    'gives hidden reasoning back as it was: %s',
+    (value) => {
+      for (const by of ['bedrock.converse', 'anthropic.messages'] as const)
+        expect(redactedOf(redactedText({ by, value }))).toEqual({ by, value })
+    },
+  )
 
   it('is read by the wire as it was told', () => {
     fc.assert(
