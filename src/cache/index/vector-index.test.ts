@@ -144,7 +144,11 @@ class Pair {
 const KEYS = ['a', 'b', 'c', 'd', 'e', 'f']
 
 test('does what a list of all entries does, whatever is inserted, removed, found or expires', () => {
-  const dimensions = fc.constantFrom(1, 7, 16, 40, 64, 65, 130)
+  const shape = fc.record({
+    size: fc.constantFrom(1, 7, 16, 40, 64, 65, 130),
+    maxBytes: fc.constantFrom(70_000, 80_000, 140_000),
+    cap: fc.integer({ min: 1, max: 80 }),
+  })
   const step = fc.oneof(
     { weight: 6, arbitrary: fc.tuple(fc.constant('insert'), fc.nat(), fc.nat(20)) },
     { weight: 1, arbitrary: fc.tuple(fc.constant('many'), fc.nat(), fc.nat(90)) },
@@ -156,8 +160,8 @@ test('does what a list of all entries does, whatever is inserted, removed, found
     { weight: 1, arbitrary: fc.tuple(fc.constant('drop'), fc.nat(), fc.constant(0)) },
   )
   fc.assert(
-    fc.property(dimensions, fc.integer({ min: 1, max: 80 }), fc.array(step, { maxLength: 60 }), (size, cap, steps) => {
-      const pair = new Pair(size, 140_000, cap)
+    fc.property(shape, fc.array(step, { maxLength: 60, size: 'max' }), ({ size, maxBytes, cap }, steps) => {
+      const pair = new Pair(size, maxBytes, cap)
       const random = randoms(size * 1000 + cap)
       let last = -1
       for (const [what, a, b] of steps) {
@@ -266,6 +270,23 @@ test.each([16, 256, 300, 384])(
     expect(same).toBeGreaterThanOrEqual(99)
   },
 )
+
+test('the nearest of a great partition is found even when nothing is near', () => {
+  const pair = new Pair(128, 1e8, 1e5)
+  const random = randoms(77)
+  // A few great components and many small ones.
+  const skewed = () => noise(random, 128).map((value) => Math.round(value ** 3 / 127 ** 2))
+  const all = Array.from({ length: 6000 }, skewed)
+  for (const values of all) pair.index.insert('a', vector(values), Infinity, 0)
+  let same = 0
+  for (let i = 0; i < 100; i++) {
+    const query = skewed()
+    pair.index.search('a', vector(query), 1, 0, pair.hits)
+    if (pair.hits.cosines[0] === Math.max(...all.map((values) => cosine(query, values)))) same++
+  }
+  // By signs that all weigh the same it would be 50.
+  expect(same).toBeGreaterThan(80)
+})
 
 test('extreme components do not overflow', () => {
   const pair = new Pair(2048, 1e7, 10)
