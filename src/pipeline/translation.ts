@@ -68,7 +68,7 @@ export class Translation {
     requestId: string,
     created: number,
     keeps: Keeps | null = null,
-    timer: AnswerContext['timer'] = undefined,
+    timer?: AnswerContext['timer'],
   ) {
     this.client = client
     const sent = fields.json as JsonObject
