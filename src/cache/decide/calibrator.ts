@@ -47,7 +47,7 @@ const SAVED = 20_000
 /** Of the hits are checked at least so many; more while the budget is small, when a label is worth more than a hit. */
 const CHECKS_LEAST = 0.02
 const CHECKS_MOST = 0.4
-const CHECKS_PER_BUDGET = 2
+const CHECKS_PER_BUDGET = 1
 /** The plan must hold so much longer, as a share of the requests up to now and at least so many. */
 const HORIZON = 0.1
 const HORIZON_LEAST = 100

@@ -4,7 +4,7 @@
  */
 
 /** Upper ends, as probabilities of error, strictest first. What lies above the last is never served, and its labels say nothing. */
-export const BAND_ENDS: readonly number[] = [0.005, 0.012, 0.03, 0.07, 0.14]
+export const BAND_ENDS: readonly number[] = [0.005, 0.015, 0.04, 0.1, 0.2, 0.35]
 export const BANDS = BAND_ENDS.length
 /** No band: never served. */
 export const NO_BAND = -1
@@ -28,9 +28,9 @@ type Choice = readonly [value: number, weight: number]
  * many labels. All together are one mixture: a wrong prior costs power, never validity.
  */
 const SHIFTS: readonly Choice[] = [
-  [-0.7, 0.25],
-  [0.3, 0.4],
-  [1.3, 0.35],
+  [-1, 0.3],
+  [0, 0.4],
+  [1, 0.3],
 ]
 const TRUSTS: readonly Choice[] = [
   [20, 0.5],
