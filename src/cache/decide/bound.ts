@@ -104,7 +104,7 @@ function measureSurprise(count: number, expected: number): typeof surprise {
  * Convex in the curve: the least is where the price that the surprise sets for an error is the price that the curve was made for.
  * Every value on the way is that of a curve, so the least is approached from above; what 18 halvings leave is below 1e-3 nats.
  */
-function leastOfCut(tally: Tally, cut: number, count: number): number {
+function leastOfCut(tally: Tally, cut: number, count: number, enough: number): number {
   let low = 0
   let high = GROWTH[0]!
   let least = Infinity
@@ -113,6 +113,7 @@ function leastOfCut(tally: Tally, cut: number, count: number): number {
     const { evidence, expected } = worstCurve(tally, cut, price)
     const found = measureSurprise(count, expected)
     least = Math.min(least, evidence + found.log)
+    if (least < enough) break
     if (found.price > price) low = price
     else high = price
   }
@@ -122,8 +123,14 @@ function leastOfCut(tally: Tally, cut: number, count: number): number {
 /** Log of the least that the supermartingale could be if `count` of the unseen hits were wrong. */
 export function leastEvidence(tally: Tally, count: number): number {
   let best = -Infinity
-  for (let cut = 0; cut < CUTS.length; cut++) best = Math.max(best, leastOfCut(tally, cut, count))
+  for (let cut = 0; cut < CUTS.length; cut++) best = Math.max(best, leastOfCut(tally, cut, count, -Infinity))
   return best
+}
+
+/** Whether that is `needed` nats or more: the same, but it looks no further than it must. */
+export function ruledOut(tally: Tally, count: number, needed: number): boolean {
+  for (let cut = 0; cut < CUTS.length; cut++) if (leastOfCut(tally, cut, count, needed) >= needed) return true
+  return false
 }
 
 /** The most wrong ones of `hits` unseen hits that are not ruled out; needed: nats, the log of 1/alpha. */
@@ -132,7 +139,7 @@ export function mostWrong(tally: Tally, hits: number, needed: number): number {
   let high = hits
   while (low < high) {
     const middle = low + ((high - low) >> 1)
-    if (leastEvidence(tally, middle + 1) >= needed) high = middle
+    if (ruledOut(tally, middle + 1, needed)) high = middle
     else low = middle + 1
   }
   return low

@@ -1,6 +1,6 @@
 import type { ErrorBound } from '../../contracts/semantic.ts'
 import type { Random } from '../../core/clock.ts'
-import { leastEvidence, mostWrong } from './bound.ts'
+import { mostWrong, ruledOut, type Tally } from './bound.ts'
 import { bandOf, BAND_ENDS, BANDS, CUTS, logBets, NO_BAND } from './curve.ts'
 import { DriftAlarm } from './drift.ts'
 import { believedErrors, sustainableBand } from './estimate.ts'
@@ -82,6 +82,8 @@ export class Calibrator {
   #forfeited = 0
   #pending = 0
   #open = NO_BAND
+  /** The loosest that was ever open in this epoch: what was served there is still to be vouched for. */
+  #opened = NO_BAND
   #quota = 0
   #heard = 0
   #replanAt = 0
@@ -129,7 +131,7 @@ export class Calibrator {
   label(wrong: number, isWrong: boolean): void {
     const band = bandOf(wrong)
     if (band === NO_BAND) return
-    if (band <= this.#open && this.#alarm.hear(this.#believed[band]!, isWrong)) this.#begin()
+    if (band <= this.#opened && this.#alarm.hear(this.#believed[band]!, isWrong)) this.#begin()
     for (const counts of [this.#all, this.#fresh]) {
       counts.labels[band]!++
       if (isWrong) counts.wrong[band]!++
@@ -216,6 +218,7 @@ export class Calibrator {
     this.#alarm.reset()
     this.#forfeited = 0
     this.#open = NO_BAND
+    this.#opened = NO_BAND
     this.#quota = 0
     this.#replanAt = 0
   }
@@ -244,7 +247,7 @@ export class Calibrator {
     return Math.max(GRACE, Math.floor(this.#bound.bound * base + 1e-9) - this.#forfeited)
   }
 
-  #tally(served: ArrayLike<number>): Parameters<typeof leastEvidence>[0] {
+  #tally(served: ArrayLike<number>): Tally {
     return { labels: this.#all.labels, wrong: this.#all.wrong, served, logBets: this.#bets }
   }
 
@@ -261,6 +264,7 @@ export class Calibrator {
     // Strict to loose, and no further than the first that cannot be: few bands, and mostly few of them are open.
     while (open < most && this.#canServe(open + 1)) open++
     this.#open = open
+    this.#opened = Math.max(this.#opened, open)
     if (open === NO_BAND) this.#quota = 0
   }
 
@@ -293,6 +297,6 @@ export class Calibrator {
   #holds(requests: number, hits: number): boolean {
     const known = this.#all.seenWrong + this.#pending + (this.#shadow ? this.#quota : 0)
     const left = this.#budget(requests, hits) - known
-    return left >= 0 && leastEvidence(this.#tally(this.#supposed), left + 1) >= this.#needed
+    return left >= 0 && ruledOut(this.#tally(this.#supposed), left + 1, this.#needed)
   }
 }
