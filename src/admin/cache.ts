@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import type { PurgeWish } from '../cache/memory.ts'
+import type { PurgeWish } from '../cache/store/exact.ts'
 import { problem } from './guard.ts'
 
 /** Kept answers, as operators see and drop them. */

@@ -7,8 +7,10 @@ export interface Entry {
   /** By which it is found. */
   readonly key: string
   readonly partition: string
-  /** What it answers; null = it is not found by meaning. */
+  /** What it answers, where that is one text; else null. */
   readonly question: string | null
+  /** Who counts together what semantic hits were worth; '' = it is not found by meaning. */
+  readonly scope: string
   /** Whole answer in its client's dialect, JSON. */
   readonly body: Buffer
   /** What it says, without anything around it; '' = it has no text (vectors). */

@@ -15,7 +15,7 @@ export function packEntry({ body, ...head }: Entry): Buffer {
   return out
 }
 
-const TEXTS = ['id', 'key', 'partition', 'text', 'target', 'model', 'tenant', 'principal'] as const
+const TEXTS = ['id', 'key', 'partition', 'scope', 'text', 'target', 'model', 'tenant', 'principal'] as const
 const NUMBERS = ['nanoUsd', 'createdAt', 'expiresAt'] as const
 
 /** null = it is none, or of another version. Never throws. */

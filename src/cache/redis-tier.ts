@@ -2,10 +2,10 @@ import { randomBytes } from 'node:crypto'
 import type { BlobStore } from '../contracts/blobs.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Entry } from './entry.ts'
-import type { PurgeWish } from './memory.ts'
+import type { PurgeWish } from './store/exact.ts'
 import { everyUnref } from '../core/every.ts'
 import { atMost } from '../core/sleep.ts'
-import { matches } from './memory.ts'
+import { matches } from './store/exact.ts'
 import { packEntry, unpackEntry } from './pack.ts'
 
 /** How often it is looked what other replicas have purged, ms. */

@@ -1,6 +1,10 @@
 import { BroadcastChannel } from 'node:worker_threads'
+import type { Clock } from '../core/clock.ts'
+import type { TextVector } from '../contracts/semantic.ts'
 import type { Entry } from './entry.ts'
-import { MemoryStore, type PurgeWish } from './memory.ts'
+import { isRecord } from './decide/ledger.ts'
+import { ExactStore, type PurgeWish } from './store/exact.ts'
+import type { News, SemanticTier } from './semantic.ts'
 import type { RedisTier } from './redis-tier.ts'
 
 /** What workers tell each other. Bodies lie in memory that all of them see: they are there once. */
@@ -12,6 +16,7 @@ type Message =
       readonly body: SharedArrayBuffer
     }
   | { readonly store: string; readonly kind: 'purge'; readonly wish: PurgeWish }
+  | ({ readonly store: string; readonly kind: 'news' } & News)
 
 export interface SharedStoreParts {
   /** What the workers of a process agree on: stores of one name are one. */
@@ -20,10 +25,9 @@ export interface SharedStoreParts {
   readonly maxEntryBytes: number
   /** Of the process. */
   readonly workers: number
-  /** An entry is here now, whoever put it. */
-  readonly onPut?: (entry: Entry) => void
-  /** An entry is not here any more. */
-  readonly onGone?: (entry: Entry) => void
+  readonly clock: Clock
+  /** Finds answers by what is asked; null = nothing does. */
+  readonly semantic: SemanticTier | null
 }
 
 const CHANNEL = 'heddle-cache'
@@ -33,17 +37,19 @@ const CHANNEL = 'heddle-cache'
  * nobody. What one puts all have a moment later.
  */
 export class SharedStore {
-  readonly memory: MemoryStore
+  readonly memory: ExactStore
   readonly #name: string
   readonly #channel: BroadcastChannel | null
-  readonly #onPut: (entry: Entry) => void
+  readonly #clock: Clock
+  readonly semantic: SemanticTier | null
   /** Of all replicas; null = there is none. Set by who opens both. */
   tier: RedisTier | null = null
 
-  constructor({ name, maxBytes, maxEntryBytes, workers, onPut, onGone }: SharedStoreParts) {
-    this.memory = new MemoryStore(maxBytes, maxEntryBytes, onGone)
+  constructor({ name, maxBytes, maxEntryBytes, workers, clock, semantic }: SharedStoreParts) {
+    this.memory = new ExactStore(maxBytes, maxEntryBytes, (entry) => semantic?.remove(entry))
     this.#name = name
-    this.#onPut = onPut ?? (() => {})
+    this.#clock = clock
+    this.semantic = semantic
     this.#channel = workers > 1 ? new BroadcastChannel(CHANNEL) : null
     if (this.#channel === null) return
     this.#channel.unref()
@@ -54,8 +60,8 @@ export class SharedStore {
     return this.memory.get(key, now)
   }
 
-  /** known: the other replicas have it. False = it is too large to be kept. */
-  put(entry: Entry, known = false): boolean {
+  /** vector: of its question, where that is known. known: the other replicas have it. False = it is too large to be kept. */
+  put(entry: Entry, vector: TextVector | null = null, known = false): boolean {
     // What it came in may be a small part of a large piece of memory.
     const shared = this.#channel === null ? null : new SharedArrayBuffer(entry.body.length)
     const body = shared === null ? Buffer.allocUnsafeSlow(entry.body.length) : Buffer.from(shared)
@@ -63,7 +69,7 @@ export class SharedStore {
     const kept = { ...entry, body }
     if (!this.memory.put(kept)) return false
     if (!known) this.tier?.put(kept)
-    this.#onPut(kept)
+    this.semantic?.add(kept, this.#clock.now(), vector)
     if (shared !== null) {
       const { body: _, ...rest } = entry
       this.#tell({ store: this.#name, kind: 'put', entry: rest, body: shared })
@@ -74,7 +80,7 @@ export class SharedStore {
   /** What another replica has made: it is here from now on. Never rejects; null = there is none, or not in time. */
   async fetch(key: string): Promise<Entry | null> {
     const entry = (await this.tier?.get(key)) ?? null
-    if (entry !== null) this.put(entry, true)
+    if (entry !== null) this.put(entry, null, true)
     return entry
   }
 
@@ -90,10 +96,20 @@ export class SharedStore {
     const entry = this.memory.find(id)
     if (entry === null) return false
     if (wrong) {
+      this.semantic?.report(entry)
       this.tier?.delete(entry.key)
       this.purge({ id })
     }
     return true
+  }
+
+  /** Tells the other workers what this one has learnt; every second or so. */
+  share(): void {
+    const now = this.#clock.now()
+    this.memory.sweep(now)
+    if (this.semantic === null) return
+    this.semantic.sweep(now)
+    for (const news of this.semantic.news()) this.#tell({ store: this.#name, kind: 'news', ...news })
   }
 
   #tell(message: Message): void {
@@ -103,9 +119,11 @@ export class SharedStore {
   #heard(message: Message): void {
     if (message.store !== this.#name) return
     if (message.kind === 'purge') this.memory.purge(message.wish)
-    else {
+    else if (message.kind === 'news') {
+      if (isRecord(message.record)) this.semantic?.absorb(message)
+    } else {
       const entry = { ...message.entry, body: Buffer.from(message.body) }
-      if (this.memory.put(entry)) this.#onPut(entry)
+      if (this.memory.put(entry)) this.semantic?.add(entry, this.#clock.now())
     }
   }
 

@@ -37,7 +37,6 @@ test('an empty section keeps the same request, for its tenant, for an hour', () 
     maxTemperature: 0.3,
     tokensPerSecond: 0,
     bound: { measure: 'wrong_per_request', bound: 0.01, confidence: 0.95 },
-    checks: 0.02,
     timeWordsTtlMs: 60_000,
   })
   expect(config.cache).toMatchObject({ maxBytes: 64 * 1024 * 1024, semantic: null, redis: null, singleFlight: true })
@@ -75,7 +74,9 @@ test('faults are named where they are', () => {
   expect(problems('cache: { max_wrong_per_request: 1%, max_wrong_per_hit: 2% }')).toEqual([
     'cache.max_wrong_per_hit: stands beside `max_wrong_per_request`: one of them is kept, not both',
   ])
-  expect(problems('cache: { semantic: { embedder: { provider: q, model: e } } }')[0]).toMatch(/there is no provider `q`/)
+  expect(problems('cache: { semantic: { embedder: { provider: q, model: e } } }')[0]).toMatch(
+    /there is no provider `q`/,
+  )
   expect(problems('cache: { mode: fuzzy }')).toHaveLength(1)
   expect(problems('cache: { mod: exact }')[0]).toMatch(/mode/)
 })

@@ -59,7 +59,6 @@ export function routeCache(own: ModelObject['cache'], path: Path, build: Build):
     maxTemperature: raw.max_temperature,
     tokensPerSecond: raw.replay_tokens_per_second,
     bound,
-    checks: raw.checks,
     timeWordsTtlMs: raw.time_words_ttl,
   }
 }
@@ -68,13 +67,11 @@ function embedderOf({ semantic: { embedder } }: Raw, { parsed, map, problems }: 
   if (embedder === 'table') return { kind: 'table' }
   if ('minilm' in embedder) return { kind: 'minilm', path: resolve(embedder.minilm) }
   const { provider, model, dimensions } = embedder
-  if (parsed.providers?.[provider] === undefined)
-    problems.push(
-      map.problem(
-        ['cache', 'semantic', 'embedder', 'provider'],
-        `there is no provider ${map.show(['cache', 'semantic', 'embedder', 'provider'], provider)}`,
-      ),
-    )
+  const path: Path = ['cache', 'semantic', 'embedder', 'provider']
+  const entry = parsed.providers?.[provider]
+  if (entry === undefined) problems.push(map.problem(path, `there is no provider ${map.show(path, provider)}`))
+  else if (entry?.credentials !== undefined)
+    problems.push(map.problem(path, 'must have an `api_key`, or none: other credentials are not for embeddings here'))
   return { kind: 'remote', provider, model, dimensions }
 }
 

@@ -41,11 +41,6 @@ export const routeCacheShape = {
   ),
   max_wrong_per_hit: optional(share, 'Of all semantic hits, at most so many are wrong. Stricter on small traffic.'),
   confidence: withDefault(share, '95%', 'How surely the error rate is kept, at all times together.'),
-  checks: withDefault(
-    share,
-    '2%',
-    'Of semantic hits, so many are asked of the backend as well, unseen by the client: they say how often hits are wrong.',
-  ),
   time_words_ttl: withDefault(
     duration,
     '60s',
@@ -58,7 +53,7 @@ const embedder = z
     [
       z.literal('table'),
       z.strictObject({
-        minilm: longText.describe('Path of the model file that `scripts/cache-model` makes. Needs `onnxruntime-node`.'),
+        minilm: longText.describe('Folder with `model.onnx` and `vocab.txt`, as `scripts/cache-model` makes them. Needs the package `onnxruntime-node`.'),
       }),
       z.strictObject({
         provider: name.describe('An entry under `providers` that makes embeddings.'),

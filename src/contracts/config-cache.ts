@@ -14,15 +14,13 @@ export interface RouteCache {
   /** How fast hits are streamed, tokens a second; 0 = at once. */
   readonly tokensPerSecond: number
   readonly bound: ErrorBound
-  /** Share of semantic hits that are asked of the backend all the same, to see whether they were right. 0..1 */
-  readonly checks: number
   /** Questions about what is now are not found by meaning unless answers live at most so long, ms. */
   readonly timeWordsTtlMs: number
 }
 
 export type EmbedderConfig =
   | { readonly kind: 'table' }
-  /** model: folder or file that holds it, absolute. */
+  /** path: folder with model.onnx and vocab.txt, absolute. */
   | { readonly kind: 'minilm'; readonly path: string }
   | { readonly kind: 'remote'; readonly provider: string; readonly model: string; readonly dimensions: number }
 

@@ -1,5 +1,7 @@
 import { hash } from 'node:crypto'
+import type { ProviderConfig } from '../contracts/config.ts'
 import type { CacheConfig } from '../contracts/config-cache.ts'
+import type { SemanticTier } from '../cache/semantic.ts'
 import type { SharedStore } from '../cache/shared.ts'
 import type { AnswerCaching } from '../pipeline/policies.ts'
 import type { Clock } from '../core/clock.ts'
@@ -7,6 +9,7 @@ import type { Services } from '../pipeline/services.ts'
 import type { CacheMeter } from '../pipeline/cache/answers.ts'
 import type { WorkerPlace } from '../routing/health.ts'
 import type { MetricRegistry } from '../telemetry/metrics.ts'
+import { everyUnref } from '../core/every.ts'
 import { HeldPool, type Held } from '../core/held-pool.ts'
 import type { CacheAsk } from './messages.ts'
 import type { ConfigUpdate } from './worker.ts'
@@ -18,6 +21,9 @@ export interface CacheKitParts {
   readonly clock: Clock
   readonly log: Services['log']
 }
+
+/** Workers tell each other what they have learnt this often, ms. */
+const SHARE_MS = 1000
 
 /** Keeps answers for as long as a configuration that says how is in use. One a worker. */
 export class CacheKit {
@@ -33,12 +39,13 @@ export class CacheKit {
 
   /** null = no route keeps answers: nothing of it is loaded. */
   async of(
-    { config: { cache, ledger }, shared }: ConfigUpdate,
+    { config: { cache, ledger, providers }, shared }: ConfigUpdate,
     hold: <T>(held: Held<T>) => T,
   ): Promise<AnswerCaching | null> {
     if (cache === null) return null
     const { Answers } = await import('../pipeline/cache/answers.ts')
     const { SharedStore } = await import('../cache/shared.ts')
+    const semantic = cache.semantic === null ? null : await this.#semantic(cache.semantic, providers)
     const tiers = cache.redis === null ? null : await import('./cache-tier.ts')
     const name = hash(
       'sha256',
@@ -47,7 +54,7 @@ export class CacheKit {
     )
     const store = hold(
       this.#stores.acquire(name, () => {
-        const opened = this.#open(name, cache, SharedStore)
+        const opened = this.#open(name, cache, SharedStore, semantic)
         if (tiers !== null) opened.tier = tiers.openTier(opened, cache.redis!, ledger.redis!, this.#parts)
         return opened
       }),
@@ -55,22 +62,43 @@ export class CacheKit {
     return new Answers({ config: cache, store, meter: this.#meter })
   }
 
-  #open(name: string, { maxBytes, maxEntryBytes }: CacheConfig, Store: typeof SharedStore): SharedStore {
+  #open(
+    name: string,
+    { maxBytes, maxEntryBytes }: CacheConfig,
+    Store: typeof SharedStore,
+    semantic: SemanticTier | null,
+  ): SharedStore {
     this.#watch()
-    return new Store({ name, maxBytes, maxEntryBytes, workers: this.#parts.place.workers })
+    const { place, clock } = this.#parts
+    return new Store({ name, maxBytes, maxEntryBytes, workers: place.workers, clock, semantic })
   }
 
-  /** Of one worker: the others have the same. */
+  async #semantic(
+    config: NonNullable<CacheConfig['semantic']>,
+    providers: readonly ProviderConfig[],
+  ): Promise<SemanticTier> {
+    const { openSemantic } = await import('./cache-semantic.ts')
+    return openSemantic(config, providers, this.#parts)
+  }
+
+  /** Once there is anything. Numbers are those of one worker: the others have the same. */
   #watch(): void {
-    const { metrics, place } = this.#parts
-    if (this.#watched || place.worker !== 0) return
+    if (this.#watched) return
     this.#watched = true
+    everyUnref(() => {
+      for (const store of this.#stores.values()) store.share()
+    }, SHARE_MS)
+    const { metrics, place } = this.#parts
+    if (place.worker !== 0) return
     const entries = metrics.gauge('heddle_cache_entries', 'Answers that are kept in memory.')
     const bytes = metrics.gauge('heddle_cache_bytes', 'What they take, bytes.')
+    const vectors = metrics.gauge('heddle_cache_vector_bytes', 'What vectors of questions take, bytes.')
     metrics.onCollect(() => {
       const stores = this.#stores.values()
       entries.set(stores.reduce((sum, { memory }) => sum + memory.size, 0))
       bytes.set(stores.reduce((sum, { memory }) => sum + memory.bytes, 0))
+      vectors.set(stores.reduce((sum, { semantic }) => sum + (semantic?.bytes ?? 0), 0))
+      for (const { semantic } of stores) if (semantic !== null) showEstimates(semantic, metrics)
     })
   }
 
@@ -79,14 +107,51 @@ export class CacheKit {
     const stores = this.#stores.values()
     switch (asked.kind) {
       case 'cache_stats':
-        return stores.length === 0
-          ? null
-          : { stores: stores.map(({ memory: { size, bytes } }) => ({ entries: size, bytes })) }
+        return stores.length === 0 ? null : statsOf(stores)
       case 'cache_purge':
         return stores.reduce((gone, store) => gone + store.purge(asked.wish), 0)
       case 'cache_feedback':
         return stores.some((store) => store.judge(asked.key, asked.wrong))
     }
+  }
+}
+
+/** Of each model the tenant that does worst: who uses it are not the operator's number. */
+function showEstimates(semantic: SemanticTier, metrics: MetricRegistry): void {
+  const worst = new Map<string, { wrong: number; atMost: number; used: number }>()
+  for (const { model, rate, rateAtMost, budget, wrongAtMost } of semantic.estimates()) {
+    const known = worst.get(model) ?? { wrong: 0, atMost: 0, used: 0 }
+    worst.set(model, {
+      wrong: Math.max(known.wrong, rate),
+      atMost: Math.max(known.atMost, rateAtMost),
+      used: Math.max(known.used, budget === 0 ? 0 : wrongAtMost / budget),
+    })
+  }
+  const rate =
+    'Share of wrong answers by semantic hits, in the measure of the promise: as is likely, and at most at its confidence. Of the tenants the worst.'
+  const used = 'Share of the wrong answers that are allowed by now which is used up at most. Of the tenants the worst.'
+  for (const [model, { wrong, atMost, used: share }] of worst) {
+    metrics.gauge('heddle_cache_wrong_ratio', rate, { model, kind: 'likely' }).set(wrong)
+    metrics.gauge('heddle_cache_wrong_ratio', rate, { model, kind: 'at_most' }).set(atMost)
+    metrics.gauge('heddle_cache_budget_used_ratio', used, { model }).set(share)
+  }
+}
+
+function statsOf(stores: readonly SharedStore[]): object {
+  return {
+    stores: stores.map(({ memory: { size, bytes } }) => ({ entries: size, bytes })),
+    semantic: stores.flatMap(({ semantic }) =>
+      semantic === null
+        ? []
+        : [
+            {
+              entries: semantic.size,
+              bytes: semantic.bytes,
+              version: semantic.version,
+              estimates: semantic.estimates(),
+            },
+          ],
+    ),
   }
 }
 
@@ -99,6 +164,12 @@ function meterOf(metrics: MetricRegistry): CacheMeter {
     saved(route, nanoUsd) {
       const help = 'US dollars that answers had cost which were served again.'
       metrics.counter('heddle_cache_saved_usd_total', help, { model: route }).value += nanoUsd / NANO_PER_USD
+    },
+    learnt(route, wrong, shadow) {
+      const help =
+        'Answers that showed whether another one, found by meaning, would have been right; shadow: it would have been served.'
+      const labels = { model: route, right: String(!wrong), shadow: String(shadow) }
+      metrics.counter('heddle_cache_labels_total', help, labels).value++
     },
     refused(route, reason) {
       const help = 'Answers that were not kept.'

@@ -1,5 +1,5 @@
 import type { LimitChange } from '../admin/accounts.ts'
-import type { PurgeWish } from '../cache/memory.ts'
+import type { PurgeWish } from '../cache/store/exact.ts'
 import type { EndpointSet } from '../contracts/cluster.ts'
 import type { Svid } from '../contracts/config-svid.ts'
 import type { ConfigUpdate } from './worker.ts'

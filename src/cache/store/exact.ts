@@ -94,11 +94,12 @@ export class ExactStore {
     return this.#byId.get(id) ?? null
   }
 
-  /** Returns how many are gone. With no more than a prefix to go by it looks at all. */
-  purge(wish: PurgeWish): number {
+  /** Of those made until then, epoch ms. Returns how many are gone. With no more than a prefix to go by it looks at all. */
+  purge(wish: PurgeWish, before = Infinity): number {
     let gone = 0
     // A set that loses members while it is gone through skips none of the others.
-    for (const entry of this.#fewest(wish)) if (matches(entry, wish) && this.#entries.delete(entry.key)) gone++
+    for (const entry of this.#fewest(wish))
+      if (entry.createdAt <= before && matches(entry, wish) && this.#entries.delete(entry.key)) gone++
     return gone
   }
 
@@ -156,7 +157,8 @@ export function bytesOf(entry: Entry): number {
   return bytes
 }
 
-const matches = (entry: Entry, { tenant, model, tag, prefix, id }: PurgeWish): boolean =>
+/** Whether a purge means it. */
+export const matches = (entry: Entry, { tenant, model, tag, prefix, id }: PurgeWish): boolean =>
   (tenant === undefined || entry.tenant === tenant) &&
   (model === undefined || entry.model === model) &&
   (tag === undefined || entry.tags.includes(tag)) &&

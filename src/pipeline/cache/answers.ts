@@ -4,9 +4,11 @@ import type { CacheConfig, RouteCache } from '../../contracts/config-cache.ts'
 import type { HeaderList } from '../../contracts/http.ts'
 import type { Entry } from '../../cache/entry.ts'
 import type { CacheKey } from '../../cache/key.ts'
+import type { TextVector } from '../../contracts/semantic.ts'
+import type { Look, Scope, SemanticTier } from '../../cache/semantic.ts'
 import type { Exchange } from '../exchange.ts'
 import type { AnswerCaching } from '../policies.ts'
-import { MAX_REQUEST_BYTES, mayBeCached, whyNot } from '../../cache/eligible.ts'
+import { asksAboutNow, MAX_REQUEST_BYTES, mayBeCached, whyNot } from '../../cache/eligible.ts'
 import { keyOf } from '../../cache/key.ts'
 import { addExchangeHeaders } from '../client-headers.ts'
 import { addCost } from '../headers.ts'
@@ -21,7 +23,10 @@ import { scopeOf, whereOf } from './where.ts'
 export interface AnswerStore {
   /** At once where it is in memory. now: epoch ms. */
   get(key: string, now: number): Entry | null
-  put(entry: Entry): boolean
+  /** vector: of its question, where that is known. False = it is too large to be kept. */
+  put(entry: Entry, vector: TextVector | null): boolean
+  /** Finds answers by what is asked; null = nothing does. */
+  readonly semantic: Pick<SemanticTier, 'look' | 'learn'> | null
   /** null = there is nowhere else. */
   readonly tier: object | null
   /** Elsewhere. Never rejects; null = it is not there, or not in time. */
@@ -35,6 +40,8 @@ export interface CacheMeter {
   saved(route: string, nanoUsd: number): void
   /** An answer was not kept. */
   refused(route: string, reason: string): void
+  /** An answer showed whether somebody else's would have been right. shadow: it would have been served. */
+  learnt(route: string, wrong: boolean, shadow: boolean): void
 }
 
 export interface AnswersParts {
@@ -88,14 +95,42 @@ export class Answers implements AnswerCaching, RunOwner {
       if (entry !== null && now - entry.createdAt <= control.maxAgeMs && this.#serve(x, entry, 'hit', rules, control))
         return true
     }
-    if (control.fresh || this.#store.tier === null || this.#leaderOf(x, control, key) !== undefined)
-      return this.#ask(x, rules, control, key)
+    if (control.fresh || this.#leaderOf(x, control, key) !== undefined) return this.#ask(x, rules, control, key)
+    if (this.#store.tier === null) return this.#findLike(x, rules, control, key)
     return this.#store.fetch(key.exact).then((entry) => {
       if (x.over) return true
       const age = entry === null ? Infinity : x.services.clock.now() - entry.createdAt
       if (entry !== null && age <= control.maxAgeMs && this.#serve(x, entry, 'hit', rules, control)) return true
-      return this.#ask(x, rules, control, key)
+      return this.#findLike(x, rules, control, key)
     })
+  }
+
+  /** Nobody has asked the same; somebody may have asked for the same. */
+  #findLike(x: Exchange, rules: RouteCache, control: CacheRun['control'], key: CacheKey): boolean | Promise<boolean> {
+    const { semantic } = this.#store
+    const { question } = key
+    if (rules.mode === 'exact' || semantic === null || question === null) return this.#ask(x, rules, control, key)
+    if (rules.ttlMs > rules.timeWordsTtlMs && asksAboutNow(question)) return this.#ask(x, rules, control, key)
+    const asked = {
+      text: question,
+      partition: key.partition,
+      scope: scopeFor(x, rules),
+      principal: x.principal.keyId,
+      strangers: rules.scope === 'org',
+    }
+    const found = semantic.look(asked, x.services.clock.now())
+    return found instanceof Promise
+      ? found.then((look) => x.over || this.#judge(x, rules, control, key, look))
+      : this.#judge(x, rules, control, key, found)
+  }
+
+  #judge(x: Exchange, rules: RouteCache, control: CacheRun['control'], key: CacheKey, look: Look): boolean {
+    const { entry, action } = look
+    if (entry !== null && action === 'hit' && rules.mode === 'semantic') {
+      const fits = x.services.clock.now() - entry.createdAt <= control.maxAgeMs
+      if (fits && this.#serve(x, entry, 'semantic', rules, control, look)) return true
+    }
+    return this.#ask(x, rules, control, key, look)
   }
 
   /** Who is being answered the same; undefined = nobody, or not from the beginning any more. */
@@ -106,7 +141,7 @@ export class Answers implements AnswerCaching, RunOwner {
   }
 
   /** A backend is asked, unless one is being asked the same already. True = it is. */
-  #ask(x: Exchange, rules: RouteCache, control: CacheRun['control'], key: CacheKey): boolean {
+  #ask(x: Exchange, rules: RouteCache, control: CacheRun['control'], key: CacheKey, look: Look | null = null): boolean {
     const flight = this.#config.singleFlight && !control.fresh ? flightOf(x, key) : ''
     const leader = this.#leaderOf(x, control, key)
     if (leader !== undefined) {
@@ -115,6 +150,7 @@ export class Answers implements AnswerCaching, RunOwner {
       return true
     }
     x.cache = new CacheRun(this, 'miss', rules, control, key, flight)
+    x.cache.look = look
     if (x.stream) readAhead(x)
     const clients = new Clients(x, this.#config.maxEntryBytes)
     if (flight !== '') {
@@ -139,8 +175,15 @@ export class Answers implements AnswerCaching, RunOwner {
     return own
   }
 
-  /** False = it cannot be told in the form that is asked for. */
-  #serve(x: Exchange, entry: Entry, status: CacheStatus, rules: RouteCache, control: CacheRun['control']): boolean {
+  /** False = it cannot be told in the form that is asked for. look: of a semantic hit. */
+  #serve(
+    x: Exchange,
+    entry: Entry,
+    status: CacheStatus,
+    rules: RouteCache,
+    control: CacheRun['control'],
+    look: Look | null = null,
+  ): boolean {
     const run = new CacheRun(this, status, rules, control)
     let pieces: readonly (string | Buffer)[] | null = null
     if (x.stream) {
@@ -151,6 +194,10 @@ export class Answers implements AnswerCaching, RunOwner {
       }
     }
     run.entry = entry.id
+    if (look !== null) {
+      run.similarity = look.cosine
+      run.confidence = 1 - look.wrong
+    }
     run.ageMs = x.services.clock.now() - entry.createdAt
     run.savedNanoUsd = entry.nanoUsd
     x.cache = run
@@ -193,17 +240,25 @@ export class Answers implements AnswerCaching, RunOwner {
     if (reason !== '') this.#meter.refused(route, reason)
   }
 
-  #keep(x: Exchange, { key, rules, control }: CacheRun): string {
+  /** What the backend says shows whether the answer that was found would have been right. */
+  #learn(x: Exchange, look: Look, text: string, { mode }: RouteCache): void {
+    const wrong = this.#store.semantic?.learn(look, text) ?? null
+    if (wrong !== null) this.#meter.learnt(x.match!.route.name, wrong, mode === 'shadow' && look.action === 'hit')
+  }
+
+  #keep(x: Exchange, { key, rules, control, look }: CacheRun): string {
     const whole = x.clients?.writer.whole ?? null
     if (whole === null || whole.bytes > this.#config.maxEntryBytes) return 'too_large'
     const taken = takeAnswer(x, whole)
     if ('refused' in taken) return taken.refused
+    if (look !== null) this.#learn(x, look, taken.text, rules)
     const now = x.services.clock.now()
     const entry: Entry = {
       id: randomBytes(9).toString('base64url'),
       key: key!.exact,
       partition: key!.partition,
       question: key!.question,
+      scope: look?.scope ?? '',
       body: taken.body,
       text: taken.text,
       usage: x.usage,
@@ -216,8 +271,14 @@ export class Answers implements AnswerCaching, RunOwner {
       createdAt: now,
       expiresAt: now + rules.ttlMs,
     }
-    return this.#store.put(entry) ? '' : 'too_large'
+    return this.#store.put(entry, look?.vector ?? null) ? '' : 'too_large'
   }
+}
+
+/** Errors are counted by tenant and model, apart for each promise. */
+function scopeFor({ principal: { tenant }, match }: Exchange, { mode, bound }: RouteCache): Scope {
+  const model = match!.route.name
+  return { key: JSON.stringify([tenant, model, mode, bound]), tenant, model, bound }
 }
 
 /** A stream is kept as one answer, for which its request must have been read while its body is there. */

@@ -1,6 +1,7 @@
 import type { RouteCache } from '../../contracts/config-cache.ts'
 import type { HeaderList } from '../../contracts/http.ts'
 import type { CacheKey } from '../../cache/key.ts'
+import type { Look } from '../../cache/semantic.ts'
 import type { Exchange } from '../exchange.ts'
 import type { CacheControl } from './control.ts'
 
@@ -26,6 +27,8 @@ export class CacheRun {
   /** Of a semantic hit: cosine of the vectors, and how surely it is right; -1 = of none. */
   similarity = -1
   confidence = -1
+  /** What was found by meaning; null = nothing was looked for. */
+  look: Look | null = null
   /** Billionths of a US dollar that the answer cost when it was made. */
   savedNanoUsd = 0
   readonly rules: RouteCache

@@ -1,0 +1,164 @@
+// Questions that mean the same, through a running gateway: what is served, what is learnt, and what never is.
+import { describe, expect, test } from 'vitest'
+import type { Gateway } from '../support/gateway.ts'
+import { CHAT_ANSWER, sendJson, startBackend } from '../support/backend.ts'
+import { call, type Reply } from '../support/client.ts'
+import { startGateway } from '../support/gateway.ts'
+import { closedAfterEach } from '../support/closing.ts'
+
+const closers = closedAfterEach()
+
+const THINGS = [
+  'a savings account',
+  'a new passport',
+  'my parking permit',
+  'a library card',
+  'the school lunch plan',
+  'a fishing licence',
+  'my pension statement',
+  'a replacement key',
+  'the gym membership',
+  'a travel refund',
+  'my dental appointment',
+  'a garden waste bin',
+  'the cycle to work scheme',
+  'a museum ticket',
+  'my water meter reading',
+  'a dog licence',
+  'the season ticket',
+  'a marriage certificate',
+  'my tax return',
+  'a street party permit',
+]
+const WAYS: readonly ((thing: string) => string)[] = [
+  (thing) => `How do I apply for ${thing}?`,
+  (thing) => `how can i apply for ${thing}`,
+  (thing) => `How would I apply for ${thing}?`,
+  (thing) => `Please tell me how to apply for ${thing}.`,
+  (thing) => `What must I do to apply for ${thing}?`,
+  (thing) => `How does one apply for ${thing}?`,
+]
+
+/** Says the same to all who ask about one thing. */
+const about = (question: string): string => {
+  const thing = THINGS.find((one) => question.includes(one.replace(/^(?:a|the|my) /, ''))) ?? question
+  return `Fill in the form for ${thing}, sign it and bring it to the office.`
+}
+
+interface Running {
+  readonly heddle: Gateway
+  readonly asked: () => number
+}
+const running = async (cache: string, more = ''): Promise<Running> => {
+  const backend = await startBackend((res, _n, _req, body) => {
+    const { messages } = JSON.parse(body.toString()) as { messages: { content: string }[] }
+    const content = about(messages.at(-1)!.content)
+    sendJson(res, 200, {
+      ...CHAT_ANSWER,
+      choices: [{ index: 0, message: { role: 'assistant', content }, finish_reason: 'stop' }],
+    })
+  })
+  closers.push(() => backend.close())
+  const heddle = await startGateway(`
+providers: { p: { type: openai_compatible, base_url: "${backend.url}" } }
+models: { m: p/m }
+cache: ${cache}
+${more}`)
+  closers.push(() => heddle.stop())
+  return { heddle, asked: () => backend.bodies.length }
+}
+
+const ask = (heddle: Gateway, content: string, headers: Readonly<Record<string, string>> = {}): Promise<Reply> =>
+  call(`${heddle.url}/v1/chat/completions`, {
+    body: { model: 'm', messages: [{ role: 'user', content }] },
+    headers,
+  })
+const statusOf = (reply: Reply): unknown => reply.headers['x-heddle-cache']
+const contentOf = (reply: Reply): string =>
+  (reply.json() as { choices: { message: { content: string } }[] }).choices[0]!.message.content
+
+/** All things in all ways, the ways of one thing apart from each other. */
+async function replay(heddle: Gateway): Promise<{ hits: number; wrong: number }> {
+  let hits = 0
+  let wrong = 0
+  for (let round = 0; round < WAYS.length; round++)
+    for (const [at, thing] of THINGS.entries()) {
+      const question = WAYS[(round + at) % WAYS.length]!(thing)
+      const reply = await ask(heddle, question)
+      if (statusOf(reply) !== 'semantic') continue
+      hits++
+      if (contentOf(reply) !== about(question)) wrong++
+    }
+  return { hits, wrong }
+}
+
+describe('semantic', () => {
+  test('learns from misses what it may serve, and serves it', async () => {
+    const { heddle, asked } = await running('{ mode: semantic, max_wrong_per_request: 20% }')
+    const { hits, wrong } = await replay(heddle)
+    expect(hits).toBeGreaterThan(10)
+    expect(wrong).toBe(0)
+    expect(asked()).toBe(THINGS.length * WAYS.length - hits)
+    const question = 'How might I apply for a library card?'
+    const reply = await ask(heddle, question)
+    if (statusOf(reply) === 'semantic') {
+      expect(Number(reply.headers['x-heddle-cache-similarity'])).toBeGreaterThan(0.5)
+      expect(Number(reply.headers['x-heddle-cache-confidence'])).toBeGreaterThan(0.5)
+    }
+    const labels = await heddle.metric('heddle_cache_labels_total')
+    expect(labels).toBeGreaterThan(0)
+    const stats = (await call(`${heddle.adminUrl}/admin/cache`)).json() as { semantic: { estimates: object[] }[] }
+    expect(stats.semantic[0]!.estimates[0]).toMatchObject({ state: 'serving', hits: expect.any(Number) })
+  })
+
+  test('at its defaults it serves nothing before it has learnt', async () => {
+    const { heddle } = await running('{ mode: semantic }')
+    await ask(heddle, WAYS[0]!(THINGS[0]!))
+    expect(statusOf(await ask(heddle, WAYS[1]!(THINGS[0]!)))).toBe('miss')
+  })
+
+  test('shadow counts, and serves nothing', async () => {
+    const { heddle, asked } = await running('{ mode: shadow, max_wrong_per_request: 20% }')
+    expect(await replay(heddle)).toEqual({ hits: 0, wrong: 0 })
+    expect(asked()).toBe(THINGS.length * WAYS.length)
+    expect(await heddle.metric('heddle_cache_labels_total', { shadow: 'true', right: 'true' })).toBeGreaterThan(10)
+  })
+
+  test('across a boundary nothing is found, however alike', async () => {
+    const { heddle } = await running(
+      '{ mode: semantic, max_wrong_per_request: 20% }',
+      `
+auth:
+  keys:
+    - { id: a, key: sk-heddle-a-00000000000000000, tenant: a }
+    - { id: b, key: sk-heddle-b-00000000000000000, tenant: b }
+tenants: { a: {}, b: {} }`,
+    )
+    const as = (id: string) => ({ authorization: `Bearer sk-heddle-${id}-00000000000000000` })
+    for (let round = 0; round < 4; round++) for (const thing of THINGS) await ask(heddle, WAYS[round]!(thing), as('a'))
+    for (const way of WAYS) expect(statusOf(await ask(heddle, way(THINGS[0]!), as('b')))).toBe('miss')
+  })
+
+  test('what is asked about now is not found by meaning', async () => {
+    const { heddle } = await running('{ mode: semantic, max_wrong_per_request: 20% }')
+    await replay(heddle)
+    await ask(heddle, 'How do I apply for a library card today?')
+    expect(statusOf(await ask(heddle, 'how do i apply for a library card today'))).toBe('miss')
+  })
+
+  test('a hit that somebody says was wrong is gone, and counted', async () => {
+    const { heddle } = await running('{ mode: semantic, max_wrong_per_request: 20% }')
+    await replay(heddle)
+    let key: unknown
+    for (const thing of THINGS) {
+      const reply = await ask(heddle, `How should I apply for ${thing}?`)
+      if (statusOf(reply) === 'semantic') key = reply.headers['x-heddle-cache-key']
+    }
+    expect(key).toBeDefined()
+    expect((await call(`${heddle.adminUrl}/admin/cache/feedback`, { body: { key, wrong: true } })).status).toBe(204)
+    const stats = (await call(`${heddle.adminUrl}/admin/cache`)).json() as {
+      semantic: { estimates: { wrong: number }[] }[]
+    }
+    expect(stats.semantic[0]!.estimates[0]!.wrong).toBeGreaterThanOrEqual(1)
+  })
+})
