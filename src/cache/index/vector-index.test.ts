@@ -284,8 +284,8 @@ test('the nearest of a great partition is found even when nothing is near', () =
     pair.index.search('a', vector(query), 1, 0, pair.hits)
     if (pair.hits.cosines[0] === Math.max(...all.map((values) => cosine(query, values)))) same++
   }
-  // By signs that all weigh the same it would be 50.
-  expect(same).toBeGreaterThan(80)
+  // By signs that all weigh the same it would be 63, by two levels 88.
+  expect(same).toBeGreaterThan(93)
 })
 
 test('extreme components do not overflow', () => {
