@@ -290,13 +290,40 @@ NEAR = {
 }
 
 
+# What narrows a question: with it, without it and with another one are three questions.
+MODIFIERS = """in India|in Germany|for beginners|for children|without money|at home|at work|in winter|as a student|on a budget|for free
+|after 40|while travelling|without a doctor|in the long run|for a wedding|with a partner|in a small town|by myself|quickly|on Linux|in Excel
+|for women|for seniors|with diabetes|during pregnancy|in the USA|in a startup|from scratch|professionally|in the dark|with one hand""".replace("\n", "").split("|")
+# Narrows nothing.
+FILLERS = "actually|exactly|these days|in general|nowadays|for me".split("|")
+SHAPES = """small|cheap|good|modern|old|electric|organic|international|digital|famous|free|simple|advanced|medical|public|private|local|online|natural|traditional""".split("|")
+
+
+def narrowed(text, modifier):
+    end = "?" if text.endswith("?") else ""
+    return text.rstrip("?") + " " + modifier + end
+
+
+def shaped(thing, shape):
+    for article in ("a ", "an ", "the "):
+        if thing.startswith(article):
+            return ("a " if article != "the " else article) + shape + " " + thing[len(article) :]
+    return shape + " " + thing
+
+
+def siblings(groups_, at, rng):
+    """Things near one in its list are of its kind: harder to tell apart than any two."""
+    return groups_[max(0, min(len(groups_) - 1, at + rng.choice([-3, -2, -1, 1, 2, 3])))]
+
+
 def one_family(ways, things, rng, count):
     kinds = {name: patterns.split("|") for name, patterns in ways.items()}
     names = list(kinds)
     for _ in range(count):
         kind = rng.choice(names)
-        group = rng.choice(things)
-        other = rng.choice(things)
+        at = rng.randrange(len(things))
+        group = things[at]
+        other = siblings(things, at, rng) if rng.random() < 0.7 else rng.choice(things)
         mate = rng.choice([bare_group for bare_group in rng.sample(things, 2)])
         second, third = rng.choice(other), rng.choice(mate)
         two = ways is TWO
@@ -309,6 +336,25 @@ def one_family(ways, things, rng, count):
             yield base, make(rng.choice([a, a, b]), second if not two else third, second), 0 if (not two or mate is not group) else 1
         if two and kind in ("affects", "replace", "cause") and other is not group:
             yield fill(a, mine, second), fill(a, second, mine), 0
+        modifier, wrong = rng.sample(MODIFIERS, 2)
+        way = rng.random()
+        c, d = fill(a, mine, second if two else None), fill(rng.choice([a, b, b]), same, second if two else None)
+        if way < 0.3:
+            yield casual(narrowed(c, modifier), rng), casual(narrowed(fill(b, same, second if two else None), modifier), rng), 1
+        elif way < 0.55:
+            yield casual(narrowed(c, modifier), rng), casual(d, rng), 0
+        elif way < 0.75:
+            yield casual(narrowed(c, modifier), rng), casual(narrowed(d, wrong), rng), 0
+        elif way < 0.8:
+            yield casual(narrowed(c, rng.choice(FILLERS)), rng), casual(fill(b, same, second if two else None), rng), 1
+        elif not isinstance(mine, tuple) and not two:
+            shape, unlike = rng.sample(SHAPES, 2)
+            if way < 0.87:
+                yield casual(fill(a, shaped(mine, shape)), rng), casual(fill(b, shaped(same, shape)), rng), 1
+            elif way < 0.94:
+                yield casual(fill(a, shaped(mine, shape)), rng), casual(fill(b, same), rng), 0
+            else:
+                yield casual(fill(a, shaped(mine, shape)), rng), casual(fill(b, shaped(same, unlike)), rng), 0
         rival = rng.choice(names)
         if rival != kind and frozenset((rival, kind)) not in NEAR:
             yield base, make(rng.choice(kinds[rival]), same, second), 0

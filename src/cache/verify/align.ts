@@ -31,9 +31,14 @@ export const alignment = (): Alignment => ({
 })
 
 const dot = (a: Float32Array, from: number, b: Float32Array, at: number, size: number): number => {
-  let sum = 0
-  for (let i = 0; i < size; i++) sum += (a[from + i] ?? 0) * (b[at + i] ?? 0)
-  return sum
+  let one = 0
+  let two = 0
+  // Two sums at a time: half as many steps wait for one before them.
+  for (let i = 0; i < size; i += 2) {
+    one += (a[from + i] ?? 0) * (b[at + i] ?? 0)
+    two += (a[from + i + 1] ?? 0) * (b[at + i + 1] ?? 0)
+  }
+  return one + two
 }
 
 const prefix = (a: string, b: string): number => {
@@ -54,11 +59,11 @@ const spelling = (a: string, b: string): number => {
 const best = (a: Facts, i: number, b: Facts, dimensions: number): number => {
   const stem = a.stems[i] ?? 0
   for (const other of b.stems) if (other === stem) return 1
+  // Grammar is met by itself or not at all: what it is near to says nothing.
+  if (a.content[i] === 0) return 0
   const word = a.words[i] ?? ''
   let top = 0
-  for (let j = 0; j < b.stems.length; j++) {
-    // A content word finds no comfort in grammar.
-    if (a.content[i] === 1 && b.content[j] === 0) continue
+  for (const j of b.contentAt) {
     const like =
       a.known[i] === 1 && b.known[j] === 1
         ? dot(a.vectors, i * dimensions, b.vectors, j * dimensions, dimensions)

@@ -130,6 +130,30 @@ const renamed = (a: Facts, b: Facts): boolean => {
   return shared(one, other) < SLIP
 }
 
+const WHY = 4
+
+/** Who, when, where, why, and measures: none is ever another way to ask one of the others. */
+const strict = (ask: number): boolean => (ask > 0 && ask < 5) || ask >= 10
+
+const sameContent = (a: Facts, b: Facts): boolean => {
+  for (const at of a.contentAt) if (!has(b.stems, a.stems[at] ?? 0)) return false
+  return true
+}
+
+/** The same words are asked about, but not the same of them. */
+const asksOther = (a: Facts, b: Facts): boolean => {
+  if (
+    a.ask === b.ask ||
+    a.ask === 0 ||
+    b.ask === 0 ||
+    !(a.ask === WHY || b.ask === WHY || (strict(a.ask) && strict(b.ask)))
+  )
+    return false
+  // "What" asks for anything: "what time" is "when".
+  if (a.ask === 6 || b.ask === 6 || long(a, b)) return false
+  return sameContent(a, b) && sameContent(b, a)
+}
+
 /** Why two texts must not share an answer whatever their likeness; null = nothing sure says so. Symmetric. */
 export const vetoOf = (a: Facts, b: Facts): string | null => {
   if (a.tail !== b.tail) return 'length'
@@ -144,6 +168,7 @@ export const vetoOf = (a: Facts, b: Facts): string | null => {
     // Both: "not cheap" and "expensive" may say the same, and the score decides.
     if (opposite !== (a.negated !== b.negated)) return opposite ? 'antonym' : 'negation'
   }
+  if (asksOther(a, b)) return 'question'
   const group = exclusive(a, b)
   if (group >= 0) return isTimeClass(group) ? 'date' : 'entity'
   if (exchanged(a, b) || exchanged(b, a) || crossed(a, b) || crossed(b, a)) return 'order'
