@@ -5,6 +5,7 @@ import type { Policy } from '../../src/cache/simulate.ts'
 /** What others do: serve the nearest from a cosine on. */
 export class FixedCosine implements Policy {
   readonly neighbours = 1
+  readonly keepsAgreeing = true
   action: 'hit' | 'check' | 'miss' = 'miss'
   readonly #threshold: number
 
@@ -51,6 +52,8 @@ const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x))
  */
 export class PerEntry implements Policy {
   readonly neighbours = 1
+  /** What it sees of an entry makes the entry better; there are no two with one answer. */
+  readonly keepsAgreeing = false
   action: 'hit' | 'check' | 'miss' = 'miss'
   readonly #delta: number
   readonly #random: Random

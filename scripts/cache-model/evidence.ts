@@ -23,6 +23,7 @@ const THINNED: readonly (readonly [every: number, times: number])[] = [
 
 class Collector implements Policy {
   readonly neighbours = 8
+  readonly keepsAgreeing = true
   readonly action = 'miss'
   readonly samples: Sample[] = []
   readonly #values = new Float64Array(FEATURES.length)

@@ -29,6 +29,7 @@ const letters: Embedder = {
 const always = (least: number): Policy => {
   const policy = {
     neighbours: 8,
+    keepsAgreeing: true,
     action: 'miss' as 'hit' | 'check' | 'miss',
     choose: (candidates: readonly Candidate[]) => {
       policy.action = (candidates[0]?.cosine ?? 0) >= least ? 'hit' : 'miss'

@@ -9,6 +9,8 @@ import type { TraceRow } from './simulate-trace.ts'
 export interface Policy {
   /** How many candidates it looks at, 1..16. */
   readonly neighbours: number
+  /** Whether a question whose answer was the candidate's is kept as an entry of its own. */
+  readonly keepsAgreeing: boolean
   /** Returns the index of who would answer (-1 = nobody), and sets `action`. */
   choose(candidates: readonly Candidate[]): number
   readonly action: 'hit' | 'check' | 'miss'
@@ -19,6 +21,7 @@ export interface Policy {
 /** Heddle's own. */
 export class CalibratedPolicy implements Policy {
   readonly neighbours = 8
+  readonly keepsAgreeing = true
   action: 'hit' | 'check' | 'miss' = 'miss'
   readonly #evidence: Evidence
   readonly #calibrator: Calibrator
@@ -163,7 +166,7 @@ class SimulatedCache<Facts> {
     if (chosen !== undefined && action === 'hit') return chosen.answer === answer ? 'hit' : 'wrong'
     if (chosen !== undefined) this.#learn(chosen, chosen.answer !== answer)
     this.#exact.set(exactKey(row), row.answer)
-    this.#store(row.partition, vector, facts, answer)
+    if (policy.keepsAgreeing || chosen?.answer !== answer) this.#store(row.partition, vector, facts, answer)
     return action === 'check' ? 'check' : 'miss'
   }
 

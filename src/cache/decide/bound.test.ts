@@ -10,6 +10,8 @@ const tallyOf = (labels: readonly number[], wrong: readonly number[], served: re
   logBets: logBets(labels, wrong, new Float64Array(CUTS.length)),
 })
 
+/** As many as there are bands. */
+const by = (...first: number[]): number[] => Array.from({ length: BANDS }, (_, i) => first[i] ?? 0)
 const zeros = Array.from({ length: BANDS }, () => 0)
 const counts = fc.array(fc.integer({ min: 0, max: 60 }), { minLength: BANDS, maxLength: BANDS })
 const shares = fc.array(fc.double({ min: 0.001, max: 0.999, noNaN: true }), { minLength: BANDS, maxLength: BANDS })
@@ -39,7 +41,7 @@ describe('bets', () => {
     let total = 0
     for (let i = 0; i <= 7; i++) {
       for (let j = 0; j <= 9; j++) {
-        const [bet] = logBets([7, 9, 0, 0, 0, 0], [i, j, 0, 0, 0, 0], new Float64Array(CUTS.length))
+        const [bet] = logBets(by(7, 9), by(i, j), new Float64Array(CUTS.length))
         total += choose(7, i) * choose(9, j) * Math.exp(bet!)
       }
     }
@@ -88,17 +90,17 @@ describe('leastEvidence', () => {
   })
 
   it('allows less with each label that is right, and more with each that is wrong', () => {
-    const served = [50, 0, 0, 0, 0, 0]
-    const most = (n: number, k: number) => mostWrong(tallyOf([n, 0, 0, 0, 0, 0], [k, 0, 0, 0, 0, 0], served), 50, 3)
+    const served = by(50)
+    const most = (n: number, k: number) => mostWrong(tallyOf(by(n), by(k), served), 50, 3)
     expect(most(200, 0)).toBeLessThan(most(30, 0))
     expect(most(200, 20)).toBeGreaterThan(most(200, 0))
     expect(most(200, 0)).toBeGreaterThan(0)
   })
 
   it('holds strict bands to be no worse than loose ones', () => {
-    const served = [50, 0, 0, 0, 0, 0]
-    const loose = tallyOf([0, 0, 200, 0, 0, 0], zeros, served)
-    const strict = tallyOf([200, 0, 0, 0, 0, 0], zeros, [0, 0, 50, 0, 0, 0])
+    const served = by(50)
+    const loose = tallyOf(by(0, 0, 200), zeros, served)
+    const strict = tallyOf(by(200), zeros, by(0, 0, 50))
     expect(mostWrong(loose, 50, 3)).toBeLessThan(20)
     expect(mostWrong(strict, 50, 3)).toBe(50)
   })

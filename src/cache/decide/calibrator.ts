@@ -52,6 +52,8 @@ const CHECKS_PER_BUDGET = 1
 const HORIZON = 0.1
 const HORIZON_LEAST = 100
 const REPLAN = 0.02
+/** Hits of a band of which little is known weigh on the bound for ever: so many labels up to it come first. */
+const LEAST_LABELS = 15
 /** Of the confidence the first epoch has this much; the rest is for those after a change of traffic, of which there is no end. */
 const FIRST_EPOCH = 0.9
 /** Bands' shares of the requests are forgotten by this factor with each. */
@@ -131,7 +133,7 @@ export class Calibrator {
   label(wrong: number, isWrong: boolean): void {
     const band = bandOf(wrong)
     if (band === NO_BAND) return
-    if (band <= this.#opened && this.#alarm.hear(this.#believed[band]!, isWrong)) this.#begin()
+    if (band <= this.#opened && this.#alarm.hear(this.#seenShare(band), isWrong)) this.#begin()
     for (const counts of [this.#all, this.#fresh]) {
       counts.labels[band]!++
       if (isWrong) counts.wrong[band]!++
@@ -223,6 +225,11 @@ export class Calibrator {
     this.#replanAt = 0
   }
 
+  /** Of errors, on the high side: what the evidence said wrongly is no change. */
+  #seenShare(band: number): number {
+    return (this.#all.wrong[band]! + 2) / (this.#all.labels[band]! + LEAST_LABELS)
+  }
+
   #count(band: number, unseen: 0 | 1): void {
     for (const counts of [this.#all, this.#fresh]) {
       counts.hits++
@@ -260,9 +267,8 @@ export class Calibrator {
     this.#replanAt = all.requests + Math.max(5, Math.floor(all.requests * REPLAN))
     this.#quota = Math.max(1, Math.floor((all.hits * REPLAN) / this.#replicas))
     const most = sustainableBand(this.#believed, this.#rates, this.#rateWeight, this.#bound)
-    let open = NO_BAND
-    // Strict to loose, and no further than the first that cannot be: few bands, and mostly few of them are open.
-    while (open < most && this.#canServe(open + 1)) open++
+    let open = most
+    while (open > NO_BAND && !this.#canServe(open)) open--
     this.#open = open
     this.#opened = Math.max(this.#opened, open)
     if (open === NO_BAND) this.#quota = 0
@@ -278,7 +284,10 @@ export class Calibrator {
 
   /** Whether the promise is kept if the whole quota is served in this band, now, and if bands up to it are, for a while. */
   #canServe(open: number): boolean {
-    const { served, requests, hits } = this.#all
+    const { labels, served, requests, hits } = this.#all
+    let labelled = 0
+    for (let band = 0; band <= open; band++) labelled += labels[band]!
+    if (labelled < LEAST_LABELS) return false
     for (let band = 0; band < BANDS; band++) {
       this.#supposed[band] = served[band]! + (this.#replicas - 1) * this.#fresh.served[band]!
     }

@@ -4,7 +4,7 @@
  */
 
 /** Upper ends, as probabilities of error, strictest first. What lies above the last is never served, and its labels say nothing. */
-export const BAND_ENDS: readonly number[] = [0.005, 0.015, 0.04, 0.1, 0.2, 0.35]
+export const BAND_ENDS: readonly number[] = [0.005, 0.015, 0.04, 0.1]
 export const BANDS = BAND_ENDS.length
 /** No band: never served. */
 export const NO_BAND = -1
@@ -19,8 +19,8 @@ export function bandOf(wrong: number): number {
 export const CENTRE: readonly number[] = BAND_ENDS.map((end, i) => Math.sqrt(end * (BAND_ENDS[i - 1] ?? end / 3)))
 
 /** Sums of strict bands alone, too: labels of loose ones are costly to bet on and say little about strict ones. */
-export const CUTS: readonly number[] = [2, 3, BANDS]
-export const LOG_CUT: readonly number[] = [0.35, 0.3, 0.35].map(Math.log)
+export const CUTS: readonly number[] = [2, BANDS]
+export const LOG_CUT: readonly number[] = [0.5, 0.5].map(Math.log)
 
 type Choice = readonly [value: number, weight: number]
 /**
@@ -28,9 +28,11 @@ type Choice = readonly [value: number, weight: number]
  * many labels. All together are one mixture: a wrong prior costs power, never validity.
  */
 const SHIFTS: readonly Choice[] = [
-  [-1, 0.3],
-  [0, 0.4],
-  [1, 0.3],
+  [-2, 0.2],
+  [-1, 0.2],
+  [0, 0.25],
+  [1, 0.2],
+  [2, 0.15],
 ]
 const TRUSTS: readonly Choice[] = [
   [20, 0.5],
