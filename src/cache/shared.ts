@@ -53,7 +53,7 @@ export class SharedStore {
     this.#channel = workers > 1 ? new BroadcastChannel(CHANNEL) : null
     if (this.#channel === null) return
     this.#channel.unref()
-    this.#channel.onmessage = ({ data }) => this.#heard(data as Message)
+    this.#channel.addEventListener('message', ({ data }) => this.#heard(data as Message))
   }
 
   get(key: string, now: number): Entry | null {

@@ -115,6 +115,11 @@ export class FanOut implements ReplyWriter {
     return this.#readers.some(({ writer }) => writer.open)
   }
 
+  /** As they are now: whoever is done leaves the list while it is gone through. */
+  #all(): readonly Reader[] {
+    return this.#readers.length === 1 ? this.#readers : this.#readers.slice()
+  }
+
   #head(reader: Reader): void {
     reader.headed = true
     // Each connection adds headers of its own to the list that it gets.
@@ -135,7 +140,7 @@ export class FanOut implements ReplyWriter {
       this.#chunks = [bytes]
       this.#bytes = bytes.length
     } else this.#first = 1
-    for (const reader of [...this.#readers]) {
+    for (const reader of this.#all()) {
       reader.headed = true
       reader.writer.send(status, this.#headersFor(reader), bytes)
       this.#done(reader)
@@ -155,7 +160,7 @@ export class FanOut implements ReplyWriter {
 
   write(chunk: Buffer | string): boolean {
     this.#push(chunk)
-    for (const reader of [...this.#readers]) {
+    for (const reader of this.#all()) {
       if (!reader.slow) this.#pump(reader)
       else if (reader.lag > MAX_LAG && this.#readers.length > 1) this.#cut(reader)
     }
@@ -214,16 +219,16 @@ export class FanOut implements ReplyWriter {
   end(chunk?: Buffer | string): void {
     if (chunk !== undefined) this.#push(chunk)
     this.#ended = true
-    for (const reader of [...this.#readers]) if (!reader.slow) this.#pump(reader)
+    for (const reader of this.#all()) if (!reader.slow) this.#pump(reader)
     this.#prune()
   }
 
   /** Drops the clients that do not read: their connections' ends say so to their requests. */
   destroySlow(): void {
-    for (const { slow, writer } of [...this.#readers]) if (slow) writer.destroy()
+    for (const { slow, writer } of this.#all()) if (slow) writer.destroy()
   }
 
   destroy(): void {
-    for (const reader of [...this.#readers]) this.#cut(reader)
+    for (const reader of this.#all()) this.#cut(reader)
   }
 }

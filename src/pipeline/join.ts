@@ -143,7 +143,7 @@ export class Clients {
       return false
     }
     if (!this.#handOver(error) && this.#handsOver && !this.writer.begun)
-      for (const follower of [...this.#followers.keys()]) {
+      for (const follower of this.#followers.keys()) {
         this.#forget(follower)
         this.#leave(follower)
         // In its own words: its dialect's envelope, its id, its limits.
@@ -196,7 +196,6 @@ export class Clients {
 
   /** The answer is complete, or failed: those who have all of it are done, the others as soon as they have. */
   end(): void {
-    for (const follower of [...this.#followers.keys()])
-      if (!this.writer.waitsFor(follower.ownWriter)) this.#endOne(follower)
+    for (const follower of this.#followers.keys()) if (!this.writer.waitsFor(follower.ownWriter)) this.#endOne(follower)
   }
 }

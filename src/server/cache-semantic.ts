@@ -37,7 +37,7 @@ export async function openSemantic(
     maxQuestionBytes,
     insertsPerMinute,
     replicas: place.workers,
-  }) as SemanticTier
+  })
 }
 
 /** A question waits so long for its vector, at most, ms: then it is a miss. */

@@ -88,9 +88,9 @@ cache: { redis: { budget: ${budget}, encryption_key: "${KEY}" } }`),
     const [a, b] = await replicas(2, '5ms')
     let n = 0
     const failed: unknown[] = []
-    let going = true
+    const state = { going: true }
     const load = async (heddle: Gateway): Promise<void> => {
-      while (going) {
+      while (state.going) {
         const reply = await ask(heddle, `question ${n++ % 50}`)
         if (reply.status !== 200) failed.push([reply.status, reply.text])
       }
@@ -111,7 +111,7 @@ cache: { redis: { budget: ${budget}, encryption_key: "${KEY}" } }`),
     await redis.start()
     const until_ = n + 100
     await until(() => n > until_)
-    going = false
+    state.going = false
     await Promise.all(running)
     expect(failed).toEqual([])
     // And it is of use again.
