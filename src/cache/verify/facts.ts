@@ -1,5 +1,6 @@
 import type { WordVectors } from '../../contracts/semantic.ts'
-import { collect, type Draft } from './collect.ts'
+import { collect } from './collect.ts'
+import type { Draft } from './draft.ts'
 import { functions } from './lexicon.ts'
 import type { Quantity } from './quantities.ts'
 import { hash } from './stem.ts'

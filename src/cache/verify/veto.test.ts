@@ -37,13 +37,13 @@ describe('vetoes of the suite', () => {
   it.each(['en', 'zh'])('forbids at least 95 in 100 that differ in one thing only, %s', (lang) => {
     const pairs = suite.filter((pair) => pair.lang === lang && pair.label === 0 && !bySense.has(pair.kind))
     const through = missed(pairs, true)
-    expect(through.length, through.join('\n')).toBeLessThanOrEqual(pairs.length * 0.05)
+    expect(through.length).toBeLessThanOrEqual(pairs.length * 0.05)
   })
 
   it.each(['en', 'zh'])('forbids at most 10 in 100 of those that ask the same, %s', (lang) => {
     const pairs = suite.filter((pair) => pair.lang === lang && pair.label === 1)
     const forbidden = missed(pairs, false)
-    expect(forbidden.length, forbidden.join('\n')).toBeLessThanOrEqual(pairs.length * 0.1)
+    expect(forbidden.length).toBeLessThanOrEqual(pairs.length * 0.1)
   })
 
   it('says the same of both orders', () => {
