@@ -120,8 +120,8 @@ def questions(place, count, seed=11):
     rng = random.Random(seed)
     nouns = lemmas(place, "noun")
     names = sorted(nouns)
-    # the square root keeps rare words in: every word of the vocabulary should be met a few times
-    weights = list(itertools.accumulate(nouns[n] ** 0.5 for n in names))
+    # most nouns of WordNet are never met by anyone; some of them are kept, so that rare pieces are trained too
+    weights = list(itertools.accumulate(nouns[n] ** 0.6 if nouns[n] > 1 else 0.06 for n in names))
     adjectives = lemmas(place, "adj")
     kinds = [a for a in sorted(adjectives) if adjectives[a] > 3 and " " not in a]
     doings, phrases, verbs = split(DOINGS), verb_phrases(place), lemmas(place, "verb")

@@ -101,12 +101,6 @@ def webquestions(repo):
             yield row["qText"], None
 
 
-def simplequestions(repo):
-    for name in repo.matching(r"annotated_fb_data_(valid|test)\.txt$"):
-        for line in repo.text(name).splitlines():
-            yield line.split("\t")[-1], None
-
-
 def paraqa(repo):
     for name in repo.matching(r"^dataset/.*\.json$"):
         for row in json.loads(repo.text(name)):
@@ -194,7 +188,6 @@ SOURCES = {
     "pswietojanski/slurp": slurp,
     "snipsco/nlu-benchmark": snips,
     "brmson/dataset-factoid-webquestions": webquestions,
-    "davidgolub/SimpleQA": simplequestions,
     "barshana-banerjee/ParaQA": paraqa,
     "wenhuchen/HybridQA": hybridqa,
     "ybisk/ybisk.github.io": piqa,
@@ -205,7 +198,7 @@ SOURCES = {
     "anthropics/hh-rlhf": prompts,
 }
 # at most so many texts of one source, drawn at random: dialogue turns would drown the questions
-MOST = {"awslabs/multi-domain-goal-oriented-dialogues-dataset": 25_000, "google-research-datasets/Taskmaster": 12_000, "abachaa/MedQuAD": 32_000, "davidgolub/SimpleQA": 15_000, "wordnet": 90_000, "ybisk/ybisk.github.io": 8_000}
+MOST = {"awslabs/multi-domain-goal-oriented-dialogues-dataset": 25_000, "google-research-datasets/Taskmaster": 12_000, "abachaa/MedQuAD": 32_000, "wordnet": 90_000, "ybisk/ybisk.github.io": 8_000}
 
 
 def strings(value):

@@ -1,11 +1,12 @@
 """Makes the token table of the semantic cache from the teacher's vectors (teacher.py) of many texts (data_texts.py).
 
-    python table.py --model DIR --onnx PATH --data STEM... --out PATH [--steps 4000] [--dimensions 256]
+    python table.py --model DIR --onnx PATH --data STEM... --out PATH [--steps 3000] [--dimensions 256]
 
-Each STEM names STEM.jsonl and STEM.npy. First as Model2Vec does (every piece through the teacher, projected on the
-principal directions of the texts, rare pieces heavier), then trained: vectors of texts, sums of their pieces', are to lie
-where the teacher puts the text, and a batch is made of neighbourhoods (texts that the teacher finds near some anchors),
-in which cosines and their order are to be the teacher's. Seeds are fixed; it prints the sha256 of what it wrote.
+Each STEM names STEM.jsonl and STEM.npy. A row is weight * (features @ shared + own). Its features are what the teacher makes of the piece alone, as in Model2Vec,
+and the teacher's own input row, both about their means; the shared projection and the weights let rare pieces learn from
+frequent ones. Trained so that vectors of texts, sums of their pieces' rows, lie where the teacher puts the text, and that
+in batches made of neighbourhoods (texts that the teacher finds near some anchors) cosines and their order are the
+teacher's. Seeds are fixed; it prints the sha256 of what it wrote.
 """
 
 import argparse
@@ -14,16 +15,18 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import load_file
 from scipy.sparse import csr_matrix
 
+from data_words import WORDS
 from table_format import base_vocabulary, tokenizer_of, write_table
 from teacher import Teacher
 
 LENGTH = 48
 ANCHORS, NEAR, POOL = 24, 32, 16_000
 TEMPERATURE = 0.05
-# share of a text's characters in known words below which nothing is looked up; measured by table_coverage in table.test.ts
-FLOOR = 0.6
+# share of a text's characters in known words below which nothing is looked up: measured, see README.md
+FLOOR = 0.5
 
 
 def extra_words(texts, vocabulary, most):
@@ -57,13 +60,23 @@ def pieces_of(tokenizer, texts, unknown):
     return csr_matrix((np.ones(len(columns), np.float32), columns, ends), shape=(len(texts), unknown))
 
 
-def start(teacher, vocabulary, rows, basis):
-    """Model2Vec: the teacher's vector of the piece alone, weighted by a / (a + frequency) (Arora et al. 2017)."""
-    counts = np.bincount(rows.indices, minlength=len(vocabulary)).astype(np.float64)
-    frequency = counts / counts.sum()
-    alone = teacher.encode([piece.removeprefix("##") for piece in vocabulary]).astype(np.float32) @ basis
-    weight = 1e-3 / (1e-3 + frequency)
-    return (alone * weight[:, None]).astype(np.float32), counts
+def features(teacher, folder, vocabulary, counts, basis, size=320):
+    """Features of the pieces, their first projection to the directions of the texts, and their first weights."""
+    alone = teacher.encode([piece.removeprefix("##") for piece in vocabulary]).astype(np.float32)
+    alone -= alone.mean(axis=0)
+    known = {piece: row for row, piece in enumerate((Path(folder) / "vocab.txt").read_text().splitlines())}
+    table = load_file(str(Path(folder) / "model.safetensors"))["embeddings.word_embeddings.weight"].astype(np.float32)
+    given = np.array([piece in known for piece in vocabulary])
+    raw = table[[known.get(piece, 0) for piece in vocabulary]]
+    raw = np.where(given[:, None], raw - raw[given].mean(axis=0), 0)
+    raw *= np.linalg.norm(alone, axis=1).mean() / np.maximum(np.linalg.norm(raw, axis=1, keepdims=True), 1e-6)
+    both = np.concatenate([alone, raw], axis=1)
+    heavy = both * (counts[:, None] + 1) ** 0.25
+    turn = np.linalg.eigh(heavy.T @ heavy)[1][:, ::-1][:, :size].astype(np.float32)
+    shared = turn.T @ np.concatenate([basis, np.zeros_like(basis)])
+    # Arora et al. 2017, "a simple but tough-to-beat baseline": a / (a + frequency)
+    weight = 1e-3 / (1e-3 + counts / counts.sum())
+    return (both @ turn).astype(np.float32), shared.astype(np.float32), np.log(weight).astype(np.float32)[:, None]
 
 
 def normal(x):
@@ -99,17 +112,17 @@ def slope_of(sums, targets, mix):
 class Adam:
     """Kingma & Ba 2015, of the rows that a batch has; those it has not stay as they are."""
 
-    def __init__(self, table):
-        self.table = table
-        self.mean, self.square = np.zeros_like(table), np.zeros_like(table)
-        self.times = np.zeros((len(table), 1), np.float32)
+    def __init__(self, value, rate):
+        self.value, self.rate = value, rate
+        self.mean, self.square = np.zeros_like(value), np.zeros_like(value)
+        self.times = np.zeros((len(value), 1), np.float32)
 
-    def step(self, rows, slope, rate):
+    def step(self, rows, slope, share):
         self.times[rows] += 1
         times = self.times[rows]
         mean = self.mean[rows] = 0.9 * self.mean[rows] + 0.1 * slope
         square = self.square[rows] = 0.999 * self.square[rows] + 0.001 * slope * slope
-        self.table[rows] -= rate * (mean / (1 - 0.9**times)) / (np.sqrt(square / (1 - 0.999**times)) + 1e-8)
+        self.value[rows] -= self.rate * share * (mean / (1 - 0.9**times)) / (np.sqrt(square / (1 - 0.999**times)) + 1e-9)
 
 
 def neighbourhoods(rng, vectors):
@@ -122,20 +135,27 @@ def neighbourhoods(rng, vectors):
     return some[np.concatenate([picked, rest])]
 
 
-def train(first, rows, targets, steps, mix, rate, report):
+def train(parts, rows, targets, steps, mix, report):
     rng = np.random.default_rng(5)
-    adam = Adam(first.copy())
+    given = parts[0]
+    shared, weight = Adam(parts[1], 3e-3), Adam(parts[2], 5e-2)
+    own = Adam(np.zeros((len(given), targets.shape[1]), np.float32), 2e-3)
     for at in range(1, steps + 1):
         batch = neighbourhoods(rng, targets)
         part = rows[batch]
         touched, columns = np.unique(part.indices, return_inverse=True)
         part = csr_matrix((part.data, columns, part.indptr), shape=(len(batch), len(touched)))
-        value, slope = slope_of(part @ adam.table[touched], targets[batch], mix)
-        now = rate * min(1.0, at / 50) * max(0.02, 1 - at / steps)
-        adam.step(touched, part.T @ slope, now)
-        if at % 250 == 0 or at == steps:
-            report(at, value, adam.table)
-    return adam.table
+        x, heavy = given[touched], np.exp(weight.value[touched])
+        bare = x @ shared.value + own.value[touched]
+        value, slope = slope_of(part @ (heavy * bare), targets[batch], mix)
+        slope = heavy * (part.T @ slope)
+        share = min(1.0, at / 50) * max(0.02, 1 - at / steps)
+        weight.step(touched, (slope * bare).sum(axis=1, keepdims=True), share)
+        shared.step(slice(None), x.T @ slope, share)
+        own.step(touched, slope, share)
+        if at % 500 == 0 or at == steps:
+            report(at, value, np.exp(weight.value) * (given @ shared.value + own.value))
+    return np.exp(weight.value) * (given @ shared.value + own.value)
 
 
 def tells(table, counts):
@@ -150,8 +170,7 @@ def main():
     for name in ("model", "onnx", "out"):
         parser.add_argument("--" + name, required=True)
     parser.add_argument("--data", nargs="+", required=True)
-    parser.add_argument("--steps", type=int, default=4000)
-    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--dimensions", type=int, default=256)
     parser.add_argument("--extra", type=int, default=3000)
     parser.add_argument("--mix", type=float, nargs=3, default=[1.0, 8.0, 0.3], help="direct, squares, order")
@@ -159,15 +178,18 @@ def main():
     options = parser.parse_args()
     texts, vectors = load(options.data)
     base = base_vocabulary((Path(options.model) / "vocab.txt").read_text().splitlines())
-    vocabulary = base + extra_words(texts, base, options.extra)
+    own = [word for word in dict.fromkeys(WORDS) if word not in set(base)]
+    vocabulary = base + own + extra_words(texts, [*base, *own], options.extra)
     tokenizer = tokenizer_of(vocabulary)
     rows = pieces_of(tokenizer, texts, len(vocabulary))
     basis = directions(vectors, options.dimensions)
-    first, counts = start(Teacher(options.model, options.onnx), vocabulary, rows, basis)
+    counts = np.bincount(rows.indices, minlength=len(vocabulary)).astype(np.float64)
+    parts = features(Teacher(options.model, options.onnx), options.model, vocabulary, counts, basis)
     print(f"{len(texts)} texts, {len(base)} + {len(vocabulary) - len(base)} pieces, {int((counts > 0).sum())} met", flush=True)
     report = reporter(options.pairs, tokenizer, len(vocabulary))
+    first = np.exp(parts[2]) * (parts[0] @ parts[1])
     report(0, 0.0, first)
-    table = first if options.steps == 0 else train(first, rows, vectors @ basis, options.steps, options.mix, options.rate, report)
+    table = first if options.steps == 0 else train(parts, rows, vectors @ basis, options.steps, options.mix, report)
     digest, size = write_table(options.out, vocabulary, table, tells(table, counts), FLOOR)
     print(f"{options.out}: {size} bytes, sha256 {digest}")
 

@@ -6,7 +6,7 @@ export const ALONE = 3
 /** As if it was not there: control characters and what is left of accents after NFD. */
 export const DROPPED = 4
 
-const SPACES = /[\t\n\r\p{Zs}]/u
+const SPACES = /[\t\n\r\p{Z}]/u
 const NOTHING = /[\p{C}\p{Mn}\uFFFD]/u
 // `[-/:-@[-`{-~]` are symbols for Unicode (`$+<=>^`|~`), but BERT takes all of ASCII's as punctuation
 const APART = /[!-/:-@[-`{-~\p{P}]/u

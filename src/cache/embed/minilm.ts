@@ -30,22 +30,28 @@ export class MiniLmEmbedder implements Embedder {
   readonly #deadlineMs: number
   readonly #mostWaiting: number
   readonly #waiting = new Map<number, (vector: TextVector | null) => void>()
+  /** Resolves when the model is loaded; rejects when the thread ends before. */
+  readonly ready: Promise<void>
   #nextId = 1
   #ended = false
 
-  /** thread: has said that it is ready. */
   constructor(thread: Worker, options: MiniLmOptions) {
     this.#thread = thread
     this.#deadlineMs = options.deadlineMs
     this.#mostWaiting = options.mostWaiting ?? 32
-    thread.on('message', ({ id, vector }: MiniLmAnswer) => this.#settle(id, vector))
-    // an error ends the thread: 'exit' follows
-    thread.on('error', () => {})
-    thread.on('exit', () => {
-      this.#ended = true
-      for (const id of this.#waiting.keys()) this.#settle(id, null)
+    this.ready = new Promise((resolve, reject) => {
+      thread.on('message', ({ id, vector }: MiniLmAnswer) => {
+        if (id === 0) resolve()
+        else this.#settle(id, vector)
+      })
+      // an error ends the thread: 'exit' follows
+      thread.on('error', reject)
+      thread.on('exit', () => {
+        this.#ended = true
+        for (const id of this.#waiting.keys()) this.#settle(id, null)
+        reject(new Error('MiniLM: its thread ended'))
+      })
     })
-    thread.unref()
   }
 
   embed(text: string): Promise<TextVector | null> {
@@ -77,13 +83,11 @@ export async function startMiniLm(options: MiniLmOptions): Promise<MiniLmEmbedde
   const { model, vocabulary } = options
   const files: MiniLmFiles = { model, vocabulary, runtime: runtimeOf(options) }
   const thread = new Worker(new URL(own, import.meta.url), { workerData: files })
-  await new Promise<void>((resolve, reject) => {
-    thread.once('message', () => resolve())
-    thread.once('error', reject)
-    thread.once('exit', () => reject(new Error('MiniLM: its thread ended')))
-  })
-  thread.removeAllListeners()
-  return new MiniLmEmbedder(thread, options)
+  const embedder = new MiniLmEmbedder(thread, options)
+  await embedder.ready
+  // it must not keep the process alive once it is loaded
+  thread.unref()
+  return embedder
 }
 
 function runtimeOf({ runtime }: MiniLmOptions): string {

@@ -16,7 +16,7 @@ test('texts that come while requests are under way go together, each with its ow
       return texts.map((text) => [text.length, 1])
     },
   })
-  const all = ['a', 'bb', 'ccc', 'dddd'].map((text) => embedder.embed(text))
+  const all = ['a', 'bb', 'ccc', 'dddd'].map(async (text) => embedder.embed(text))
   while (batches.length < 3) {
     answers.at(-1)!()
     await vi.waitFor(() => expect(answers.length).toBe(batches.length))
@@ -73,7 +73,7 @@ test('what waits too long has no vector, and is not sent afterwards', async () =
         return texts.map(() => [1, 0])
       },
     })
-    const both = [embedder.embed('first'), embedder.embed('second')]
+    const both = ['first', 'second'].map(async (text) => embedder.embed(text))
     expect(await embedder.embed('one too many')).toBeNull()
     await vi.advanceTimersByTimeAsync(51)
     expect(await Promise.all(both)).toEqual([null, null])

@@ -62,7 +62,7 @@ export class TableEmbedder implements Embedder, WordVectors {
   #known(word: string): boolean {
     this.#pieces.tokenize(word)
     const { count, characters, known } = this.#pieces
-    return count > 0 && known >= characters * KNOWN_WORD
+    return count > 0 && characters > 0 && known >= characters * KNOWN_WORD
   }
 
   #sum(): void {
