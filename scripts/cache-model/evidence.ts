@@ -17,8 +17,9 @@ const TRAINED_ON = ['banking77', 'clinc150']
 /** One of so many rows is kept, and how often that is done. */
 const THINNED: readonly (readonly [every: number, times: number])[] = [
   [1, 1],
-  [4, 2],
-  [12, 4],
+  [6, 3],
+  [20, 10],
+  [50, 20],
 ]
 
 class Collector implements Policy {
