@@ -60,9 +60,11 @@ async function purge(args: ParsedArgs, io: Io): Promise<number> {
   return EXIT.ok
 }
 
-/** `heddle cache stats|purge`: asks a running gateway. */
+/** `heddle cache stats|purge`: asks a running gateway. `simulate` asks nobody. */
 export async function cacheCommand(args: ParsedArgs, io: Io): Promise<number> {
   const action = args.positional[0]
+  if (action === 'simulate') return (await import('./cache-simulate.ts')).simulateCommand(args, io)
+  if (args.positional.length > 1) throw new UsageError(`unexpected argument \`${args.positional[1]}\``)
   try {
     if (action === 'stats') return await stats(args, io)
     if (action === 'purge') return await purge(args, io)

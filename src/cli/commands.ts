@@ -213,12 +213,15 @@ const key: CommandSpec = {
 
 const cache: CommandSpec = {
   name: 'cache',
-  args: 'stats|purge',
-  maxArgs: 1,
-  summary: 'Look at kept answers, and drop them.',
+  args: 'stats|purge|simulate [TRACE]',
+  maxArgs: 2,
+  summary: 'Look at kept answers, drop them, or see what keeping them would be worth.',
   details:
-    'Asks a running gateway. `stats` shows what is kept; `purge` drops all answers for which everything holds that is ' +
-    'said: of a tenant, a model, a tag, or to questions that begin so.',
+    'The first two ask a running gateway. `stats` shows what is kept; `purge` drops all answers for which everything ' +
+    'holds that is said: of a tenant, a model, a tag, or to questions that begin so. `simulate` replays a file of ' +
+    'requests and says how many would have been answered from the cache, how many of them wrongly, and what that saves: ' +
+    'a JSON object a line, with `prompt` or `messages`, with `answer` (the text) or `cls` (any name of what may be ' +
+    'answered alike), and `usd` where the cost is known; `-` reads standard input.',
   flags: [
     { name: 'admin', value: 'URL', help: 'The admin API. Default: http://127.0.0.1:8081.' },
     { name: 'admin-token', value: 'TOKEN', env: 'HEDDLE_ADMIN_TOKEN', help: 'As `server.admin_token` says.' },
@@ -228,10 +231,22 @@ const cache: CommandSpec = {
     { name: 'prefix', value: 'TEXT', help: 'purge: answers to questions that begin so.' },
     { name: 'id', value: 'KEY', help: 'purge: one answer, by its `x-heddle-cache-key`.' },
     { name: 'all', help: 'purge: all answers.' },
+    {
+      name: 'max-wrong-per-request',
+      value: 'SHARE',
+      help: 'simulate: of all requests at most so many are answered wrongly. Default: 1%.',
+    },
+    { name: 'max-wrong-per-hit', value: 'SHARE', help: 'simulate: of all semantic hits at most so many are wrong.' },
+    { name: 'confidence', value: 'SHARE', help: 'simulate: how surely. Default: 95%.' },
+    JSON_OUTPUT,
   ],
   examples: [
     { command: 'heddle cache stats', help: 'How many answers there are, and how much they take.' },
     { command: 'heddle cache purge --tag handbook-7', help: 'The handbook has changed.' },
+    {
+      command: 'heddle cache simulate examples/cache-trace.jsonl --max-wrong-per-request 20%',
+      help: 'What the semantic cache would have answered.',
+    },
   ],
 }
 
