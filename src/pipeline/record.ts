@@ -46,7 +46,8 @@ export function usageRecord(x: Exchange): UsageRecord {
     outcome: x.error === null ? 'ok' : x.error.code,
     usage,
     charge: { nanoUsd: account.nanoUsd, estimated: account.estimated, priced: !account.unpriced },
-    cached: false,
+    // Nobody was asked for it: it was there, or came with another's.
+    cached: x.cache?.served ?? false,
     attempts: attempts.map(chargeOf),
     wouldRefuse: account.lease?.wouldRefuse ?? [],
     labels: principal.labels,

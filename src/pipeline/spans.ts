@@ -3,6 +3,7 @@ import type { AttributeValue, Attributes, RequestTrace, SpanData, SpanEvent } fr
 import type { Operation } from '../contracts/config.ts'
 import type { Usage } from '../contracts/usage.ts'
 import type { AttemptRecord } from './attempt-record.ts'
+import type { CacheRun } from './cache/run.ts'
 import type { Exchange } from './exchange.ts'
 import type { Place } from './places.ts'
 import { parseAddress } from '../core/host-port.ts'
@@ -59,6 +60,7 @@ function serverSpan(x: Exchange, trace: RequestTrace, startAt: number): SpanData
   text(found, H.keyId, principal.keyId)
   text(found, H.peer, principal.peer?.id)
   text(found, H.route, x.match?.route.name)
+  text(found, H.cache, x.cache?.status)
   if (failed) found[A.errorType] = failure
   if (x.firstByteMs >= 0) found[H.overhead] = Math.max(0, x.firstByteMs - x.upstreamMs) / 1000
   return {
@@ -91,6 +93,7 @@ function decisions(x: Exchange, trace: RequestTrace, startAt: number): readonly 
   for (const limit of x.account.lease?.wouldRefuse ?? []) add('heddle.limit.would_refuse', startAt, { [H.rule]: limit })
   for (const { target, reason } of x.passedOver ?? [])
     add('heddle.target.passed_over', startAt, { [H.target]: target, [H.reason]: reason })
+  if (x.cache !== null) add('heddle.cache', startAt, cacheFacts(x.cache))
   const [first] = x.attempts
   if (first !== undefined)
     add('heddle.route.chosen', startAt + first.startMs, {
@@ -106,6 +109,12 @@ function decisions(x: Exchange, trace: RequestTrace, startAt: number): readonly 
   if (x.continued > 0) add('heddle.continuation', startAt + x.totalMs, { count: x.continued })
   return events.length < 2 ? events : events.sort((a, b) => a.at - b.at)
 }
+
+const cacheFacts = ({ status, reason, similarity, confidence }: CacheRun): Attributes => ({
+  [H.cache]: status,
+  ...(reason === '' ? {} : { [H.reason]: reason }),
+  ...(similarity < 0 ? {} : { [H.similarity]: similarity, [H.confidence]: confidence }),
+})
 
 function usageOf(found: Found, usage: Usage): void {
   found[A.inputTokens] = usage.inputTokens

@@ -287,6 +287,7 @@ export class RequestTelemetry implements Telemetry {
       costNote: x.account.note,
       passedOver: x.passedOver,
       wouldRefuse: x.account.lease?.wouldRefuse ?? NONE,
+      cache: x.cache?.status ?? '',
     })
   }
 }

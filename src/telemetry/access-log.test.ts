@@ -40,6 +40,7 @@ const ENTRY: AccessEntry = {
   costNote: '',
   passedOver: null,
   wouldRefuse: [],
+  cache: '',
 }
 
 test('who calls by certificate or mesh is told, whether a key came or not', () => {
@@ -158,4 +159,9 @@ test('the trace of a request that is sampled, and of no other', () => {
   const traceId = '4bf92f3577b34da6a3ce929d0e0e4736'
   expect(JSON.parse(accessLine({ ...ENTRY, traceId }))).toHaveProperty('trace_id', traceId)
   expect(JSON.parse(accessLine(ENTRY))).not.toHaveProperty('trace_id')
+})
+
+test('what the cache did for it, where there is one', () => {
+  expect(JSON.parse(accessLine({ ...ENTRY, cache: 'semantic' }))).toHaveProperty('cache', 'semantic')
+  expect(JSON.parse(accessLine(ENTRY))).not.toHaveProperty('cache')
 })

@@ -64,6 +64,8 @@ export interface AccessEntry {
   readonly passedOver: readonly { readonly target: string; readonly reason: string }[] | null
   /** Limits in shadow mode that would have refused. */
   readonly wouldRefuse: readonly string[]
+  /** What the cache did for it; '' = it had nothing to do with it. */
+  readonly cache: string
 }
 
 const PLAIN = /^[A-Za-z0-9._~:/@ +*()=,;'!&$%-]*$/
@@ -130,6 +132,7 @@ export function accessLine(e: AccessEntry): string {
   if (e.costNote !== '') line += `,"cost_note":"${e.costNote}"`
   if (e.passedOver !== null) line += `,"passed_over":${JSON.stringify(e.passedOver)}`
   if (e.wouldRefuse.length > 0) line += `,"would_refuse":${JSON.stringify(e.wouldRefuse)}`
+  if (e.cache !== '') line += `,"cache":"${e.cache}"`
   return `${line}${attemptsField(e.attempts)}}\n`
 }
 

@@ -79,6 +79,8 @@ export const H = {
   costUsd: 'heddle.cost_usd',
   overhead: 'heddle.overhead',
   cache: 'heddle.cache',
+  similarity: 'heddle.cache.similarity',
+  confidence: 'heddle.cache.confidence',
   rule: 'heddle.rule',
   reason: 'heddle.reason',
 } as const

@@ -154,6 +154,18 @@ test('TR-3 a failed attempt and the next one each have a span; the decision is a
   expect(events).toContain('heddle.retry')
 })
 
+test('a hit of the cache is in the trace of its caller, and calls nobody', async () => {
+  const good = await backend(answers)
+  const to = await gateway(`providers:\n${provider('one', good.url)}models: { m: one/m }\ncache: {}\n`)
+  await ask(to, {})
+  await ask(to, { traceparent: SAMPLED })
+  const spans = await sink.trace(TRACE, 1)
+  const server = named(spans, 'POST /v1/chat/completions')
+  expect(server.attributes).toMatchObject({ [H.cache]: 'hit', [A.status]: 200 })
+  expect(server.events.map(({ name }) => name)).toContain('heddle.cache')
+  expect(spans).toHaveLength(1)
+})
+
 test('TR-3 the loser of a hedge ends as cancelled, which is no error', async () => {
   const slow = await backend(() => {})
   const quick = await backend(answers)

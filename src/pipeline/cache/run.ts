@@ -54,6 +54,11 @@ export class CacheRun {
     this.flight = flight
   }
 
+  /** Its answer was somebody else's. */
+  get served(): boolean {
+    return this.status === 'hit' || this.status === 'semantic' || this.status === 'coalesced'
+  }
+
   /** Once, when the request is over. */
   end(x: Exchange): void {
     this.#owner.ended(x, this)
