@@ -3,6 +3,7 @@
  * Banking77 (CC BY 4.0) and CLINC150 (CC BY 3.0) alone; questions of Quora are for measuring. Each is replayed with nothing served,
  * whole and thinned, so that the model sees caches that are dense and caches where most questions are new.
  */
+import { hash } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { loadTable } from '../../src/cache/embed/table.ts'
@@ -68,7 +69,9 @@ for (const trace of TRAINED_ON) {
 }
 const { bias, weights } = fitLogistic(samples)
 const round = (value: number): number => Number(value.toPrecision(6))
-const file = { version: '1', features: FEATURES, bias: round(bias), weights: weights.map(round) }
+const model = { features: FEATURES, bias: round(bias), weights: weights.map(round) }
+// With other weights the bands mean something else: what was learnt about them must not be taken over.
+const file = { version: hash('sha256', JSON.stringify(model)).slice(0, 8), ...model }
 writeFileSync(values.out, `${JSON.stringify(file, null, 2)}\n`)
 process.stdout.write(`${samples.length} samples, ${samples.filter((sample) => sample.wrong).length} of them wrong\n`)
 FEATURES.forEach((name, i) => process.stdout.write(`${name.padEnd(18)} ${weights[i]!.toFixed(3)}\n`))

@@ -17,7 +17,8 @@ const letters: Embedder = {
   embed: (text) => {
     const sums = new Float64Array(DIMENSIONS)
     for (let i = 0; i + 3 <= text.length; i++) {
-      const hash = [...text.slice(i, i + 3)].reduce((sum, char) => Math.imul(sum, 31) + char.charCodeAt(0), 7)
+      const [a, b, c] = [text.charCodeAt(i), text.charCodeAt(i + 1), text.charCodeAt(i + 2)]
+      const hash = Math.imul(Math.imul(Math.imul(7, 31) + a, 31) + b, 31) + c
       sums[(hash >>> 0) % DIMENSIONS]! += 1
     }
     const most = Math.max(...sums)
@@ -136,9 +137,9 @@ describe('evidence', () => {
   })
 
   it('refuses weights that were made for something else', () => {
-    expect(() => new Evidence({ version: 't', features: ['x'], bias: 0, weights: [0] })).toThrow()
+    expect(() => new Evidence({ version: 't', features: ['x'], bias: 0, weights: [0] })).toThrow('other features')
     const weights = FEATURES.map(() => NaN)
-    expect(() => new Evidence({ version: 't', features: FEATURES, bias: 0, weights })).toThrow()
+    expect(() => new Evidence({ version: 't', features: FEATURES, bias: 0, weights })).toThrow('missing')
   })
 })
 
