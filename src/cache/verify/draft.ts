@@ -1,6 +1,6 @@
 import { symmetricZh } from './lexicon-zh.ts'
 import { articleSet, prepositionSet, sensesEn } from './lexicon.ts'
-import type { Quantity } from './quantities.ts'
+import type { Quantity } from './quantity.ts'
 
 /** Facts while they are gathered. */
 export interface Draft {

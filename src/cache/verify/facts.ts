@@ -2,7 +2,7 @@ import type { WordVectors } from '../../contracts/semantic.ts'
 import { collect } from './collect.ts'
 import type { Draft } from './draft.ts'
 import { functions } from './lexicon.ts'
-import type { Quantity } from './quantities.ts'
+import type { Quantity } from './quantity.ts'
 import { hash } from './stem.ts'
 
 /** Characters read of a text; of the rest only whether it is the same. */

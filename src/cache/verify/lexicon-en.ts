@@ -5,6 +5,7 @@
 export const classesEn: Readonly<Record<string, string>> = {
   weekday:
     'monday mondays|tuesday tuesdays tues|wednesday wednesdays|thursday thursdays thurs|friday fridays|saturday saturdays|sunday sundays',
+  // Their words are read with the numbers beside them: readMonth.
   month: 'month-name',
   season: 'spring|summer|autumn|winter',
   day: 'today tonight|tomorrow|yesterday',

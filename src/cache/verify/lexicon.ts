@@ -11,8 +11,6 @@ export interface Sense {
   readonly axes: readonly number[]
 }
 
-const none: readonly number[] = []
-
 const addTo = (senses: Map<string, { marks: number[]; axes: number[] }>, word: string) => {
   const found = senses.get(word)
   if (found !== undefined) return found
@@ -71,14 +69,11 @@ export const isTimeClass = (classIndex: number): boolean =>
     (classIndex < ZH ? Object.keys(en.classesEn)[classIndex] : Object.keys(zh.classesZh)[classIndex - ZH]) ?? '',
   )
 
-/** Number of a mark. Undefined = no such class or word: a fault of the lists, found by a test. */
-export const markOf = (word: string): number => sensesEn.get(word)?.marks[0] ?? sensesZh.get(word)?.marks[0] ?? -1
-
-export const monthMarks: readonly number[] = (() => {
-  const words = 'january february march april may june july august september october november december'.split(' ')
-  const base = Object.keys(en.classesEn).indexOf('month') * CLASS_SPAN
-  return words.map((_, index) => base + 500 + index)
-})()
+/** Marks of the twelve months: numbers of them, `03`, get the same ones. */
+export const monthMarks: readonly number[] = Array.from(
+  { length: 12 },
+  (_, index) => Object.keys(en.classesEn).indexOf('month') * CLASS_SPAN + 500 + index,
+)
 
 /** Months by name, `march` and `may` left out: they are verbs too and need a number or a preposition beside them. */
 export const months: ReadonlyMap<string, number> = new Map(
@@ -101,7 +96,6 @@ export const shortDays: ReadonlyMap<string, string> = new Map([
   ['sun', 'sunday'],
 ])
 
-export const noSense: Sense = { marks: none, axes: none }
 export const wordSet = (words: string): ReadonlySet<string> => new Set(words.split(' ').filter((word) => word !== ''))
 export const functions = wordSet(en.functionWords)
 export const articleSet = wordSet(en.articles)

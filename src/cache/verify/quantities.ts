@@ -1,43 +1,8 @@
 import { monthMarks, months } from './lexicon.ts'
-import { HAN, NUMBER, SYMBOL, WORD, type Token } from './scan.ts'
-import { magnitudes, numeralZh, numerals, ordinalWords, romans, unitOf } from './units.ts'
-import { measuresZh } from './lexicon-zh.ts'
-
-/** A number of a text, with what it counts. */
-export interface Quantity {
-  /** Same key = same quantity: dimension and value in base units, or the text where digits say more than their value. */
-  readonly key: string
-  /** As written, without unit; NaN where it has no one value. Says whether two can be the same when one names no unit. */
-  readonly raw: number
-  readonly bare: boolean
-  /** `one`, `first` and 一 are often no numbers: they are compared only with another number in their place. */
-  readonly optional: boolean
-}
-
-export interface Reading {
-  readonly quantities: readonly Quantity[]
-  readonly marks: readonly number[]
-  /** Tokens read. */
-  readonly size: number
-}
-
-const canonical = (value: number): string => String(Number(value.toPrecision(9)))
-
-const bare = (value: number, optional = false, literal = canonical(value)): Quantity => ({
-  key: `:${literal}`,
-  raw: value,
-  bare: true,
-  optional,
-})
-
-const measured = (value: number, dimension: string, factor: number): Quantity => ({
-  key: `${dimension}:${canonical(value * factor)}`,
-  raw: value,
-  bare: false,
-  optional: false,
-})
-
-const lowerAt = (tokens: readonly Token[], at: number): string => tokens[at]?.text.toLowerCase() ?? ''
+import { bare, canonical, lowerAt, measured, type Quantity, type Reading } from './quantity.ts'
+import { HAN, NUMBER, WORD, type Token } from './scan.ts'
+import { currencyBefore, unitBehind } from './unit-behind.ts'
+import { magnitudes, numerals, ordinalWords, romans } from './units.ts'
 
 const meridiem = (word: string): number =>
   word === 'am' || word === 'a.m'
@@ -137,115 +102,76 @@ const magnified = (tokens: readonly Token[], value: Value, at: number): Value =>
   return { value: product, literal: canonical(product), size: value.size + skip + 1, optional: false }
 }
 
-const ordinalEnds = new Set(['st', 'nd', 'rd', 'th'])
-
-/** Unit behind a number: `km`, ` kilometers per hour`, `-inch`, `%`, `°C`, `degrees celsius`; null = none. */
-const unitBehind = (
-  tokens: readonly Token[],
-  at: number,
-): { dimension: string; factor: number; size: number } | null => {
-  const fraction = lowerAt(tokens, at - 1)
-  const article =
-    fraction === 'half' || fraction === 'quarter' ? ['a', 'an', 'of'].includes(lowerAt(tokens, at)) : false
-  const skip = tokens[at]?.text === '-' || article ? 1 : 0
-  const token = tokens[at + skip]
-  if (token === undefined) return null
-  const word = token.text.toLowerCase()
-  if (token.kind === HAN) {
-    for (let size = 3; size > 0; size--) {
-      const unit = word.length >= size ? unitOf(word.slice(0, size)) : null
-      if (unit !== null) return { ...unit, size: 0 }
-    }
-    return null
-  }
-  if (token.kind !== WORD && token.kind !== SYMBOL) return null
-  // `in` and `a` behind a number are words far more often than inches or years.
-  if ((word === 's' || word === 'm' || word === 'h' || word === 'g' || word === 'l') && !token.glued) {
-    if (word !== 's' && word !== 'g') return null
-  }
-  const next = lowerAt(tokens, at + skip + 1)
-  if ((word === 'degree' || word === 'degrees' || word === '°') && unitOf(next) !== null) {
-    const scale = unitOf(next)
-    if (scale !== null) return { ...scale, size: skip + 2 }
-  }
-  if (word === 'per' && next === 'cent') return { dimension: 'percent', factor: 1, size: skip + 2 }
-  const unit = unitOf(word)
-  if (unit === null) return null
-  const after = lowerAt(tokens, at + skip + 2)
-  if (unit.dimension === 'length' && (next === 'per' || next === '/') && (after === 'hour' || after === 'h')) {
-    return { dimension: 'speed', factor: unit.factor / 1_000, size: skip + 3 }
-  }
-  return { ...unit, size: skip + 1 }
-}
-
-const currencyBefore = (tokens: readonly Token[], at: number): string | null => {
-  const before = tokens[at - 1]
-  if (before === undefined) return null
-  const word = before.text.toLowerCase()
-  const unit =
-    before.kind === SYMBOL || word === 'rs' || word === 'usd' || word === 'eur' || word === 'inr' ? unitOf(word) : null
-  return unit === null || unit.dimension === 'percent' ? null : unit.dimension
-}
-
 const negative = (tokens: readonly Token[], at: number): boolean => {
   const sign = tokens[at - 1]
   if (sign?.text !== '-' || tokens[at]?.glued !== true) return false
   return !sign.glued || at === 1
 }
 
+const decadeWords = new Set(['the', 'early', 'late', 'mid'])
+
+/** `1980s`, `the 80s`: the first year; NaN = none. 30s alone are seconds. */
+const decadeOf = (value: number, suffix: string, before: string): number => {
+  if ((suffix !== 's' && suffix !== "'s") || value % 10 !== 0) return Number.NaN
+  if (value >= 1_000) return value
+  return value < 100 && decadeWords.has(before) ? 1_900 + value : Number.NaN
+}
+
+const reading = (quantity: Quantity, size: number): Reading => ({ quantities: [quantity], marks: [], size })
+
+/** `7:30 pm`, `2001-09-11`, `1.2.3`; null = a number like others. */
+const shaped = (tokens: readonly Token[], at: number): Reading | null => {
+  const text = tokens[at]?.text ?? ''
+  if (text.includes(':')) {
+    const [hour, minute] = text.split(':')
+    const [half, size] = halfOfDay(tokens, at + 1)
+    return reading(clock(Number(hour), Number(minute), half), 1 + size)
+  }
+  return /[-/]/.test(text) || text.split('.').length > 2 ? dotted(text.replace(/^[vV]/, '')) : null
+}
+
+/** What the token behind makes of a number: `4th`, `80s`, 5月; null = nothing of these. */
+const suffixed = (tokens: readonly Token[], at: number, value: number, size: number): Reading | null => {
+  const behind = tokens[at + size]
+  if (behind === undefined) return null
+  const word = behind.text.toLowerCase()
+  if (behind.kind === HAN && word.startsWith('月') && value >= 1 && value <= 12) {
+    return { quantities: [], marks: [monthMarks[value - 1] ?? 0], size }
+  }
+  if (!behind.glued) return null
+  if (ordinalEnds.has(word)) return reading(bare(value), size + 1)
+  const decade = tokens[at]?.kind === NUMBER ? decadeOf(value, word, lowerAt(tokens, at - 1)) : Number.NaN
+  if (Number.isNaN(decade)) return null
+  return reading({ key: `decade:${String(decade)}`, raw: Number.NaN, bare: false, optional: false }, size + 1)
+}
+
+const ordinalEnds = new Set(['st', 'nd', 'rd', 'th'])
+
 /** Reads a number, its unit and what else belongs to it at `at`; null = there is none. */
 export const readQuantity = (tokens: readonly Token[], at: number): Reading | null => {
   const token = tokens[at]
   if (token === undefined || (token.kind !== NUMBER && token.kind !== WORD)) return null
-  if (token.kind === NUMBER) {
-    if (token.text.includes(':')) {
-      const [hour, minute] = token.text.split(':')
-      const [half, size] = halfOfDay(tokens, at + 1)
-      return { quantities: [clock(Number(hour), Number(minute), half)], marks: [], size: 1 + size }
-    }
-    if (/[-/]/.test(token.text) || token.text.split('.').length > 2) return dotted(token.text.replace(/^[vV]/, ''))
-  }
+  const shape = token.kind === NUMBER ? shaped(tokens, at) : null
+  if (shape !== null) return shape
   const hour = namedHours.get(lowerAt(tokens, at))
-  if (hour !== undefined)
-    return { quantities: [{ ...clock(hour, 0, -1), raw: 12, optional: true }], marks: [], size: 1 }
+  if (hour !== undefined) return reading({ ...clock(hour, 0, -1), raw: 12, optional: true }, 1)
   const first = numeral(tokens, at)
   if (first === null || Number.isNaN(first.value)) return null
   const number = magnified(tokens, first, at)
   const value = negative(tokens, at) ? -number.value : number.value
+  const suffix = suffixed(tokens, at, value, number.size)
+  if (suffix !== null) return suffix
   const next = at + number.size
-  const behind = tokens[next]
-  const word = behind?.text.toLowerCase() ?? ''
-  if (behind?.glued === true && ordinalEnds.has(word)) {
-    return { quantities: [bare(value)], marks: [], size: number.size + 1 }
-  }
-  if (
-    behind?.glued === true &&
-    token.kind === NUMBER &&
-    (word === 's' || word === "'s") &&
-    value % 10 === 0 &&
-    (value >= 1_000 || (value < 100 && ['the', 'early', 'late', 'mid'].includes(lowerAt(tokens, at - 1))))
-  ) {
-    const decade = value < 100 ? 1_900 + value : value
-    return {
-      quantities: [{ key: `decade:${String(decade)}`, raw: Number.NaN, bare: false, optional: false }],
-      marks: [],
-      size: number.size + 1,
-    }
-  }
-  if (behind?.kind === HAN && word.startsWith('月') && value >= 1 && value <= 12) {
-    return { quantities: [], marks: [monthMarks[value - 1] ?? 0], size: number.size }
-  }
   const [half, said] = value > 0 && value <= 12 ? halfOfDay(tokens, next) : [-1, 0]
-  if (said > 0) return { quantities: [clock(value, 0, half)], marks: [], size: number.size + said }
+  if (said > 0) return reading(clock(value, 0, half), number.size + said)
   const currency = currencyBefore(tokens, at)
-  if (currency !== null) return { quantities: [measured(value, currency, 1)], marks: [], size: number.size }
+  if (currency !== null) return reading(measured(value, currency, 1), number.size)
   const unit = first.optional && ordinalWords.has(lowerAt(tokens, at)) ? null : unitBehind(tokens, next)
-  if (unit !== null) {
-    return { quantities: [measured(value, unit.dimension, unit.factor)], marks: [], size: number.size + unit.size }
-  }
-  const literal = value < 0 ? canonical(value) : number.literal
-  return { quantities: [bare(value, number.optional, literal)], marks: [], size: number.size }
+  if (unit !== null) return reading(measured(value, unit.dimension, unit.factor), number.size + unit.size)
+  return reading(bare(value, number.optional, value < 0 ? canonical(value) : number.literal), number.size)
 }
+
+const beforeMonth = new Set(['in', 'of', 'since', 'until', 'next', 'last', 'by', 'th', 'st', 'nd', 'rd'])
 
 /** Month by name at `at`; `may`, `march`, `jun` and their like need a number or a preposition beside them. */
 export const readMonth = (tokens: readonly Token[], at: number): number => {
@@ -255,54 +181,10 @@ export const readMonth = (tokens: readonly Token[], at: number): number => {
   if (word === 'may' || word === 'march' || word === 'mar') {
     const before = tokens[at - 1]
     const after = tokens[at + 1]
-    const beside =
-      before?.kind === NUMBER ||
-      after?.kind === NUMBER ||
-      ['in', 'of', 'since', 'until', 'next', 'last', 'by', 'th', 'st', 'nd', 'rd'].includes(
-        before?.text.toLowerCase() ?? '',
-      )
+    const beside = before?.kind === NUMBER || after?.kind === NUMBER || beforeMonth.has(lowerAt(tokens, at - 1))
     if (!beside || (token.text[0] === 'm' && before?.kind !== NUMBER && after?.kind !== NUMBER)) return -1
     return monthMarks[word === 'may' ? 4 : 2] ?? -1
   }
   const month = months.get(word)
   return month === undefined ? -1 : (monthMarks[month] ?? -1)
-}
-
-const numeralRun = /第?[零一二三四五六七八九十百千万亿两〇]+/gu
-
-/** Numbers and months written in Chinese characters within a run of them; `一` alone is optional. */
-export const readHan = (
-  run: string,
-): { readonly quantities: readonly Quantity[]; readonly marks: readonly number[] } => {
-  const quantities: Quantity[] = []
-  const marks: number[] = []
-  for (const match of run.matchAll(numeralRun)) {
-    const text = match[0]
-    const before = run[match.index - 1] ?? ''
-    const rest = run.slice(match.index + text.length)
-    const after = rest[0] ?? ''
-    if (before === '周' || before === '期' || before === '拜') continue
-    const digits = text.startsWith('第') ? text.slice(1) : text
-    const value = numeralZh(digits)
-    if (Number.isNaN(value)) continue
-    if (after === '月' && value >= 1 && value <= 12) {
-      marks.push(monthMarks[value - 1] ?? 0)
-      continue
-    }
-    const unit = unitOf(rest.slice(0, 2)) ?? unitOf(after)
-    const operated =
-      '乘除加减于比'.includes(after === '' ? ' ' : after) || '以于上去'.includes(before === '' ? ' ' : before)
-    const counted =
-      text.startsWith('第') ||
-      measuresZh.includes(after === '' ? ' ' : after) ||
-      after + (rest[1] ?? '') === '分之' ||
-      before + (run[match.index - 2] ?? '') === '之分'
-    if (digits.length === 1 && unit === null && !counted && !operated) continue
-    if (match.index === 0 && '百千万亿'.includes(digits[0] ?? '')) continue
-    if (digits === '一' && (after === '下' || after === '个')) continue
-    if (digits === '十分' || (digits === '千万' && unit === null && !counted)) continue
-    if (unit === null || (after === '分' && unit.dimension !== 'time')) quantities.push(bare(value, value === 1))
-    else quantities.push(measured(value, unit.dimension, unit.factor))
-  }
-  return { quantities, marks }
 }

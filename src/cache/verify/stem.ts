@@ -14,19 +14,28 @@ const trimmed = (stem: string): string => {
   return stem
 }
 
+const hissing = ['sses', 'xes', 'shes', 'ches']
+const noPlural = ['ss', 'us', 'is']
+const endsIn = (word: string, ends: readonly string[]): boolean => ends.some((end) => word.endsWith(end))
+
+const singular = (word: string): string => {
+  if (word.endsWith('ies') && word.length > 4) return `${word.slice(0, -3)}y`
+  if (endsIn(word, hissing)) return word.slice(0, -2)
+  return word.endsWith('s') && !endsIn(word, noPlural) ? word.slice(0, -1) : word
+}
+
+const infinitive = (word: string): string => {
+  if (word.length > 5 && word.endsWith('ing') && vowel(word.slice(0, -3))) return trimmed(word.slice(0, -3))
+  return word.length > 4 && word.endsWith('ed') && vowel(word.slice(0, -2)) ? trimmed(word.slice(0, -2)) : word
+}
+
 /** A word's stem, by a few endings; made so that forms of a word meet, not to be read. word: lower case. */
 export const stemOf = (word: string): string => {
-  let stem = spelt.get(word) ?? word
-  if (stem.endsWith("'s")) stem = stem.slice(0, -2)
-  if (stem.length <= 3) return stem
-  if (stem.endsWith('ies') && stem.length > 4) stem = `${stem.slice(0, -3)}y`
-  else if (stem.endsWith('sses') || stem.endsWith('xes') || stem.endsWith('shes') || stem.endsWith('ches'))
-    stem = stem.slice(0, -2)
-  else if (stem.endsWith('s') && !stem.endsWith('ss') && !stem.endsWith('us') && !stem.endsWith('is'))
-    stem = stem.slice(0, -1)
-  if (stem.length > 5 && stem.endsWith('ing') && vowel(stem.slice(0, -3))) stem = trimmed(stem.slice(0, -3))
-  else if (stem.length > 4 && stem.endsWith('ed') && vowel(stem.slice(0, -2))) stem = trimmed(stem.slice(0, -2))
-  if (stem.length > 3 && stem.endsWith('e')) stem = stem.slice(0, -1)
+  const known = spelt.get(word) ?? word
+  const owner = known.endsWith("'s") ? known.slice(0, -2) : known
+  if (owner.length <= 3) return owner
+  const verb = infinitive(singular(owner))
+  const stem = verb.length > 3 && verb.endsWith('e') ? verb.slice(0, -1) : verb
   return spelt.get(stem) ?? stem
 }
 

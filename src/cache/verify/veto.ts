@@ -2,7 +2,7 @@ import type { Facts } from './facts.ts'
 import { CLASS_SPAN, isTimeClass } from './lexicon.ts'
 import { crossed, exchanged } from './order.ts'
 import { opposed } from './prefixes.ts'
-import type { Quantity } from './quantities.ts'
+import type { Quantity } from './quantity.ts'
 
 /** Words must be as alike as this to be taken for a slip of the pen. */
 const SLIP = 0.5
@@ -65,8 +65,6 @@ const antonym = (a: Facts, b: Facts): boolean => {
   }
   return opposed(a, b)
 }
-
-const quoted = (a: Facts, b: Facts): boolean => lacksQuote(a, b) && lacksQuote(b, a)
 
 const lacksQuote = (a: Facts, b: Facts): boolean => {
   for (const quote of a.quotes) if (quote !== '' && !b.quotes.includes(quote)) return true
@@ -154,23 +152,35 @@ const asksOther = (a: Facts, b: Facts): boolean => {
   return sameContent(a, b) && sameContent(b, a)
 }
 
-/** Why two texts must not share an answer whatever their likeness; null = nothing sure says so. Symmetric. */
-export const vetoOf = (a: Facts, b: Facts): string | null => {
-  if (a.tail !== b.tail) return 'length'
-  if (Math.abs(a.han - b.han) > 0.5 || Math.abs(a.other - b.other) > 0.5) return 'language'
-  if (quantities(a, b)) return 'number'
-  if ((a.links.length > 0 || b.links.length > 0) && (lacksLink(a, b) || lacksLink(b, a))) return 'url'
-  if (a.quotes.length > 0 && b.quotes.length > 0 && quoted(a, b)) return 'quote'
-  if (a.code.length > 0 && b.code.length > 0 && lacksCode(a.code, b) && lacksCode(b.code, a)) return 'code'
-  if (a.operators !== b.operators && a.operators !== '' && b.operators !== '') return 'code'
-  if (!long(a, b)) {
-    const opposite = antonym(a, b)
-    // Both: "not cheap" and "expensive" may say the same, and the score decides.
-    if (opposite !== (a.negated !== b.negated)) return opposite ? 'antonym' : 'negation'
-  }
+/** What is written as it is meant: addresses, quotations, code. */
+const literal = (a: Facts, b: Facts): string | null => {
+  if (lacksLink(a, b) || lacksLink(b, a)) return 'url'
+  // On one side only they may be said in other words.
+  if (lacksQuote(a, b) && lacksQuote(b, a)) return 'quote'
+  if (lacksCode(a.code, b) && lacksCode(b.code, a)) return 'code'
+  return a.operators !== b.operators && a.operators !== '' && b.operators !== '' ? 'code' : null
+}
+
+const polarity = (a: Facts, b: Facts): string | null => {
+  if (long(a, b)) return null
+  const opposite = antonym(a, b)
+  // Both: "not cheap" and "expensive" may say the same, and the score decides.
+  if (opposite === (a.negated !== b.negated)) return null
+  return opposite ? 'antonym' : 'negation'
+}
+
+const things = (a: Facts, b: Facts): string | null => {
   if (asksOther(a, b)) return 'question'
   const group = exclusive(a, b)
   if (group >= 0) return isTimeClass(group) ? 'date' : 'entity'
   if (exchanged(a, b) || exchanged(b, a) || crossed(a, b) || crossed(b, a)) return 'order'
   return renamed(a, b) ? 'entity' : null
+}
+
+/** Why two texts must not share an answer whatever their likeness; null = nothing sure says so. Symmetric. */
+export const vetoOf = (a: Facts, b: Facts): string | null => {
+  if (a.tail !== b.tail) return 'length'
+  if (Math.abs(a.han - b.han) > 0.5 || Math.abs(a.other - b.other) > 0.5) return 'language'
+  if (quantities(a, b)) return 'number'
+  return literal(a, b) ?? polarity(a, b) ?? things(a, b)
 }
