@@ -1,72 +1,24 @@
-import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto'
 import type { BlobStore } from '../contracts/blobs.ts'
-import { BlobRefused } from './blob-refused.ts'
+import { Seal } from './seal.ts'
 
-const VERSION = 1
-const KEY_ID_BYTES = 4
-const NONCE_BYTES = 12
-const TAG_BYTES = 16
-const HEAD_BYTES = 1 + KEY_ID_BYTES + NONCE_BYTES
-
-interface SealKey {
-  readonly id: Buffer
-  readonly key: Buffer
-}
-
-const keyOf = (text: string): SealKey => {
-  const key = Buffer.from(text, 'base64')
-  return { key, id: createHash('sha256').update('heddle blob key').update(key).digest().subarray(0, KEY_ID_BYTES) }
-}
-
-/**
- * Blobs that leave the process, encrypted: AES-256-GCM (NIST SP 800-38D) with a random nonce each. What is sealed is bound
- * to its place: whoever may write in the store cannot put one value in the place of another.
- */
+/** Blobs that leave the process, encrypted, each for its place: see Seal. */
 export class SealedBlobs implements BlobStore {
   readonly #inner: BlobStore
-  readonly #keys: readonly SealKey[]
+  readonly #seal: Seal
 
   /** keys: base64, 32 bytes each; the first one seals, all open. */
   constructor(inner: BlobStore, keys: readonly string[]) {
     this.#inner = inner
-    this.#keys = keys.map(keyOf)
-    if (this.#keys.length === 0) throw new Error('a sealed store needs a key')
+    this.#seal = new Seal(keys)
   }
 
   get durable(): boolean {
     return this.#inner.durable
   }
 
-  #seal(place: string, value: Uint8Array): Uint8Array {
-    const { id, key } = this.#keys[0]!
-    const nonce = randomBytes(NONCE_BYTES)
-    const cipher = createCipheriv('aes-256-gcm', key, nonce)
-    cipher.setAAD(Buffer.from(place))
-    const text = [cipher.update(value), cipher.final()]
-    return Buffer.concat([Buffer.from([VERSION]), id, nonce, ...text, cipher.getAuthTag()])
-  }
-
-  #open(place: string, sealed: Uint8Array): Uint8Array {
-    const bytes = Buffer.from(sealed.buffer, sealed.byteOffset, sealed.byteLength)
-    const id = bytes.subarray(1, 1 + KEY_ID_BYTES)
-    const known = this.#keys.find((key) => key.id.equals(id))
-    if (bytes.length < HEAD_BYTES + TAG_BYTES || bytes[0] !== VERSION || known === undefined)
-      throw new BlobRefused('broken', 'sealed with a key that is not configured')
-    const nonce = bytes.subarray(1 + KEY_ID_BYTES, HEAD_BYTES)
-    const end = bytes.length - TAG_BYTES
-    const decipher = createDecipheriv('aes-256-gcm', known.key, nonce, { authTagLength: TAG_BYTES })
-    decipher.setAAD(Buffer.from(place))
-    decipher.setAuthTag(bytes.subarray(end))
-    try {
-      return Buffer.concat([decipher.update(bytes.subarray(HEAD_BYTES, end)), decipher.final()])
-    } catch {
-      throw new BlobRefused('broken', 'not what was sealed')
-    }
-  }
-
   #openOrNone(place: string, sealed: Uint8Array): Uint8Array[] {
     try {
-      return [this.#open(place, sealed)]
+      return [this.#seal.open(place, sealed)]
     } catch {
       return []
     }
@@ -74,19 +26,19 @@ export class SealedBlobs implements BlobStore {
 
   async get(key: string, touchMs: number): Promise<Uint8Array | null> {
     const sealed = await this.#inner.get(key, touchMs)
-    return sealed === null ? null : this.#open(key, sealed)
+    return sealed === null ? null : this.#seal.open(key, sealed)
   }
   put(key: string, value: Uint8Array, ttlMs: number): Promise<void> {
-    return this.#inner.put(key, this.#seal(key, value), ttlMs)
+    return this.#inner.put(key, this.#seal.seal(key, value), ttlMs)
   }
   claim(key: string, value: Uint8Array, ttlMs: number): Promise<boolean> {
-    return this.#inner.claim(key, this.#seal(key, value), ttlMs)
+    return this.#inner.claim(key, this.#seal.seal(key, value), ttlMs)
   }
   delete(key: string): Promise<boolean> {
     return this.#inner.delete(key)
   }
   note(list: string, field: string, value: Uint8Array, ttlMs: number): Promise<void> {
-    return this.#inner.note(list, field, this.#seal(list, value), ttlMs)
+    return this.#inner.note(list, field, this.#seal.seal(list, value), ttlMs)
   }
   async notes(list: string): Promise<readonly Uint8Array[]> {
     const sealed = await this.#inner.notes(list)
