@@ -33,7 +33,7 @@ function pointsOf(results: readonly Result[]): Point[] {
 
 const COLOURS = { heddle: '#0f766e', fixed: '#94a3b8', entry: '#b45309' } as const
 const LABELS: Readonly<Record<Point['kind'], string>> = {
-  heddle: 'Heddle, error bound 1 % and 2 % of requests, 2 % of hits',
+  heddle: 'Heddle: 1, 2 % of requests, 2 % of hits',
   fixed: 'fixed cosine 0.60, 0.80, 0.90, 0.95',
   entry: 'bound for each entry, 1 % and 2 %',
 }
