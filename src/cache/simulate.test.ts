@@ -130,6 +130,12 @@ describe('evidence', () => {
     expect(readEvidence([], values)).toBe(-1)
   })
 
+  it('elects nobody who is unlikely by itself, however many agree', () => {
+    const crowd = Array.from({ length: 8 }, () => candidate(1, 0.9, { score: 0.49 }))
+    expect(readEvidence(crowd, values)).toBe(-1)
+    expect(readEvidence([...crowd.slice(1), candidate(1, 0.6)], values)).toBe(7)
+  })
+
   it('tells what was seen of those who agree', () => {
     readEvidence([candidate(1, 0.9, { right: 3, wrong: 1 })], values)
     expect(named('right')).toBeCloseTo(Math.log(4))

@@ -18,11 +18,17 @@ export const FEATURES = [
 /** Closeness falls to 1/e over so much of a cosine, when neighbours vote. */
 const REACH = 0.06
 
+/**
+ * Who answers something else rather than the same, as the verifier sees it, is not elected however near it lies and however many
+ * agree with it: neighbours can be had for a question that was made to lie among them. On the open traces the hits with it and without differ by no more than chance.
+ */
+const LEAST_SCORE = 0.5
+
 const likeness = (candidate: Candidate): number => 0.5 * candidate.cosine + 0.5 * candidate.score
 
 /**
  * Writes the features for the answer that the neighbours would give, and returns whose answer it is: the index of its best candidate;
- * -1 = nobody may answer. Neighbours vote, nearer ones louder; one that is forbidden votes, too, but does not stand for election.
+ * -1 = nobody may answer. Neighbours vote, nearer ones louder; one that is forbidden, or unlikely by itself, votes, too, but does not stand for election.
  */
 export function readEvidence(candidates: readonly Candidate[], out: Float64Array): number {
   let best = -1
@@ -30,7 +36,7 @@ export function readEvidence(candidates: readonly Candidate[], out: Float64Array
   const nearest = candidates.reduce((most, c) => Math.max(most, likeness(c)), -1)
   for (let i = 0; i < candidates.length; i++) {
     const candidate = candidates[i]!
-    if (candidate.veto !== null) continue
+    if (candidate.veto !== null || candidate.score < LEAST_SCORE) continue
     let vote = 0
     for (const other of candidates) {
       if (other.answer === candidate.answer) vote += Math.exp((likeness(other) - nearest) / REACH)
