@@ -290,6 +290,12 @@ function readAhead(x: Exchange): void {
   }
 }
 
-/** Those who want the answer in the same form wait for one. */
-const flightOf = (x: Exchange, { exact }: CacheKey): string =>
-  `${exact}${x.stream ? (x.fields!.streamOptionsStart < 0 ? 's' : JSON.stringify(x.fields!.json['stream_options'])) : 'j'}`
+/** Those who want the answer in the same form wait for one. Some backends' bytes pass packed, as their client takes them. */
+function flightOf({ received, fields, stream }: Exchange, { exact }: CacheKey): string {
+  const form = !stream
+    ? 'whole'
+    : fields!.streamOptionsStart < 0
+      ? 'stream'
+      : JSON.stringify(fields!.json['stream_options'])
+  return `${exact} ${form} ${received.header('accept-encoding') ?? ''}`
+}
