@@ -32,6 +32,8 @@ export interface RedisTierParts {
   /** Another replica has purged. */
   readonly onPurge: (wish: PurgeWish, before: number) => void
   readonly onFault: (fault: 'late' | 'away' | 'full') => void
+  /** Nobody asks any more. */
+  readonly onClose?: () => void
 }
 
 const LATE = Symbol('late')
@@ -122,5 +124,6 @@ export class RedisTier {
   close(): void {
     this.#stop()
     this.#parts.blobs.close()
+    this.#parts.onClose?.()
   }
 }

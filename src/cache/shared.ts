@@ -5,6 +5,7 @@ import type { Entry } from './entry.ts'
 import { isRecord } from './decide/ledger.ts'
 import { ExactStore, type PurgeWish } from './store/exact.ts'
 import type { News, SemanticTier } from './semantic.ts'
+import type { RedisCalibration } from './redis-calibration.ts'
 import type { RedisTier } from './redis-tier.ts'
 
 /** What workers tell each other. Bodies lie in memory that all of them see: they are there once. */
@@ -38,16 +39,18 @@ const CHANNEL = 'heddle-cache'
  */
 export class SharedStore {
   readonly memory: ExactStore
-  readonly #name: string
+  readonly name: string
   readonly #channel: BroadcastChannel | null
   readonly #clock: Clock
   readonly semantic: SemanticTier | null
   /** Of all replicas; null = there is none. Set by who opens both. */
   tier: RedisTier | null = null
+  /** What all replicas learn; null = the workers of this process tell each other. */
+  calibration: Pick<RedisCalibration, 'sync' | 'end'> | null = null
 
   constructor({ name, maxBytes, maxEntryBytes, workers, clock, semantic }: SharedStoreParts) {
     this.memory = new ExactStore(maxBytes, maxEntryBytes, (entry) => semantic?.remove(entry))
-    this.#name = name
+    this.name = name
     this.#clock = clock
     this.semantic = semantic
     this.#channel = workers > 1 ? new BroadcastChannel(CHANNEL) : null
@@ -72,7 +75,7 @@ export class SharedStore {
     this.semantic?.add(kept, this.#clock.now(), vector)
     if (shared !== null) {
       const { body: _, ...rest } = entry
-      this.#tell({ store: this.#name, kind: 'put', entry: rest, body: shared })
+      this.#tell({ store: this.name, kind: 'put', entry: rest, body: shared })
     }
     return true
   }
@@ -87,7 +90,7 @@ export class SharedStore {
   /** Returns how many are gone here. */
   purge(wish: PurgeWish): number {
     this.tier?.purge(wish)
-    this.#tell({ store: this.#name, kind: 'purge', wish })
+    this.#tell({ store: this.name, kind: 'purge', wish })
     return this.memory.purge(wish)
   }
 
@@ -103,13 +106,14 @@ export class SharedStore {
     return true
   }
 
-  /** Tells the other workers what this one has learnt; every second or so. */
+  /** Tells the others what this one has learnt, and hears what they have; every second or so. */
   share(): void {
     const now = this.#clock.now()
     this.memory.sweep(now)
     if (this.semantic === null) return
     this.semantic.sweep(now)
-    for (const news of this.semantic.news()) this.#tell({ store: this.#name, kind: 'news', ...news })
+    if (this.calibration !== null) void this.calibration.sync()
+    else for (const news of this.semantic.news()) this.#tell({ store: this.name, kind: 'news', ...news })
   }
 
   #tell(message: Message): void {
@@ -117,7 +121,7 @@ export class SharedStore {
   }
 
   #heard(message: Message): void {
-    if (message.store !== this.#name) return
+    if (message.store !== this.name) return
     if (message.kind === 'purge') this.memory.purge(message.wish)
     else if (message.kind === 'news') {
       if (isRecord(message.record)) this.semantic?.absorb(message)
@@ -127,8 +131,14 @@ export class SharedStore {
     }
   }
 
+  /** Resolves when the others know all that this one does. */
+  async end(): Promise<void> {
+    await this.calibration?.end()
+  }
+
   close(): void {
-    this.tier?.close()
     this.#channel?.close()
+    // Its connections go last.
+    void this.end().then(() => this.tier?.close())
   }
 }

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import type { ProviderConfig } from '../contracts/config.ts'
 import type { CacheConfig } from '../contracts/config-cache.ts'
+import type { LedgerConfig } from '../contracts/config-limits.ts'
 import type { SemanticTier } from '../cache/semantic.ts'
 import type { SharedStore } from '../cache/shared.ts'
 import type { AnswerCaching } from '../pipeline/policies.ts'
@@ -44,41 +45,42 @@ export class CacheKit {
   ): Promise<AnswerCaching | null> {
     if (cache === null) return null
     const { Answers } = await import('../pipeline/cache/answers.ts')
-    const { SharedStore } = await import('../cache/shared.ts')
-    const semantic = cache.semantic === null ? null : await this.#semantic(cache.semantic, providers)
-    const tiers = cache.redis === null ? null : await import('./cache-tier.ts')
     const name = hash(
       'sha256',
       JSON.stringify([shared.cacheSeed, cache, cache.redis === null ? null : ledger.redis]),
       'base64url',
     )
-    const store = hold(
-      this.#stores.acquire(name, () => {
-        const opened = this.#open(name, cache, SharedStore, semantic)
-        if (tiers !== null) opened.tier = tiers.openTier(opened, cache.redis!, ledger.redis!, this.#parts)
-        return opened
-      }),
-    )
+    const open = this.#stores.values().find((known) => known.name === name)
+    const made = open ?? (await this.#make(name, cache, ledger, providers))
+    const store = hold(this.#stores.acquire(name, () => made))
+    if (store !== made) made.close()
+    else if (open === undefined) await this.#open(store, cache, ledger)
     return new Answers({ config: cache, store, meter: this.#meter })
   }
 
-  #open(
+  async #make(
     name: string,
-    { maxBytes, maxEntryBytes }: CacheConfig,
-    Store: typeof SharedStore,
-    semantic: SemanticTier | null,
-  ): SharedStore {
-    this.#watch()
+    { maxBytes, maxEntryBytes, redis, semantic }: CacheConfig,
+    ledger: LedgerConfig,
+    providers: readonly ProviderConfig[],
+  ): Promise<SharedStore> {
+    const { SharedStore: Store } = await import('../cache/shared.ts')
     const { place, clock } = this.#parts
-    return new Store({ name, maxBytes, maxEntryBytes, workers: place.workers, clock, semantic })
+    // All that count for the same promise.
+    const counting = place.workers * (redis === null ? 1 : ledger.redis!.replicas)
+    const tier =
+      semantic === null
+        ? null
+        : await (await import('./cache-semantic.ts')).openSemantic(semantic, providers, this.#parts, counting)
+    return new Store({ name, maxBytes, maxEntryBytes, workers: place.workers, clock, semantic: tier })
   }
 
-  async #semantic(
-    config: NonNullable<CacheConfig['semantic']>,
-    providers: readonly ProviderConfig[],
-  ): Promise<SemanticTier> {
-    const { openSemantic } = await import('./cache-semantic.ts')
-    return openSemantic(config, providers, this.#parts)
+  /** Resolves when it knows what others have learnt, or that takes too long. */
+  async #open(store: SharedStore, { redis }: CacheConfig, ledger: LedgerConfig): Promise<void> {
+    this.#watch()
+    if (redis === null) return
+    const { openTier } = await import('./cache-tier.ts')
+    await openTier(store, redis, ledger.redis!, this.#parts)
   }
 
   /** Once there is anything. Numbers are those of one worker: the others have the same. */
@@ -100,6 +102,11 @@ export class CacheKit {
       vectors.set(stores.reduce((sum, { semantic }) => sum + (semantic?.bytes ?? 0), 0))
       for (const { semantic } of stores) if (semantic !== null) showEstimates(semantic, metrics)
     })
+  }
+
+  /** The thread serves nobody any more: what it has learnt is told. */
+  async end(): Promise<void> {
+    await Promise.all(this.#stores.values().map((store) => store.end()))
   }
 
   /** Of all configurations that still serve. */

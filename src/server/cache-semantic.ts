@@ -16,11 +16,12 @@ const MAX_BYTES = 8 * 1024 * 1024
 
 type SemanticConfig = NonNullable<CacheConfig['semantic']>
 
-/** What finds answers by what is asked. Loaded where a model wants it: the table takes some MB. */
+/** What finds answers by what is asked. Loaded where a model wants it: the table takes some MB. replicas: see SemanticParts. */
 export async function openSemantic(
   config: SemanticConfig,
   providers: readonly ProviderConfig[],
-  { place, log }: CacheKitParts,
+  { log }: CacheKitParts,
+  replicas: number,
 ): Promise<SemanticTier> {
   const table = loadTable()
   const verifier = loadVerifier(table)
@@ -36,7 +37,7 @@ export async function openSemantic(
     maxEntries,
     maxQuestionBytes,
     insertsPerMinute,
-    replicas: place.workers,
+    replicas,
   })
 }
 

@@ -1,25 +1,50 @@
 import type { CacheConfig } from '../contracts/config-cache.ts'
 import type { SharedStore } from '../cache/shared.ts'
 import type { CacheKitParts } from './cache-kit.ts'
+import { RedisCalibration } from '../cache/redis-calibration.ts'
 import { RedisTier } from '../cache/redis-tier.ts'
 import { RedisBlobs } from '../store/blobs-redis.ts'
 import { SealedBlobs } from '../store/blobs-sealed.ts'
-import type { RedisConfig } from '../store/redis.ts'
+import { RedisStore, type RedisConfig } from '../store/redis.ts'
+import { Seal } from '../store/seal.ts'
 
-/** The tier of all replicas behind a worker's answers. Loaded where one is configured. */
-export function openTier(
+/** What is learnt is heard of so long at a start, at most, ms: whoever knows nothing serves nothing. */
+const START_MS = 500
+/** Pages of totals take longer than what counts requests: a command gets at least this, ms. */
+const DEADLINE_MS = 2000
+
+/** The tier of all replicas behind a worker's answers. Loaded where one is configured. Resolves when it is of use, or might not be. */
+export async function openTier(
   store: SharedStore,
   { budgetMs, keys }: NonNullable<CacheConfig['redis']>,
   redis: RedisConfig,
   { clock, log, metrics }: CacheKitParts,
-): RedisTier {
+): Promise<void> {
   const help =
     'What Redis was asked of kept answers, and could not do: in time, at all, or with so much waiting for it.'
-  return new RedisTier({
+  const onFault = (fault: string): void => {
+    metrics.counter('heddle_cache_redis_faults_total', help, { fault }).value++
+  }
+  const { semantic } = store
+  const commands =
+    semantic === null
+      ? null
+      : new RedisStore({ config: { ...redis, deadlineMs: Math.max(DEADLINE_MS, redis.deadlineMs) } })
+  store.tier = new RedisTier({
     blobs: new SealedBlobs(new RedisBlobs(redis, (level, message, fields) => log(level, fields, message)), keys),
     clock,
     budgetMs,
     onPurge: (wish, before) => void store.memory.purge(wish, before),
-    onFault: (fault) => void metrics.counter('heddle_cache_redis_faults_total', help, { fault }).value++,
+    onFault,
+    onClose: () => commands?.close(),
   })
+  if (semantic === null || commands === null) return
+  store.calibration = new RedisCalibration({
+    store: commands,
+    seal: new Seal(keys),
+    semantic,
+    prefix: redis.prefix,
+    onFault: () => onFault('calibration'),
+  })
+  if (await commands.ready(START_MS)) await store.calibration.sync()
 }

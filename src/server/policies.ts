@@ -332,6 +332,7 @@ export class PolicyKit {
     this.#spans?.flush()
     await this.state.end()
     await Promise.all([
+      this.cache.end(),
       ...this.#redis.values().map((redis) => redis.close()),
       ...this.#recorders.values().map((recorder) => recorder.flush()),
     ])
