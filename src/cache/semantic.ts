@@ -142,15 +142,19 @@ export class SemanticTier<Facts = unknown> {
 
   /** Once for each question that has no exact answer. now: epoch ms. null = it could not be looked at in time. */
   look(question: Question, now: number): Look | Promise<Look> {
-    const { embedder, maxQuestionBytes } = this.#parts
+    const { embedder } = this.#parts
     const { text } = question
-    // A character has three bytes at most where it is one unit.
-    if (text.length > maxQuestionBytes || Buffer.byteLength(text) > maxQuestionBytes)
-      return this.#decide(question, null, now)
+    if (this.#isTooLong(text)) return this.#decide(question, null, now)
     const vector = embedder.embed(text)
     return vector instanceof Promise
       ? vector.then((known) => this.#decide(question, known, now))
       : this.#decide(question, vector, now)
+  }
+
+  #isTooLong(text: string): boolean {
+    const { maxQuestionBytes } = this.#parts
+    // What has more units than that has more bytes, too.
+    return text.length > maxQuestionBytes || Buffer.byteLength(text) > maxQuestionBytes
   }
 
   #decide(question: Question, embedded: TextVector | null, now: number): Look {
@@ -229,7 +233,8 @@ export class SemanticTier<Facts = unknown> {
 
   /** An answer that may be found by its question from now on. vector: of the question, where it is known already. now: epoch ms. */
   add(entry: Entry, now: number, vector: TextVector | null = null): void {
-    if (entry.scope === '' || entry.question === null || !this.#mayInsert(entry, now)) return
+    if (entry.scope === '' || entry.question === null || this.#isTooLong(entry.question)) return
+    if (!this.#mayInsert(entry, now)) return
     const known = vector ?? this.#parts.embedder.embed(entry.question)
     if (known instanceof Promise) void known.then((later) => this.#insert(entry, later, now))
     else this.#insert(entry, known, now)
