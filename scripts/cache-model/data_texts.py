@@ -161,7 +161,40 @@ def prompts(repo):
             continue
         for line in gzip.decompress(data).decode().splitlines():
             for turn in json.loads(line)["chosen"].split("\n\nHuman:")[1:]:
-                yield turn.split("\n\nAssistant:")[0], None
+                question, *answers = turn.split("\n\nAssistant:")
+                yield question, None
+                for answer in answers:
+                    for sentence in SENTENCE.split(SPACE.sub(" ", answer)):
+                        yield sentence, None
+
+
+def self_dialogues(repo):
+    for name in repo.matching(r"^corpus/.*\.csv$"):
+        for row in csv.DictReader(io.StringIO(repo.text(name))):
+            for column, text in row.items():
+                if column and column.startswith("Answer.sentence"):
+                    yield text, None
+
+
+def strategyqa(repo):
+    for name in repo.matching(r"^data/strategyqa/(train|dev)\.json$"):
+        for row in json.loads(repo.text(name)):
+            yield row["question"], None
+            for part in row["decomposition"]:
+                yield part if "#" not in part else None, None
+            for fact in row["facts"]:
+                yield fact, None
+
+
+def markdown(repo):
+    """Prose and headings, without code, lists of links and markup."""
+    for name in repo.matching(r"^(src/content|content|pages|_pages)/.*\.mdx?$"):
+        text = re.sub(r"```.*?```|<!--.*?-->|^---.*?^---", " ", repo.text(name), flags=re.DOTALL | re.MULTILINE)
+        text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", re.sub(r"<[^>]*>|\{[^}]*\}|[*`#>|]", "", text))
+        for block in re.split(r"\n\s*\n|\n[-\d]", text):
+            for sentence in SENTENCE.split(SPACE.sub(" ", block)):
+                if 3 < len(sentence.split()) < 50:
+                    yield sentence, None
 
 
 def wordnet(place):
@@ -196,9 +229,13 @@ SOURCES = {
     "abachaa/MedQuAD": medquad,
     "pubmedqa/pubmedqa": pubmedqa,
     "anthropics/hh-rlhf": prompts,
+    "jfainberg/self_dialogue_corpus": self_dialogues,
+    "eladsegal/strategyqa": strategyqa,
+    "reactjs/react.dev": markdown,
+    "18F/guides": markdown,
 }
 # at most so many texts of one source, drawn at random: dialogue turns would drown the questions
-MOST = {"awslabs/multi-domain-goal-oriented-dialogues-dataset": 25_000, "google-research-datasets/Taskmaster": 12_000, "abachaa/MedQuAD": 32_000, "wordnet": 90_000, "ybisk/ybisk.github.io": 8_000}
+MOST = {"jfainberg/self_dialogue_corpus": 40_000, "awslabs/multi-domain-goal-oriented-dialogues-dataset": 25_000, "google-research-datasets/Taskmaster": 12_000, "abachaa/MedQuAD": 32_000, "wordnet": 90_000, "ybisk/ybisk.github.io": 8_000}
 
 
 def strings(value):

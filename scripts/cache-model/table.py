@@ -1,12 +1,12 @@
 """Makes the token table of the semantic cache from the teacher's vectors (teacher.py) of many texts (data_texts.py).
 
-    python table.py --model DIR --onnx PATH --data STEM... --out PATH [--steps 3000] [--dimensions 256]
+    python table.py --model DIR --onnx PATH --data STEM... --out PATH [--steps 1250] [--dimensions 256]
 
-Each STEM names STEM.jsonl and STEM.npy. A row is weight * (features @ shared + own). Its features are what the teacher makes of the piece alone, as in Model2Vec,
-and the teacher's own input row, both about their means; the shared projection and the weights let rare pieces learn from
-frequent ones. Trained so that vectors of texts, sums of their pieces' rows, lie where the teacher puts the text, and that
-in batches made of neighbourhoods (texts that the teacher finds near some anchors) cosines and their order are the
-teacher's. Seeds are fixed; it prints the sha256 of what it wrote.
+Each STEM names STEM.jsonl and STEM.npy. A row is weight * (features @ shared + own). Its features are what the teacher
+makes of the piece alone, as in Model2Vec, and the teacher's own input row, both about their means; the shared projection
+lets rare pieces learn from frequent ones. Trained so that vectors of texts, sums of their pieces' rows, lie where the
+teacher puts the text, and that in batches made of neighbourhoods (texts that the teacher finds near some anchors) cosines
+and their order are the teacher's. Seeds are fixed; it prints the sha256 of what it wrote.
 """
 
 import argparse
@@ -25,6 +25,9 @@ from teacher import Teacher
 LENGTH = 48
 ANCHORS, NEAR, POOL = 24, 32, 16_000
 TEMPERATURE = 0.05
+# how a text is read (REDUNDANT of src/cache/embed/table.ts), and how while training: trained at -2 it came out lower
+REDUNDANT = -2.0
+REDUNDANT_TRAINED = -1.0
 # share of a text's characters in known words below which nothing is looked up: measured, see README.md
 FLOOR = 0.5
 
@@ -53,8 +56,8 @@ def directions(vectors, count):
 
 
 def pieces_of(tokenizer, texts, unknown):
-    """One sparse row a text: how often it has each piece."""
-    encoded = [[row for row in encoding.ids[:LENGTH] if row != unknown] for encoding in tokenizer.encode_batch(texts)]
+    """One sparse row a text: the pieces it has, each once, as the program pools them."""
+    encoded = [sorted({row for row in encoding.ids[:LENGTH] if row != unknown}) for encoding in tokenizer.encode_batch(texts)]
     ends = np.cumsum([0, *(len(ids) for ids in encoded)])
     columns = np.fromiter((row for ids in encoded for row in ids), np.int32, ends[-1])
     return csr_matrix((np.ones(len(columns), np.float32), columns, ends), shape=(len(texts), unknown))
@@ -125,6 +128,17 @@ class Adam:
         self.value[rows] -= self.rate * share * (mean / (1 - 0.9**times)) / (np.sqrt(square / (1 - 0.999**times)) + 1e-9)
 
 
+def alone_weighted(part, table, strength=REDUNDANT):
+    """Pieces that say what the rest of the text says count less: exp(strength * cosine to the sum of the others)."""
+    texts = np.repeat(np.arange(part.shape[0]), np.diff(part.indptr))
+    sums = part @ table
+    rows = table[part.indices]
+    squares = (rows * rows).sum(axis=1)
+    away = (rows * sums[texts]).sum(axis=1) - squares
+    lengths = np.maximum(np.linalg.norm(sums, axis=1)[texts] * np.sqrt(squares), 1e-9)
+    return csr_matrix((np.exp(strength * away / lengths).astype(np.float32), part.indices, part.indptr), shape=part.shape)
+
+
 def neighbourhoods(rng, vectors):
     """Indices of a batch: some anchors and those that the teacher finds nearest to each, of a random part of all."""
     some = rng.choice(len(vectors), min(POOL, len(vectors)), replace=False)
@@ -139,7 +153,7 @@ def train(parts, rows, targets, steps, mix, report):
     rng = np.random.default_rng(5)
     given = parts[0]
     shared, weight = Adam(parts[1], 3e-3), Adam(parts[2], 5e-2)
-    own = Adam(np.zeros((len(given), targets.shape[1]), np.float32), 2e-3)
+    own = Adam(np.zeros((len(given), targets.shape[1]), np.float32), 1e-3)
     for at in range(1, steps + 1):
         batch = neighbourhoods(rng, targets)
         part = rows[batch]
@@ -147,13 +161,15 @@ def train(parts, rows, targets, steps, mix, report):
         part = csr_matrix((part.data, columns, part.indptr), shape=(len(batch), len(touched)))
         x, heavy = given[touched], np.exp(weight.value[touched])
         bare = x @ shared.value + own.value[touched]
+        # how much each piece counts is taken as given: no slope goes through it
+        part = alone_weighted(part, heavy * bare, REDUNDANT_TRAINED)
         value, slope = slope_of(part @ (heavy * bare), targets[batch], mix)
         slope = heavy * (part.T @ slope)
         share = min(1.0, at / 50) * max(0.02, 1 - at / steps)
         weight.step(touched, (slope * bare).sum(axis=1, keepdims=True), share)
         shared.step(slice(None), x.T @ slope, share)
         own.step(touched, slope, share)
-        if at % 500 == 0 or at == steps:
+        if at % 250 == 0 or at == steps:
             report(at, value, np.exp(weight.value) * (given @ shared.value + own.value))
     return np.exp(weight.value) * (given @ shared.value + own.value)
 
@@ -170,9 +186,9 @@ def main():
     for name in ("model", "onnx", "out"):
         parser.add_argument("--" + name, required=True)
     parser.add_argument("--data", nargs="+", required=True)
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=1250)
     parser.add_argument("--dimensions", type=int, default=256)
-    parser.add_argument("--extra", type=int, default=3000)
+    parser.add_argument("--extra", type=int, default=1250)
     parser.add_argument("--mix", type=float, nargs=3, default=[1.0, 8.0, 0.3], help="direct, squares, order")
     parser.add_argument("--pairs", help="labelled pairs (JSON lines) to report on; never trained on")
     options = parser.parse_args()
@@ -203,7 +219,7 @@ def reporter(path, tokenizer, unknown):
     left, right = (pieces_of(tokenizer, [pair[side] for pair in pairs], unknown) for side in ("text_a", "text_b"))
 
     def report(at, value, table):
-        a, b = left @ table, right @ table
+        a, b = (alone_weighted(side, table) @ table for side in (left, right))
         cosine = (a * b).sum(axis=1) / np.maximum(np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-9)
         print(f"step {at}: loss {value:.4f} {summary(pairs, cosine)}", flush=True)
 
