@@ -6,7 +6,7 @@ import type { PurgeWish } from './store/exact.ts'
 import { everyUnref } from '../core/every.ts'
 import { atMost } from '../core/sleep.ts'
 import { matches } from './store/exact.ts'
-import { packEntry, unpackEntry } from './pack.ts'
+import { packEntry, unpackEntry, type KeptVector, type Packed } from './pack.ts'
 
 /** How often it is looked what other replicas have purged, ms. */
 const LOOK_MS = 1000
@@ -36,8 +36,6 @@ export interface RedisTierParts {
   readonly onClose?: () => void
 }
 
-const LATE = Symbol('late')
-
 /**
  * Kept answers of all replicas. It never makes a request wait longer than its budget, and never fails one: what cannot be
  * had in time is not there.
@@ -54,34 +52,39 @@ export class RedisTier {
     void this.#look()
   }
 
-  /** Never rejects. */
-  async get(key: string): Promise<Entry | null> {
-    const { blobs, budgetMs, onFault, clock } = this.#parts
-    const asked = blobs.get(`cache:${key}`, 0).then(
-      (bytes) => bytes ?? LATE,
-      () => {
-        onFault('away')
-        return LATE
-      },
-    )
-    const found = await atMost(budgetMs, asked)
-    if (found === null) onFault('late')
-    if (found === null || typeof found === 'symbol') return null
-    const entry = unpackEntry(found)
-    if (entry === null || entry.key !== key || entry.expiresAt <= clock.now() || this.#isPurged(entry)) return null
-    return entry
+  /** Never rejects; null = there is none, or not in time. */
+  async get(key: string): Promise<Packed | null> {
+    const found = await atMost(this.#parts.budgetMs, this.find(key))
+    // Whoever is away or has none has answered.
+    if (found === null) this.#parts.onFault('late')
+    return typeof found === 'object' ? found : null
   }
 
-  #isPurged(entry: Entry): boolean {
+  /** Never rejects, and takes its time. gone: there is none that may be served; away: nobody knows. */
+  async find(key: string): Promise<Packed | 'gone' | 'away'> {
+    const { blobs, onFault, clock } = this.#parts
+    try {
+      const bytes = await blobs.get(`cache:${key}`, 0)
+      const found = bytes === null ? null : unpackEntry(bytes)
+      if (found === null || found.entry.key !== key) return 'gone'
+      return found.entry.expiresAt <= clock.now() || this.isPurged(found.entry) ? 'gone' : found
+    } catch {
+      onFault('away')
+      return 'away'
+    }
+  }
+
+  /** As far as is known by now: a moment later it is told by onPurge. */
+  isPurged(entry: Entry): boolean {
     return this.#purges.some(({ at, wish }) => entry.createdAt <= at && matches(entry, wish))
   }
 
-  /** Nobody waits for it. */
-  put(entry: Entry): void {
+  /** Nobody waits for it. vector: by which others find it by meaning. */
+  put(entry: Entry, vector: KeptVector | null = null): void {
     const { blobs, clock, onFault } = this.#parts
     const ttl = entry.expiresAt - clock.now()
     if (ttl <= 0) return
-    const bytes = packEntry(entry)
+    const bytes = packEntry(entry, vector)
     if (this.#pending + bytes.length > MAX_PENDING_BYTES) {
       onFault('full')
       return

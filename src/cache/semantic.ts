@@ -4,6 +4,7 @@ import type { Random } from '../core/clock.ts'
 import type { AnswerComparison } from './answer-classes.ts'
 import type { Entry } from './entry.ts'
 import { Calibrator, type Estimate } from './decide/calibrator.ts'
+import { BAND_ENDS } from './decide/curve.ts'
 import type { Evidence } from './decide/evidence.ts'
 import type { CalibrationRecord } from './decide/ledger.ts'
 import { Hits } from './index/hits.ts'
@@ -52,6 +53,17 @@ export interface Question {
   readonly principal: string
   /** Answers of others are believed only when a third one got the same. */
   readonly strangers: boolean
+  /** It has waited so long for other replicas already, ms. */
+  readonly waitedMs?: number
+}
+
+/** Answers that are elsewhere. */
+export interface FarAnswers {
+  /**
+   * Adds those near to the vector, as far as its time allows; null = there is nothing to wait for. local: how many of the
+   * partition are here. Never rejects.
+   */
+  bring(partition: string, vector: TextVector, local: number, waitedMs: number): Promise<void> | null
 }
 
 /** What the tier says of a question. */
@@ -125,6 +137,8 @@ export class SemanticTier<Facts = unknown> {
   readonly #calibrators: LRUCache<string, Counted>
   readonly #inserts: LRUCache<string, { count: number; since: number }>
   #groups = 0
+  /** Of other replicas; null = there are none. Set by who opens both. */
+  far: FarAnswers | null = null
 
   constructor(parts: SemanticParts<Facts>) {
     const { embedder, verifier, evidence, maxBytes, maxEntries } = parts
@@ -138,6 +152,15 @@ export class SemanticTier<Facts = unknown> {
     })
     this.#calibrators = new LRUCache({ max: MAX_SCOPES })
     this.#inserts = new LRUCache({ max: MAX_CALLERS })
+  }
+
+  /** By what vectors are made. */
+  get embedder(): string {
+    return this.#parts.embedder.version
+  }
+
+  get dimensions(): number {
+    return this.#parts.embedder.dimensions
   }
 
   /** Once for each question that has no exact answer. now: epoch ms. null = it could not be looked at in time. */
@@ -157,12 +180,26 @@ export class SemanticTier<Facts = unknown> {
     return text.length > maxQuestionBytes || Buffer.byteLength(text) > maxQuestionBytes
   }
 
-  #decide(question: Question, embedded: TextVector | null, now: number): Look {
+  #decide(question: Question, embedded: TextVector | null, now: number): Look | Promise<Look> {
     const { evidence, embedder } = this.#parts
-    const { scope } = question
     const knows = embedded !== null && embedded.norm > 0 && embedded.coverage >= embedder.coverageFloor
     const vector = knows ? embedded : null
     const candidates = vector === null ? [] : this.#candidates(question, vector, now)
+    if (vector !== null && this.far !== null) {
+      evidence.weigh(candidates)
+      // Not where one is found that nothing elsewhere could be better than.
+      if (!(evidence.wrong <= BAND_ENDS[0]!)) {
+        const { partition, waitedMs = 0 } = question
+        const brought = this.far.bring(partition, vector, this.#index.count(partition), waitedMs)
+        if (brought !== null)
+          return brought.then(() => this.#choose(question, vector, this.#candidates(question, vector, now)))
+      }
+    }
+    return this.#choose(question, vector, candidates)
+  }
+
+  #choose({ scope }: Question, vector: TextVector | null, candidates: readonly Candidate[]): Look {
+    const { evidence } = this.#parts
     evidence.weigh(candidates)
     const { chosen, wrong } = evidence
     const action = this.#calibrator(scope).decide(wrong)
@@ -231,13 +268,22 @@ export class SemanticTier<Facts = unknown> {
     this.#calibrators.get(entry.scope)?.calibrator.report()
   }
 
-  /** An answer that may be found by its question from now on. vector: of the question, where it is known already. now: epoch ms. */
-  add(entry: Entry, now: number, vector: TextVector | null = null): void {
-    if (entry.scope === '' || entry.question === null || this.#isTooLong(entry.question)) return
-    if (!this.#mayInsert(entry, now)) return
+  /**
+   * An answer that may be found by its question from now on. vector: of the question, where it is known already. now: epoch ms.
+   * allowed: where it was made it was counted whose it is. False = it will not be found.
+   */
+  add(entry: Entry, now: number, vector: TextVector | null = null, allowed = false): boolean {
+    if (entry.scope === '' || entry.question === null || this.#isTooLong(entry.question)) return false
+    if (!this.#mayInsert(entry, now) && !allowed) return false
     const known = vector ?? this.#parts.embedder.embed(entry.question)
     if (known instanceof Promise) void known.then((later) => this.#insert(entry, later, now))
     else this.#insert(entry, known, now)
+    return true
+  }
+
+  /** It is found by what it answers. */
+  has({ id }: Entry): boolean {
+    return this.#numbers.has(id)
   }
 
   /** Nobody fills the cache alone. */

@@ -7,6 +7,8 @@ import { ExactStore, type PurgeWish } from './store/exact.ts'
 import type { News, SemanticTier } from './semantic.ts'
 import type { RedisCalibration } from './redis-calibration.ts'
 import type { RedisTier } from './redis-tier.ts'
+import type { RedisVectors } from './redis-vectors.ts'
+import type { KeptVector, Packed } from './pack.ts'
 
 /** What workers tell each other. Bodies lie in memory that all of them see: they are there once. */
 type Message =
@@ -15,6 +17,8 @@ type Message =
       readonly kind: 'put'
       readonly entry: Omit<Entry, 'body'>
       readonly body: SharedArrayBuffer
+      /** null = others may count and compute it for themselves. */
+      readonly vector: TextVector | null
     }
   | { readonly store: string; readonly kind: 'purge'; readonly wish: PurgeWish }
   | ({ readonly store: string; readonly kind: 'news' } & News)
@@ -45,6 +49,8 @@ export class SharedStore {
   readonly semantic: SemanticTier | null
   /** Of all replicas; null = there is none. Set by who opens both. */
   tier: RedisTier | null = null
+  /** By which other replicas find answers by meaning; null = they do not. */
+  vectors: Pick<RedisVectors, 'put' | 'look'> | null = null
   /** What all replicas learn; null = the workers of this process tell each other. */
   calibration: Pick<RedisCalibration, 'sync' | 'end'> | null = null
 
@@ -63,28 +69,62 @@ export class SharedStore {
     return this.memory.get(key, now)
   }
 
-  /** vector: of its question, where that is known. known: the other replicas have it. False = it is too large to be kept. */
-  put(entry: Entry, vector: TextVector | null = null, known = false): boolean {
+  /** vector: of its question, where that is known. False = it is too large to be kept. */
+  put(entry: Entry, vector: TextVector | null = null): boolean {
+    const kept = this.#keep(entry)
+    if (kept === null) return false
+    const now = this.#clock.now()
+    const isFound = this.semantic?.add(kept, now, vector) ?? false
+    const point = isFound && vector !== null ? { of: this.semantic!.embedder, vector } : null
+    this.tier?.put(kept, point)
+    if (point !== null) this.vectors?.put(kept.partition, kept.key, point.vector, kept.expiresAt - now)
+    this.#tellOf(kept, point?.vector ?? null)
+    return true
+  }
+
+  /** What was made elsewhere. False = it is too large, or cannot be found by meaning although it was there. */
+  take({ entry, vector }: Packed): boolean {
+    const kept = this.#keep(entry)
+    if (kept === null) return false
+    const point = this.#usable(vector)
+    const isFound = this.semantic?.add(kept, this.#clock.now(), point, point !== null) ?? false
+    this.#tellOf(kept, isFound ? point : null)
+    return isFound || vector === null
+  }
+
+  #usable(vector: KeptVector | null): TextVector | null {
+    const { semantic } = this
+    const fits = vector !== null && semantic !== null && vector.of === semantic.embedder
+    return fits && vector.vector.values.length === semantic.dimensions ? vector.vector : null
+  }
+
+  #keep(entry: Entry): Entry | null {
     // What it came in may be a small part of a large piece of memory.
-    const shared = this.#channel === null ? null : new SharedArrayBuffer(entry.body.length)
-    const body = shared === null ? Buffer.allocUnsafeSlow(entry.body.length) : Buffer.from(shared)
+    const bytes = entry.body.length
+    const body = this.#channel === null ? Buffer.allocUnsafeSlow(bytes) : Buffer.from(new SharedArrayBuffer(bytes))
     entry.body.copy(body)
     const kept = { ...entry, body }
-    if (!this.memory.put(kept)) return false
-    if (!known) this.tier?.put(kept)
-    this.semantic?.add(kept, this.#clock.now(), vector)
-    if (shared !== null) {
-      const { body: _, ...rest } = entry
-      this.#tell({ store: this.name, kind: 'put', entry: rest, body: shared })
-    }
-    return true
+    return this.memory.put(kept) ? kept : null
+  }
+
+  #tellOf({ body, ...rest }: Entry, vector: TextVector | null): void {
+    if (this.#channel === null) return
+    const shared = body.buffer as unknown as SharedArrayBuffer
+    this.#tell({ store: this.name, kind: 'put', entry: rest, body: shared, vector })
+  }
+
+  /** It is here, and found by what it answers. */
+  remembers(key: string): boolean {
+    const entry = this.memory.peek(key)
+    return entry !== null && this.semantic?.has(entry) === true
   }
 
   /** What another replica has made: it is here from now on. Never rejects; null = there is none, or not in time. */
   async fetch(key: string): Promise<Entry | null> {
-    const entry = (await this.tier?.get(key)) ?? null
-    if (entry !== null) this.put(entry, null, true)
-    return entry
+    const found = (await this.tier?.get(key)) ?? null
+    if (found === null) return null
+    this.take(found)
+    return found.entry
   }
 
   /** Returns how many are gone here. */
@@ -110,6 +150,7 @@ export class SharedStore {
   share(): void {
     const now = this.#clock.now()
     this.memory.sweep(now)
+    void this.vectors?.look(this.#clock.monotonic())
     if (this.semantic === null) return
     this.semantic.sweep(now)
     if (this.calibration !== null) void this.calibration.sync()
@@ -127,7 +168,7 @@ export class SharedStore {
       if (isRecord(message.record)) this.semantic?.absorb(message)
     } else {
       const entry = { ...message.entry, body: Buffer.from(message.body) }
-      if (this.memory.put(entry)) this.semantic?.add(entry, this.#clock.now())
+      if (this.memory.put(entry)) this.semantic?.add(entry, this.#clock.now(), message.vector, message.vector !== null)
     }
   }
 

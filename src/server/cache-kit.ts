@@ -76,11 +76,11 @@ export class CacheKit {
   }
 
   /** Resolves when it knows what others have learnt, or that takes too long. */
-  async #open(store: SharedStore, { redis }: CacheConfig, ledger: LedgerConfig): Promise<void> {
+  async #open(store: SharedStore, { redis, semantic }: CacheConfig, ledger: LedgerConfig): Promise<void> {
     this.#watch()
     if (redis === null) return
     const { openTier } = await import('./cache-tier.ts')
-    await openTier(store, redis, ledger.redis!, this.#parts)
+    await openTier(store, redis, semantic?.maxEntries ?? 0, ledger.redis!, this.#parts)
   }
 
   /** Once there is anything. Numbers are those of one worker: the others have the same. */

@@ -22,8 +22,13 @@ const findBelow = (folder: string, name: string): string | null => {
 }
 
 /** Redis from the PATH, else the one that a Python package carries; null = there is none to be had. */
-const findServer = (): string | null => {
-  const present = inPath('redis-server') ?? inPath('valkey-server') ?? findBelow(CACHE, 'redis-server')
+function findServer(): string | null {
+  return inPath('redis-server') ?? inPath('valkey-server') ?? carriedServer()
+}
+
+/** The one that a Python package carries, a Redis 8; null = it is not to be had. */
+export const carriedServer = (): string | null => {
+  const present = findBelow(CACHE, 'redis-server')
   if (present !== null) return present
   try {
     mkdirSync(CACHE, { recursive: true })
@@ -76,16 +81,23 @@ export class TestRedis {
   readonly port: number
   readonly #folder = mkdtempSync(join(tmpdir(), 'heddle-redis-'))
   readonly #options: readonly string[]
+  readonly #server: string
   #process: ChildProcess | null = null
 
-  constructor(port: number, options: readonly string[]) {
+  constructor(port: number, options: readonly string[], server: string) {
     this.port = port
     this.#options = options
+    this.#server = server
   }
 
   /** options: as on the command line of redis-server. */
   static async start(...options: readonly string[]): Promise<TestRedis> {
-    const redis = new TestRedis(await freePort(), options)
+    return TestRedis.startOf(redisServer!, ...options)
+  }
+
+  /** server: its file. */
+  static async startOf(server: string, ...options: readonly string[]): Promise<TestRedis> {
+    const redis = new TestRedis(await freePort(), options, server)
     await redis.start()
     return redis
   }
@@ -96,7 +108,7 @@ export class TestRedis {
 
   async start(): Promise<void> {
     const fixed = ['--port', String(this.port), '--bind', '127.0.0.1', '--dir', this.#folder, '--save', '']
-    this.#process = spawn(redisServer!, [...fixed, '--loglevel', 'warning', ...this.#options], { stdio: 'ignore' })
+    this.#process = spawn(this.#server, [...fixed, '--loglevel', 'warning', ...this.#options], { stdio: 'ignore' })
     for (let i = 0; i < 200; i++) {
       const answer = await ask(this.port, 'PING').catch(() => '')
       if (answer.startsWith('+PONG') || answer.startsWith('-NOAUTH')) return

@@ -69,6 +69,11 @@ export class ExactStore {
     return null
   }
 
+  /** Not a use; may have expired. */
+  peek(key: string): Entry | null {
+    return this.#entries.peek(key) ?? null
+  }
+
   /** false = it is too large to be kept; what had its key before is gone in any case. */
   put(entry: Entry): boolean {
     if (entry.body.length > this.#maxEntry) {

@@ -97,16 +97,23 @@ export class Answers implements AnswerCaching, RunOwner {
     }
     if (control.fresh || this.#leaderOf(x, control, key) !== undefined) return this.#ask(x, rules, control, key)
     if (this.#store.tier === null) return this.#findLike(x, rules, control, key)
+    const since = x.services.clock.monotonic()
     return this.#store.fetch(key.exact).then((entry) => {
       if (x.over) return true
       const age = entry === null ? Infinity : x.services.clock.now() - entry.createdAt
       if (entry !== null && age <= control.maxAgeMs && this.#serve(x, entry, 'hit', rules, control)) return true
-      return this.#findLike(x, rules, control, key)
+      return this.#findLike(x, rules, control, key, x.services.clock.monotonic() - since)
     })
   }
 
-  /** Nobody has asked the same; somebody may have asked for the same. */
-  #findLike(x: Exchange, rules: RouteCache, control: CacheRun['control'], key: CacheKey): boolean | Promise<boolean> {
+  /** Nobody has asked the same; somebody may have asked for the same. waitedMs: for other replicas. */
+  #findLike(
+    x: Exchange,
+    rules: RouteCache,
+    control: CacheRun['control'],
+    key: CacheKey,
+    waitedMs = 0,
+  ): boolean | Promise<boolean> {
     const { semantic } = this.#store
     const { question } = key
     if (rules.mode === 'exact' || semantic === null || question === null) return this.#ask(x, rules, control, key)
@@ -117,6 +124,7 @@ export class Answers implements AnswerCaching, RunOwner {
       scope: scopeFor(x, rules),
       principal: x.principal.keyId,
       strangers: rules.scope === 'org',
+      waitedMs,
     }
     const found = semantic.look(asked, x.services.clock.now())
     return found instanceof Promise
