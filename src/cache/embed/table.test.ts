@@ -62,7 +62,7 @@ describe('the shipped table', () => {
 
 describe('how pieces are put together', () => {
   const vocabulary = ['a', 'b', 'c']
-  const values = Int8Array.from([...[10, 0, 0, 0], ...[10, 10, 0, 0], ...[0, 0, 0, 5]])
+  const values = Int8Array.of(10, 0, 0, 0, 10, 10, 0, 0, 0, 0, 0, 5)
   const table = {
     ...embedder.table,
     rows: 3,
