@@ -33,8 +33,9 @@ export async function openTier(
     semantic === null
       ? null
       : new RedisStore({ config: { ...redis, deadlineMs: Math.max(DEADLINE_MS, redis.deadlineMs) } })
+  const blobs = new RedisBlobs(redis, (level, message, fields) => log(level, fields, message))
   const tier = new RedisTier({
-    blobs: new SealedBlobs(new RedisBlobs(redis, (level, message, fields) => log(level, fields, message)), keys),
+    blobs: new SealedBlobs(blobs, keys),
     clock,
     budgetMs,
     onPurge: (wish, before) => void store.memory.purge(wish, before),
@@ -42,7 +43,11 @@ export async function openTier(
     onClose: () => commands?.close(),
   })
   store.tier = tier
-  if (semantic === null || commands === null) return
+  const ready = blobs.ready(START_MS)
+  if (semantic === null || commands === null) {
+    await ready
+    return
+  }
   const vectors = new RedisVectors({
     store: commands,
     prefix: redis.prefix,
@@ -73,4 +78,5 @@ export async function openTier(
     onFault: () => onFault('calibration'),
   })
   if (await commands.ready(START_MS)) await Promise.all([store.calibration.sync(), vectors.look(clock.monotonic())])
+  await ready
 }
