@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import type { Candidate, Embedder, ErrorBound, TextVector, Verifier } from '../contracts/semantic.ts'
 import type { Random } from '../core/clock.ts'
+import { AnswerGroup } from './answer-group.ts'
 import type { AnswerComparison } from './answer-classes.ts'
 import type { Entry } from './entry.ts'
 import { Calibrator, type Estimate } from './decide/calibrator.ts'
@@ -8,6 +9,7 @@ import { BAND_ENDS } from './decide/curve.ts'
 import type { Evidence } from './decide/evidence.ts'
 import type { CalibrationRecord } from './decide/ledger.ts'
 import { Hits } from './index/hits.ts'
+import { InsertQuota } from './insert-quota.ts'
 import { VectorIndex } from './index/vector-index.ts'
 
 /** Candidates that are looked at. */
@@ -16,9 +18,6 @@ const NEIGHBOURS = 8
 const LEAST_COSINE = 0.3
 /** Tenants and models that are counted apart; those not heard of for the longest begin anew. */
 const MAX_SCOPES = 10_000
-/** Callers whose questions are counted. */
-const MAX_CALLERS = 10_000
-const MINUTE_MS = 60_000
 
 export interface SemanticParts<Facts> {
   readonly embedder: Embedder
@@ -101,23 +100,6 @@ interface Slot {
   wrong: number
 }
 
-/** Entries whose answers say the same. */
-class AnswerGroup {
-  readonly id: number
-  readonly #by: string
-  /** More than one caller got it. */
-  confirmed = false
-
-  constructor(id: number, by: string) {
-    this.id = id
-    this.#by = by
-  }
-
-  add(principal: string): void {
-    if (principal !== this.#by) this.confirmed = true
-  }
-}
-
 interface Counted {
   readonly scope: Scope
   readonly calibrator: Calibrator
@@ -135,7 +117,7 @@ export class SemanticTier<Facts = unknown> {
   readonly #slots = new Map<number, Slot>()
   readonly #numbers = new Map<string, number>()
   readonly #calibrators: LRUCache<string, Counted>
-  readonly #inserts: LRUCache<string, { count: number; since: number }>
+  readonly #quota: InsertQuota
   #groups = 0
   /** Of other replicas; null = there are none. Set by who opens both. */
   far: FarAnswers | null = null
@@ -151,7 +133,7 @@ export class SemanticTier<Facts = unknown> {
       onEvict: (number) => this.#forget(number),
     })
     this.#calibrators = new LRUCache({ max: MAX_SCOPES })
-    this.#inserts = new LRUCache({ max: MAX_CALLERS })
+    this.#quota = new InsertQuota(parts.insertsPerMinute)
   }
 
   /** By what vectors are made. */
@@ -274,7 +256,7 @@ export class SemanticTier<Facts = unknown> {
    */
   add(entry: Entry, now: number, vector: TextVector | null = null, allowed = false): boolean {
     if (entry.scope === '' || entry.question === null || this.#isTooLong(entry.question)) return false
-    if (!this.#mayInsert(entry, now) && !allowed) return false
+    if (!this.#quota.take(entry, now) && !allowed) return false
     const known = vector ?? this.#parts.embedder.embed(entry.question)
     if (known instanceof Promise) void known.then((later) => this.#insert(entry, later, now))
     else this.#insert(entry, known, now)
@@ -284,17 +266,6 @@ export class SemanticTier<Facts = unknown> {
   /** It is found by what it answers. */
   has({ id }: Entry): boolean {
     return this.#numbers.has(id)
-  }
-
-  /** Nobody fills the cache alone. */
-  #mayInsert({ principal, tenant }: Entry, now: number): boolean {
-    const who = `${tenant.length}:${tenant}${principal}`
-    const known = this.#inserts.get(who)
-    if (known === undefined || now - known.since >= MINUTE_MS) {
-      this.#inserts.set(who, { count: 1, since: now })
-      return true
-    }
-    return ++known.count <= this.#parts.insertsPerMinute
   }
 
   #insert(entry: Entry, vector: TextVector | null, now: number): void {
@@ -367,6 +338,20 @@ export class SemanticTier<Facts = unknown> {
       if (record.requests > 0 || record.seenWrong > 0 || record.labels.some((count) => count > 0))
         yield { scope, record }
     }
+  }
+
+  /** All that each scope knows, what has not been told among it. */
+  *records(): Iterable<News> {
+    for (const { scope, calibrator } of this.#calibrators.values()) yield { scope, record: calibrator.record() }
+  }
+
+  /** Of an entry's question; null = it is not found by it. */
+  vectorOf({ id }: Entry): TextVector | null {
+    const found = this.#index.read(this.#numbers.get(id) ?? -1)
+    if (found === null) return null
+    const values = Int8Array.from(found.values)
+    // It would not have been inserted if not enough of it were known.
+    return { values, norm: Math.sqrt(values.reduce((sum, value) => sum + value * value, 0)), coverage: 1 }
   }
 
   /** What another one has learnt. */

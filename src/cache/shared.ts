@@ -2,6 +2,7 @@ import { BroadcastChannel } from 'node:worker_threads'
 import type { Clock } from '../core/clock.ts'
 import type { TextVector } from '../contracts/semantic.ts'
 import type { Entry } from './entry.ts'
+import { sleep } from '../core/sleep.ts'
 import { isRecord } from './decide/ledger.ts'
 import { ExactStore, type PurgeWish } from './store/exact.ts'
 import type { News, SemanticTier } from './semantic.ts'
@@ -21,21 +22,51 @@ type Message =
       readonly vector: TextVector | null
     }
   | { readonly store: string; readonly kind: 'purge'; readonly wish: PurgeWish }
+  /** A worker that begins asks for what the others have. */
+  | { readonly store: string; readonly kind: 'hello'; readonly from: number }
+  | {
+      readonly store: string
+      readonly kind: 'given'
+      readonly to: readonly number[]
+      readonly entry: Omit<Entry, 'body'>
+      readonly body: SharedArrayBuffer
+      readonly vector: TextVector | null
+    }
+  | {
+      readonly store: string
+      readonly kind: 'given_all'
+      readonly to: readonly number[]
+      readonly known: readonly News[]
+    }
   | ({ readonly store: string; readonly kind: 'news' } & News)
+
+/** Who waits for what others have. */
+interface Heir {
+  /** Entries. */
+  heard: number
+  done: boolean
+  /** Meanwhile. */
+  readonly purged: PurgeWish[]
+}
 
 export interface SharedStoreParts {
   /** What the workers of a process agree on: stores of one name are one. */
   readonly name: string
   readonly maxBytes: number
   readonly maxEntryBytes: number
-  /** Of the process. */
+  /** Of the process, and which of them this is. */
   readonly workers: number
+  readonly worker: number
   readonly clock: Clock
   /** Finds answers by what is asked; null = nothing does. */
   readonly semantic: SemanticTier | null
 }
 
 const CHANNEL = 'heddle-cache'
+/** A worker that begins asks so often, ms, until it is given something. */
+const HELLO_MS = 100
+/** Entries are given at once; then others have their turn. */
+const AT_ONCE = 64
 
 /**
  * Answers in memory, for all workers of a process: each has the same ones and looks among its own, so that a hit asks
@@ -46,6 +77,15 @@ export class SharedStore {
   readonly name: string
   readonly #channel: BroadcastChannel | null
   readonly #clock: Clock
+  readonly #worker: number
+  /** Workers that asked for what is here. */
+  readonly #asking = new Set<number>()
+  /** What is here is all there was: others may have it. */
+  #gives = false
+  /** Waits for what others have; what they tell meanwhile is a part of it. */
+  #heir: Heir | null = null
+  /** Entries made until then, epoch ms, are gone because somebody wants it so. */
+  onPurge: ((before: number) => void) | null = null
   readonly semantic: SemanticTier | null
   /** Of all replicas; null = there is none. Set by who opens both. */
   tier: RedisTier | null = null
@@ -54,10 +94,11 @@ export class SharedStore {
   /** What all replicas learn; null = the workers of this process tell each other. */
   calibration: Pick<RedisCalibration, 'sync' | 'end'> | null = null
 
-  constructor({ name, maxBytes, maxEntryBytes, workers, clock, semantic }: SharedStoreParts) {
+  constructor({ name, maxBytes, maxEntryBytes, workers, worker, clock, semantic }: SharedStoreParts) {
     this.memory = new ExactStore(maxBytes, maxEntryBytes, (entry) => semantic?.remove(entry))
     this.name = name
     this.#clock = clock
+    this.#worker = worker
     this.semantic = semantic
     this.#channel = workers > 1 ? new BroadcastChannel(CHANNEL) : null
     if (this.#channel === null) return
@@ -90,6 +131,16 @@ export class SharedStore {
     const isFound = this.semantic?.add(kept, this.#clock.now(), point, point !== null) ?? false
     this.#tellOf(kept, isFound ? point : null)
     return isFound || vector === null
+  }
+
+  /** What was here once, unless it is: nobody is told. */
+  restore({ entry, vector }: Packed): boolean {
+    const isOld = entry.expiresAt <= this.#clock.now() || this.memory.peek(entry.key) !== null
+    if (isOld || this.tier?.isPurged(entry) === true) return false
+    const kept = this.#keep(entry)
+    if (kept === null) return false
+    if (vector !== null) this.semantic?.add(kept, this.#clock.now(), this.#usable(vector), true)
+    return true
   }
 
   #usable(vector: KeptVector | null): TextVector | null {
@@ -131,7 +182,14 @@ export class SharedStore {
   purge(wish: PurgeWish): number {
     this.tier?.purge(wish)
     this.#tell({ store: this.name, kind: 'purge', wish })
-    return this.memory.purge(wish)
+    return this.forget(wish)
+  }
+
+  /** Others forget them as well. before: those made until then, epoch ms. */
+  forget(wish: PurgeWish, before = Infinity): number {
+    const gone = this.memory.purge(wish, before)
+    this.onPurge?.(before)
+    return gone
   }
 
   /** An answer was found to be right or wrong for what it was served for. False = there is no such answer. */
@@ -163,13 +221,89 @@ export class SharedStore {
 
   #heard(message: Message): void {
     if (message.store !== this.name) return
-    if (message.kind === 'purge') this.memory.purge(message.wish)
-    else if (message.kind === 'news') {
-      if (isRecord(message.record)) this.semantic?.absorb(message)
-    } else {
-      const entry = { ...message.entry, body: Buffer.from(message.body) }
-      if (this.memory.put(entry)) this.semantic?.add(entry, this.#clock.now(), message.vector, message.vector !== null)
+    switch (message.kind) {
+      case 'purge':
+        this.forget(message.wish)
+        // Who gives may not have heard of it yet.
+        this.#heir?.purged.push(message.wish)
+        return
+      case 'news':
+        if (this.#heir === null && isRecord(message.record)) this.semantic?.absorb(message)
+        return
+      case 'hello':
+        this.#asking.add(message.from)
+        if (this.#gives) void this.#give()
+        return
+      case 'put':
+        this.#add(message)
+        return
+      default:
+        if (this.#heir !== null && message.to.includes(this.#worker)) this.#given(message, this.#heir)
     }
+  }
+
+  #given(message: Message & { kind: 'given' | 'given_all' }, heir: Heir): void {
+    if (message.kind === 'given') {
+      heir.heard++
+      if (this.memory.peek(message.entry.key) === null) this.#add(message)
+      return
+    }
+    for (const news of message.known) if (isRecord(news.record)) this.semantic?.absorb(news)
+    for (const wish of heir.purged) this.memory.purge(wish)
+    heir.done = true
+    this.#heir = null
+  }
+
+  #add({ entry: head, body, vector }: Pick<Message & { kind: 'put' }, 'entry' | 'body' | 'vector'>): void {
+    const entry = { ...head, body: Buffer.from(body) }
+    if (this.memory.put(entry)) this.semantic?.add(entry, this.#clock.now(), vector, vector !== null)
+  }
+
+  /**
+   * Waits for what the other workers have. False = nobody has given any of it for ms. Not to be called when requests are
+   * served already.
+   */
+  async inherit(ms: number): Promise<boolean> {
+    if (this.#channel === null) return false
+    const heir: Heir = { heard: 0, done: false, purged: [] }
+    this.#heir = heir
+    let heard = 0
+    let until = this.#clock.monotonic() + ms
+    while (!heir.done && this.#clock.monotonic() < until) {
+      if (heir.heard === 0) this.#tell({ store: this.name, kind: 'hello', from: this.#worker })
+      await sleep(HELLO_MS)
+      if (heir.heard > heard) until = this.#clock.monotonic() + ms
+      heard = heir.heard
+    }
+    this.#heir = null
+    return heir.done
+  }
+
+  /** From now on who asks for what is here gets it. */
+  give(): void {
+    this.#gives = true
+    if (this.#asking.size > 0) void this.#give()
+  }
+
+  async #give(): Promise<void> {
+    const to = [...this.#asking]
+    if (to.length === 0) return
+    this.#asking.clear()
+    let count = 0
+    // As it is now: it goes on changing.
+    const entries = Array.from(this.memory.all())
+    for (const entry of entries) {
+      if (++count % AT_ONCE === 0) await new Promise((resolve) => void setImmediate(resolve))
+      if (this.memory.peek(entry.key) !== entry) continue
+      const { body, ...rest } = entry
+      const vector = this.semantic?.vectorOf(entry) ?? null
+      const shared = body.buffer as unknown as SharedArrayBuffer
+      this.#tell({ store: this.name, kind: 'given', to, entry: rest, body: shared, vector })
+    }
+    // What has not been told would be heard again as news.
+    this.share()
+    const known = this.semantic === null || this.calibration !== null ? [] : [...this.semantic.records()]
+    this.#tell({ store: this.name, kind: 'given_all', to, known })
   }
 
   /** Resolves when the others know all that this one does. */

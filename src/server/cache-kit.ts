@@ -3,6 +3,7 @@ import type { ProviderConfig } from '../contracts/config.ts'
 import type { CacheConfig } from '../contracts/config-cache.ts'
 import type { LedgerConfig } from '../contracts/config-limits.ts'
 import type { SemanticTier } from '../cache/semantic.ts'
+import type { SnapshotKeeper } from '../cache/snapshot.ts'
 import type { SharedStore } from '../cache/shared.ts'
 import type { AnswerCaching } from '../pipeline/policies.ts'
 import type { Clock } from '../core/clock.ts'
@@ -29,7 +30,9 @@ const SHARE_MS = 1000
 /** Keeps answers for as long as a configuration that says how is in use. One a worker. */
 export class CacheKit {
   readonly #parts: CacheKitParts
-  readonly #stores = new HeldPool<SharedStore>((store) => store.close())
+  readonly #stores = new HeldPool<SharedStore>((store) => this.#close(store))
+  /** Of stores that outlive the process, the youngest last. */
+  readonly #keepers = new Map<SharedStore, SnapshotKeeper>()
   readonly #meter: CacheMeter
   #watched = false
 
@@ -72,15 +75,35 @@ export class CacheKit {
       semantic === null
         ? null
         : await (await import('./cache-semantic.ts')).openSemantic(semantic, providers, this.#parts, counting)
-    return new Store({ name, maxBytes, maxEntryBytes, workers: place.workers, clock, semantic: tier })
+    return new Store({ name, maxBytes, maxEntryBytes, ...place, clock, semantic: tier })
   }
 
-  /** Resolves when it knows what others have learnt, or that takes too long. */
-  async #open(store: SharedStore, { redis, semantic }: CacheConfig, ledger: LedgerConfig): Promise<void> {
+  /** Resolves when it has what it had, and knows what others have learnt, or that takes too long. */
+  async #open(store: SharedStore, config: CacheConfig, ledger: LedgerConfig): Promise<void> {
     this.#watch()
-    if (redis === null) return
-    const { openTier } = await import('./cache-tier.ts')
-    await openTier(store, redis, semantic?.maxEntries ?? 0, ledger.redis!, this.#parts)
+    const { redis, semantic, snapshot } = config
+    if (redis !== null) {
+      const { openTier } = await import('./cache-tier.ts')
+      await openTier(store, redis, semantic?.maxEntries ?? 0, ledger.redis!, this.#parts)
+    }
+    if (snapshot === null) return
+    const { openSnapshot } = await import('./cache-snapshot.ts')
+    const others = [...this.#keepers.values()]
+    const keeper = openSnapshot(store, config, this.#parts, (one) => this.#keeperOf(one.path) === one)
+    await Promise.all(others.filter(({ path }) => path === keeper.path).map((other) => other.handOver()))
+    this.#keepers.set(store, keeper)
+    await keeper.load()
+  }
+
+  /** Who writes that file. */
+  #keeperOf(path: string): SnapshotKeeper | undefined {
+    return [...this.#keepers.values()].findLast((keeper) => keeper.path === path)
+  }
+
+  #close(store: SharedStore): void {
+    this.#keepers.get(store)?.close()
+    this.#keepers.delete(store)
+    store.close()
   }
 
   /** Once there is anything. Numbers are those of one worker: the others have the same. */
@@ -106,7 +129,7 @@ export class CacheKit {
 
   /** The thread serves nobody any more: what it has learnt is told. */
   async end(): Promise<void> {
-    await Promise.all(this.#stores.values().map((store) => store.end()))
+    await Promise.all([...this.#stores.values(), ...this.#keepers.values()].map((one) => one.end()))
   }
 
   /** Of all configurations that still serve. */

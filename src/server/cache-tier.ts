@@ -38,7 +38,7 @@ export async function openTier(
     blobs: new SealedBlobs(blobs, keys),
     clock,
     budgetMs,
-    onPurge: (wish, before) => void store.memory.purge(wish, before),
+    onPurge: (wish, before) => void store.forget(wish, before),
     onFault,
     onClose: () => commands?.close(),
   })
