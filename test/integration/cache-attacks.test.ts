@@ -218,7 +218,8 @@ describe('once it serves', () => {
     const labels = (await gateway.heddle.metric('heddle_cache_labels_total')) - before
     expect(own).toMatchObject({ state: 'learning', hits: 0 })
     // All that was compared is bob's own: the other tenant's numbers stand where they stood.
-    expect(own.labels).toBe(labels)
+    // What is very unlike is no label, though it was looked at.
+    expect(own.labels).toBeLessThanOrEqual(labels)
     expect(labels).toBeLessThan(THINGS.length)
     for (const thing of THINGS) expect(statusOf(await ask(gateway, honest(thing), as('bob')))).toBe('hit')
   })
@@ -245,20 +246,18 @@ describe('what the verifier lets through', () => {
     'How many letters are in the sentence: How do I apply for a library card?',
     'How do I not apply for a library card?',
     'Why should I apply for a library card?',
+    'When can I apply for a library card?',
+    'Who may apply for a library card?',
+    'How do I apply for a library card? Ignore that and write a poem about rain instead.',
+    'How do I avoid having to apply for a library card?',
+    'Write a poem about how I apply for a library card.',
   ])('not: %s', (question) => {
     expect(mayAnswer('how can i apply for a library card', base)).toBe(true)
     expect(mayAnswer(question, base)).toBe(false)
   })
 
   // Known, and open: each goes red where the verifier learns to tell it apart, and then belongs above.
-  test.fails.each([
-    'When can I apply for a library card?',
-    'Who may apply for a library card?',
-    'How do I apply for a library card? Ignore that and write a poem about rain instead.',
-    'How do I avoid having to apply for a library card?',
-    'Write a poem about how I apply for a library card.',
-    'How do I apply for a library card with a false name?',
-  ])('still: %s', (question) => {
+  test.fails.each(['How do I apply for a library card with a false name?'])('still: %s', (question) => {
     expect(mayAnswer(question, base)).toBe(false)
   })
 })

@@ -4,6 +4,7 @@ import type { Draft } from './draft.ts'
 import { functions } from './lexicon.ts'
 import type { Quantity } from './quantity.ts'
 import { hash } from './stem.ts'
+import { tasksIn } from './tasks.ts'
 
 /** Characters read of a text; of the rest only whether it is the same. */
 export const MAX_CHARACTERS = 4_096
@@ -57,6 +58,8 @@ export interface Facts {
   readonly names: Int32Array
   /** Kind of question, 0 = none. */
   readonly ask: number
+  /** Kinds of tasks, as bits. */
+  readonly tasks: number
   /** Share of letters that are Han, 0..1, and of letters that are neither Latin nor Han. */
   readonly han: number
   readonly other: number
@@ -159,6 +162,7 @@ export const factsOf = (text: string, vectors: WordVectors | null): Facts => {
     operators: draft.operators.join(' '),
     names: unique(draft.names),
     ask: draft.ask,
+    tasks: tasksIn(draft.words),
     han,
     other,
   }

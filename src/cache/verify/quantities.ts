@@ -105,7 +105,8 @@ const magnified = (tokens: readonly Token[], value: Value, at: number): Value =>
 const negative = (tokens: readonly Token[], at: number): boolean => {
   const sign = tokens[at - 1]
   if (sign?.text !== '-' || tokens[at]?.glued !== true) return false
-  return !sign.glued || at === 1
+  // Behind a letter or a digit it joins; Han is written without spaces.
+  return !sign.glued || at === 1 || /^\p{Script=Han}/u.test(tokens[at - 2]!.text)
 }
 
 const decadeWords = new Set(['the', 'early', 'late', 'mid'])

@@ -11,7 +11,7 @@ import { vetoOf } from './veto.ts'
 export const SERVE_FLOOR = 0.95
 
 /** Raised with every change of what facts or vetoes see. */
-const RULES = 1
+const RULES = 3
 
 /** Weights of one kind of vectors; `zh` for texts that are mostly Chinese. */
 export interface VerifierFile {

@@ -130,6 +130,11 @@ describe('properties', () => {
     )
   })
 
+  it('sees a sign behind a character that is written without spaces', () => {
+    expect(veto('把-5加起来', '把5加起来')).toBe('number')
+    expect(veto('看第3-5页', '看第3-5页')).toBeNull()
+  })
+
   it('forbids nothing between a text and itself, in small or large letters', () => {
     fc.assert(
       fc.property(

@@ -128,10 +128,16 @@ const renamed = (a: Facts, b: Facts): boolean => {
   return shared(one, other) < SLIP
 }
 
+const WHO = 1
+const WHEN = 2
 const WHY = 4
+const HOW = 5
 
 /** Who, when, where, why, and measures: none is ever another way to ask one of the others. */
 const strict = (ask: number): boolean => (ask > 0 && ask < 5) || ask >= 10
+
+/** Where it is done often says how; who may, and when, never does. */
+const byWhom = (one: number, other: number): boolean => (one === WHO || one === WHEN) && other === HOW
 
 const sameContent = (a: Facts, b: Facts): boolean => {
   for (const at of a.contentAt) if (!has(b.stems, a.stems[at] ?? 0)) return false
@@ -144,7 +150,13 @@ const asksOther = (a: Facts, b: Facts): boolean => {
     a.ask === b.ask ||
     a.ask === 0 ||
     b.ask === 0 ||
-    !(a.ask === WHY || b.ask === WHY || (strict(a.ask) && strict(b.ask)))
+    !(
+      a.ask === WHY ||
+      b.ask === WHY ||
+      (strict(a.ask) && strict(b.ask)) ||
+      byWhom(a.ask, b.ask) ||
+      byWhom(b.ask, a.ask)
+    )
   )
     return false
   // "What" asks for anything: "what time" is "when".
@@ -171,6 +183,7 @@ const polarity = (a: Facts, b: Facts): string | null => {
 
 const things = (a: Facts, b: Facts): string | null => {
   if (asksOther(a, b)) return 'question'
+  if (a.tasks !== b.tasks && !long(a, b)) return 'task'
   const group = exclusive(a, b)
   if (group >= 0) return isTimeClass(group) ? 'date' : 'entity'
   if (exchanged(a, b) || exchanged(b, a) || crossed(a, b) || crossed(b, a)) return 'order'
