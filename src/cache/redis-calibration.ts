@@ -106,6 +106,8 @@ export interface CalibrationParts {
   readonly semantic: Learner
   readonly prefix: string
   readonly onFault: () => void
+  /** See LEASE_MS. */
+  readonly leaseMs?: number
 }
 
 /** All are taken: it is only heard. */
@@ -123,6 +125,7 @@ export class RedisCalibration {
   readonly #counts = new SharedCounts(lifeOf())
   readonly #token = lifeOf()
   readonly #keys: readonly string[]
+  readonly #leaseMs: number
   #slot = ''
   #since = 0
   /** All that was there has been heard since the slot is ours. */
@@ -131,6 +134,7 @@ export class RedisCalibration {
 
   constructor(parts: CalibrationParts) {
     this.#parts = parts
+    this.#leaseMs = parts.leaseMs ?? LEASE_MS
     // One slot of a cluster.
     const base = `${parts.prefix}:{calibration:${hash('sha256', parts.semantic.version, 'base64url').slice(0, 16)}}`
     this.#keys = ['slots', 'totals', 'order', 'last'].map((name) => `${base}:${name}`)
@@ -161,7 +165,7 @@ export class RedisCalibration {
 
   async #claim(): Promise<void> {
     for (let tries = 0; tries < 3 && this.#slot === ''; tries++) {
-      const args = [this.#token, this.#counts.life, LEASE_MS, this.#counts.empty ? 1 : 0, MAX_SLOTS, TTL_MS]
+      const args = [this.#token, this.#counts.life, this.#leaseMs, this.#counts.empty ? 1 : 0, MAX_SLOTS, TTL_MS]
       const [slot, life] = (await this.#parts.store.run(CLAIM, this.#keys.slice(0, 1), args)) as [string, string]
       // Whoever goes on with it has what was told of it; the rest is lost, for it could be counted twice.
       if (slot === '') this.#counts.become(lifeOf())
@@ -187,7 +191,7 @@ export class RedisCalibration {
     const since = this.#since
     const told = this.#tells ? this.#counts.untold(PAGE) : []
     // Until all is heard, our own place is a part of it: another may have counted there before.
-    const head = [slot, this.#token, LEASE_MS, TTL_MS, since, PAGE, MAX_TOTALS, this.#tells ? `${slot}:` : '']
+    const head = [slot, this.#token, this.#leaseMs, TTL_MS, since, PAGE, MAX_TOTALS, this.#tells ? `${slot}:` : '']
     const answer = (await store.run(EXCHANGE, this.#keys, [
       ...head,
       ...told.flatMap((total) => this.#sealed(total)),

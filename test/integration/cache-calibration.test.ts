@@ -83,11 +83,18 @@ describe.skipIf(redisServer === null)('with Redis', () => {
     readonly link: RedisCalibration
     readonly store: RedisStore
   }
-  const member = async (keys = [KEY]): Promise<Member> => {
+  const member = async (keys = [KEY], leaseMs = 30_000): Promise<Member> => {
     const store = new RedisStore({ config: config() })
     closers.push(() => store.close())
     const pupil = new Pupil()
-    const link = new RedisCalibration({ store, seal: new Seal(keys), semantic: pupil, prefix, onFault: () => {} })
+    const link = new RedisCalibration({
+      store,
+      seal: new Seal(keys),
+      semantic: pupil,
+      prefix,
+      onFault: () => {},
+      leaseMs,
+    })
     await store.ready(5000)
     await link.sync()
     return { pupil, link, store }
@@ -177,6 +184,43 @@ end return out`,
     await exchange(a, b)
     expect([a.pupil.known, b.pupil.known]).toEqual([43, 43])
     expect((await member()).pupil.known).toBe(43)
+  })
+
+  test('workers that die, are believed dead and come back, and a Redis that forgets: nothing is counted twice', async () => {
+    const seed = Math.floor(Math.random() * 2 ** 31)
+    let state = seed
+    const random = (below: number): number => {
+      state = (Math.imul(state, 1_103_515_245) + 12_345) & 0x7fffffff
+      return Math.floor((state / 0x80000000) * below)
+    }
+    // So short that most are lost before they are renewed.
+    const begin = (): Promise<Member> => member([KEY], 3)
+    const living = await Promise.all(Array.from({ length: 4 }, begin))
+    let counted = 0
+    for (let step = 0; step < 300; step++) {
+      const one = living[random(living.length)]!
+      const what = random(20)
+      if (what < 10) {
+        const requests = 1 + random(9)
+        one.pupil.see(requests)
+        counted += requests
+      } else if (what < 18) await Promise.all([one.link.sync(), living[random(living.length)]!.link.sync()])
+      else if (what === 18) {
+        // Dies: what it had not told is lost.
+        living[living.indexOf(one)] = await begin()
+        one.store.close()
+      } else if (random(4) === 0)
+        await redis.ask(
+          'EVAL',
+          `for _, k in ipairs(redis.call('KEYS', '${prefix}:*')) do redis.call('DEL', k) end`,
+          '0',
+        )
+      for (const { pupil } of living) expect(pupil.known, `seed ${seed}, step ${step}`).toBeLessThanOrEqual(counted)
+    }
+    await exchange(...living)
+    const known = living.map(({ pupil }) => pupil.known)
+    expect(Math.max(...known)).toBeLessThanOrEqual(counted)
+    expect(Math.min(...known)).toBeGreaterThan(0)
   })
 
   test('frozen in the midst of a command: whether it was carried out or not, it counts once', async () => {
