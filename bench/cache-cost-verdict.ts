@@ -152,7 +152,7 @@ export function verdictFigures(entries: number): VerdictFigures {
   const all = questions(entries + SLICES * LOOKS, 5)
   const kept = all.slice(0, entries)
   // What is loaded lazily is no entry's.
-  tier.look(asked('warm'), 0)
+  void tier.look(asked('warm'), 0)
   const store = new ExactStore(1 << 30, 1 << 20, () => {})
   const before = held()
   let texts = 0
@@ -170,7 +170,7 @@ export function verdictFigures(entries: number): VerdictFigures {
     for (let i = 0; i < LOOKS; i++) {
       const question = asked(all[entries + Math.max(0, slice) * LOOKS + i]!)
       const start = process.hrtime.bigint()
-      tier.look(question, 0)
+      void tier.look(question, 0)
       times.push(Number(process.hrtime.bigint() - start) / 1000)
     }
     if (slice < 0) continue
