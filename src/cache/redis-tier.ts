@@ -48,8 +48,8 @@ export class RedisTier {
 
   constructor(parts: RedisTierParts) {
     this.#parts = parts
-    this.#stop = everyUnref(() => void this.#look(), LOOK_MS)
-    void this.#look()
+    this.#stop = everyUnref(() => void this.look(), LOOK_MS)
+    void this.look()
   }
 
   /** Never rejects; null = there is none, or not in time. */
@@ -110,7 +110,8 @@ export class RedisTier {
     blobs.note(LIST, purge.id, Buffer.from(JSON.stringify(purge)), MAX_TTL_MS).catch(() => onFault('away'))
   }
 
-  async #look(): Promise<void> {
+  /** Hears of what other replicas have purged; every second it does so itself. Never rejects. */
+  async look(): Promise<void> {
     const { blobs, clock, onPurge } = this.#parts
     const notes = await blobs.notes(LIST).catch(() => null)
     if (notes === null) return

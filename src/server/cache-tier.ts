@@ -43,7 +43,8 @@ export async function openTier(
     onClose: () => commands?.close(),
   })
   store.tier = tier
-  const ready = blobs.ready(START_MS)
+  // What was purged meanwhile must be known before anything is read that is older.
+  const ready = blobs.ready(START_MS).then((isUp) => (isUp ? tier.look() : undefined))
   if (semantic === null || commands === null) {
     await ready
     return

@@ -196,7 +196,7 @@ describe('what was purged', () => {
     writeFileSync(file, copy)
     chmodSync(file, 0o600)
     const again = await start(cache, ledger)
-    await until(async () => (await entriesOf(again)) === 0)
+    expect(await entriesOf(again)).toBe(0)
     expect(statusOf(await ask(again, 'one'))).toBe('miss')
     // What it will not have again it does not lose at every start.
     await again.stop()
