@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { randomFillSync } from 'node:crypto'
 import type { JsonObject } from '../../contracts/canonical.ts'
 import type { CacheConfig, RouteCache } from '../../contracts/config-cache.ts'
 import type { HeaderList } from '../../contracts/http.ts'
@@ -262,7 +262,7 @@ export class Answers implements AnswerCaching, RunOwner {
     if (look !== null) this.#learn(x, look, taken.text, rules)
     const now = x.services.clock.now()
     const entry: Entry = {
-      id: randomBytes(9).toString('base64url'),
+      id: newId(),
       key: key!.exact,
       partition: key!.partition,
       question: key!.question,
@@ -281,6 +281,20 @@ export class Answers implements AnswerCaching, RunOwner {
     }
     return this.#store.put(entry, look?.vector ?? null) ? '' : 'too_large'
   }
+}
+
+const ID_BYTES = 9
+/** Many at a time: the call costs more than the bytes. */
+const random = Buffer.alloc(ID_BYTES * 500)
+let used = random.length
+
+function newId(): string {
+  if (used === random.length) {
+    randomFillSync(random)
+    used = 0
+  }
+  used += ID_BYTES
+  return random.toString('base64url', used - ID_BYTES, used)
 }
 
 /** Errors are counted by tenant and model, apart for each promise. */
