@@ -53,7 +53,9 @@ const embedder = z
     [
       z.literal('table'),
       z.strictObject({
-        minilm: longText.describe('Folder with `model.onnx` and `vocab.txt`, as `scripts/cache-model` makes them. Needs the package `onnxruntime-node`.'),
+        minilm: longText.describe(
+          'Folder with `model.onnx` and `vocab.txt`, as `scripts/cache-model` makes them. Needs the package `onnxruntime-node`.',
+        ),
       }),
       z.strictObject({
         provider: name.describe('An entry under `providers` that makes embeddings.'),

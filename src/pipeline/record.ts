@@ -1,6 +1,7 @@
 import type { AttemptCharge, Usage, UsageRecord } from '../contracts/usage.ts'
 import type { AttemptRecord } from './attempt-record.ts'
 import type { Exchange } from './exchange.ts'
+import { isServed } from './cache/run.ts'
 import { addUsages } from '../protocol/usage.ts'
 
 /** W3C Trace Context 2.2: version, trace id, parent id, flags. */
@@ -47,7 +48,7 @@ export function usageRecord(x: Exchange): UsageRecord {
     usage,
     charge: { nanoUsd: account.nanoUsd, estimated: account.estimated, priced: !account.unpriced },
     // Nobody was asked for it: it was there, or came with another's.
-    cached: x.cache?.served ?? false,
+    cached: isServed(x),
     attempts: attempts.map(chargeOf),
     wouldRefuse: account.lease?.wouldRefuse ?? [],
     labels: principal.labels,

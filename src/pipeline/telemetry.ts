@@ -5,6 +5,7 @@ import type { Counter, Gauge, Histogram, MetricRegistry } from '../telemetry/met
 import type { Attempt } from './attempt.ts'
 import type { Exchange } from './exchange.ts'
 import type { Telemetry } from './services.ts'
+import { cacheStatus } from './cache/run.ts'
 import { NANO_PER_USD } from '../core/usd.ts'
 import { ERROR_CODES } from '../core/errors.ts'
 import { accessLine } from '../telemetry/access-log.ts'
@@ -287,7 +288,7 @@ export class RequestTelemetry implements Telemetry {
       costNote: x.account.note,
       passedOver: x.passedOver,
       wouldRefuse: x.account.lease?.wouldRefuse ?? NONE,
-      cache: x.cache?.status ?? '',
+      cache: cacheStatus(x),
     })
   }
 }

@@ -128,12 +128,16 @@ export function accessLine(e: AccessEntry): string {
   if (e.cachedInputTokens > 0) line += `,"cached_input_tokens":${e.cachedInputTokens}`
   if (e.key !== '') line += callerFields(e)
   if (e.identity != null) line += peerFields(e.identity)
-  if (e.nanoUsd > 0) line += `,"cost_usd":${usdText(e.nanoUsd)}`
-  if (e.costNote !== '') line += `,"cost_note":"${e.costNote}"`
+  line += costFields(e)
   if (e.passedOver !== null) line += `,"passed_over":${JSON.stringify(e.passedOver)}`
   if (e.wouldRefuse.length > 0) line += `,"would_refuse":${JSON.stringify(e.wouldRefuse)}`
   if (e.cache !== '') line += `,"cache":"${e.cache}"`
   return `${line}${attemptsField(e.attempts)}}\n`
+}
+
+function costFields({ nanoUsd, costNote }: AccessEntry): string {
+  const text = nanoUsd > 0 ? `,"cost_usd":${usdText(nanoUsd)}` : ''
+  return costNote === '' ? text : `${text},"cost_note":"${costNote}"`
 }
 
 function callerFields(e: AccessEntry): string {

@@ -54,11 +54,6 @@ export class CacheRun {
     this.flight = flight
   }
 
-  /** Its answer was somebody else's. */
-  get served(): boolean {
-    return this.status === 'hit' || this.status === 'semantic' || this.status === 'coalesced'
-  }
-
   /** Once, when the request is over. */
   end(x: Exchange): void {
     this.#owner.ended(x, this)
@@ -74,3 +69,11 @@ export class CacheRun {
     to.push('x-heddle-cache-confidence', this.confidence.toFixed(3))
   }
 }
+
+/** What the cache did for a request; '' = it had nothing to do with it. */
+export const cacheStatus = ({ cache }: Pick<Exchange, 'cache'>): CacheStatus | '' => cache?.status ?? ''
+
+const SERVED: ReadonlySet<string> = new Set<CacheStatus>(['hit', 'semantic', 'coalesced'])
+
+/** Its answer was somebody else's. */
+export const isServed = (x: Pick<Exchange, 'cache'>): boolean => SERVED.has(cacheStatus(x))
