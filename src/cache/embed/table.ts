@@ -13,6 +13,16 @@ const KNOWN_WORD = 0.5
 /** As REDUNDANT of scripts/cache-model/table.py. */
 const REDUNDANT = -2
 
+/** Words that are remembered, 1 kB each; then it begins anew. */
+const MOST_WORDS = 2048
+
+interface Word {
+  /** null = it has none. */
+  readonly vector: Float32Array | null
+  readonly weight: number
+}
+const UNKNOWN: Word = { vector: null, weight: 1 }
+
 /**
  * A text is a sum of its pieces' vectors (Model2Vec, Tulkens & van Dongen 2024; trained further, see
  * scripts/cache-model/README.md). Synchronous; about 20 us for a question. One per thread: it computes in place.
@@ -24,6 +34,7 @@ export class TableEmbedder implements Embedder, WordVectors {
   readonly table: Table
   readonly #pieces: WordPiece
   readonly #sums: Float64Array
+  readonly #words = new Map<string, Word>()
   readonly #all: Float64Array
   /** Vectors of the text's pieces, one after the other. */
   readonly #rows: Float64Array
@@ -54,19 +65,38 @@ export class TableEmbedder implements Embedder, WordVectors {
   }
 
   vector(word: string, out: Float32Array, at: number): boolean {
-    if (!this.#known(word)) return false
-    this.#sum()
-    const sums = this.#sums
-    let squares = 0
-    for (const value of sums) squares += value * value
-    if (squares === 0) return false
-    const scale = 1 / Math.sqrt(squares)
-    for (let of = 0; of < sums.length; of += 1) out[at + of] = sums[of]! * scale
+    const { vector } = this.#wordOf(word)
+    if (vector === null) return false
+    out.set(vector, at)
     return true
   }
 
   weight(word: string): number {
-    if (!this.#known(word)) return 1
+    return this.#wordOf(word).weight
+  }
+
+  /** The same few thousand words make most of all questions. */
+  #wordOf(word: string): Word {
+    let known = this.#words.get(word)
+    if (known !== undefined) return known
+    if (this.#words.size >= MOST_WORDS) this.#words.clear()
+    known = this.#known(word) ? { vector: this.#direction(), weight: this.#greatestWeight() } : UNKNOWN
+    this.#words.set(word, known)
+    return known
+  }
+
+  /** Of the pieces last read; null = they have none. */
+  #direction(): Float32Array | null {
+    this.#sum()
+    const sums = this.#sums
+    let squares = 0
+    for (const value of sums) squares += value * value
+    if (squares === 0) return null
+    const scale = 1 / Math.sqrt(squares)
+    return Float32Array.from(sums, (value) => value * scale)
+  }
+
+  #greatestWeight(): number {
     let greatest = 0
     for (let at = 0; at < this.#pieces.count; at += 1) {
       greatest = Math.max(greatest, this.table.weights[this.#pieces.pieces[at]!]!)
