@@ -5,6 +5,7 @@ import { AnswerGroup } from './answer-group.ts'
 import type { AnswerComparison } from './answer-classes.ts'
 import type { Entry } from './entry.ts'
 import { Calibrator, type Estimate } from './decide/calibrator.ts'
+import { worthComparing } from './decide/features.ts'
 import { BAND_ENDS } from './decide/curve.ts'
 import type { Evidence } from './decide/evidence.ts'
 import type { CalibrationRecord } from './decide/ledger.ts'
@@ -16,11 +17,6 @@ import { VectorIndex } from './index/vector-index.ts'
 const NEIGHBOURS = 8
 /** Below this a candidate says nothing about a question. */
 const LEAST_COSINE = 0.3
-/**
- * Where the nearest is farther than this, nothing is near: most questions end here. Of 3,000 requests of three traces whose nearest was
- * farther, the evidence would have let one be served.
- */
-const NEAR_COSINE = 0.55
 /** Tenants and models that are counted apart; those not heard of for the longest begin anew. */
 const MAX_SCOPES = 10_000
 
@@ -205,13 +201,13 @@ export class SemanticTier<Facts = unknown> {
   #candidates({ text, partition, principal, strangers }: Question, vector: TextVector, now: number): Candidate[] {
     const { verifier } = this.#parts
     const found = this.#index.search(partition, vector, NEIGHBOURS, now, this.#hits)
+    const compared = worthComparing(this.#hits.cosines, found)
     const out: Candidate[] = []
-    if (found === 0 || this.#hits.cosines[0]! < NEAR_COSINE) return out
     let facts: Facts | null = null
-    for (let i = 0; i < found; i++) {
+    for (let i = 0; i < compared; i++) {
       const cosine = this.#hits.cosines[i]!
       const slot = this.#slots.get(this.#hits.entries[i]!)
-      if (slot === undefined || cosine < LEAST_COSINE) continue
+      if (slot === undefined) continue
       facts ??= verifier.facts(text)
       const { entry, group, number, right, wrong } = slot
       const { score, veto } = verifier.compare(facts, verifier.facts(entry.question!), cosine)

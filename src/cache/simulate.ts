@@ -3,6 +3,7 @@ import { Hits } from './index/hits.ts'
 import { VectorIndex } from './index/vector-index.ts'
 import type { Calibrator, Estimate } from './decide/calibrator.ts'
 import type { Evidence } from './decide/evidence.ts'
+import { worthComparing } from './decide/features.ts'
 import type { TraceRow } from './simulate-trace.ts'
 
 /** Who is asked for an answer: one of the candidates is served, or called for to learn from, or none. */
@@ -80,8 +81,6 @@ interface Stored<Facts> {
   wrong: number
 }
 
-/** Below this a candidate says nothing about a question. */
-const LEAST_COSINE = 0.3
 const INDEX_BYTES = 256 << 20
 
 /**
@@ -182,12 +181,13 @@ class SimulatedCache<Facts> {
   #candidates(partition: string, vector: TextVector, facts: Facts | null): Candidate[] {
     const { verifier, policy } = this.#parts
     const found = this.#index.search(partition, vector, policy.neighbours, 0, this.#hits)
+    const compared = worthComparing(this.#hits.cosines, found)
     const out: Candidate[] = []
-    for (let i = 0; i < found; i++) {
+    for (let i = 0; i < compared; i++) {
       const entry = this.#hits.entries[i]!
       const cosine = this.#hits.cosines[i]!
       const stored = this.#entries.get(entry)
-      if (stored === undefined || cosine < LEAST_COSINE) continue
+      if (stored === undefined) continue
       const { answer, right, wrong } = stored
       const verdict =
         verifier === null || facts === null || stored.facts === null

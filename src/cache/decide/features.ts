@@ -15,6 +15,22 @@ export const FEATURES = [
   'vetoed_near',
 ] as const
 
+/**
+ * Where the nearest is farther than this, nothing is near: most questions end here. Of 3,000 requests of three traces whose nearest was
+ * farther, the evidence would have let one be served.
+ */
+const NEAR_COSINE = 0.55
+/** Who is so much farther than the nearest has next to no say, and is not compared. */
+const BEHIND = 0.12
+
+/** How many of the nearest, best first, are worth comparing. */
+export function worthComparing(cosines: ArrayLike<number>, found: number): number {
+  if (found === 0 || cosines[0]! < NEAR_COSINE) return 0
+  let count = 1
+  while (count < found && cosines[count]! >= cosines[0]! - BEHIND) count++
+  return count
+}
+
 /** Closeness falls to 1/e over so much of a cosine, when neighbours vote. */
 const REACH = 0.06
 
