@@ -1,63 +1,27 @@
 // Questions that mean the same, through a running gateway: what is served, what is learnt, and what never is.
 import { describe, expect, test } from 'vitest'
 import type { Gateway } from '../support/gateway.ts'
-import { CHAT_ANSWER, sendJson, startBackend } from '../support/backend.ts'
-import { call, type Reply } from '../support/client.ts'
+import {
+  answerTo,
+  askOffice as ask,
+  cacheStatus as statusOf,
+  contentOf,
+  startOffice,
+  THINGS,
+  WAYS,
+} from '../support/cache-traffic.ts'
+import { call } from '../support/client.ts'
 import { startGateway } from '../support/gateway.ts'
 import { closedAfterEach } from '../support/closing.ts'
 
 const closers = closedAfterEach()
-
-const THINGS = [
-  'a savings account',
-  'a new passport',
-  'my parking permit',
-  'a library card',
-  'the school lunch plan',
-  'a fishing licence',
-  'my pension statement',
-  'a replacement key',
-  'the gym membership',
-  'a travel refund',
-  'my dental appointment',
-  'a garden waste bin',
-  'the cycle to work scheme',
-  'a museum ticket',
-  'my water meter reading',
-  'a dog licence',
-  'the season ticket',
-  'a marriage certificate',
-  'my tax return',
-  'a street party permit',
-]
-const WAYS: readonly ((thing: string) => string)[] = [
-  (thing) => `How do I apply for ${thing}?`,
-  (thing) => `how can i apply for ${thing}`,
-  (thing) => `How would I apply for ${thing}?`,
-  (thing) => `Please tell me how to apply for ${thing}.`,
-  (thing) => `What must I do to apply for ${thing}?`,
-  (thing) => `How does one apply for ${thing}?`,
-]
-
-/** Says the same to all who ask about one thing. */
-const about = (question: string): string => {
-  const thing = THINGS.find((one) => question.includes(one.replace(/^(?:a|the|my) /, ''))) ?? question
-  return `Fill in the form for ${thing}, sign it and bring it to the office.`
-}
 
 interface Running {
   readonly heddle: Gateway
   readonly asked: () => number
 }
 const running = async (cache: string, more = ''): Promise<Running> => {
-  const backend = await startBackend((res, _n, _req, body) => {
-    const { messages } = JSON.parse(body.toString()) as { messages: { content: string }[] }
-    const content = about(messages.at(-1)!.content)
-    sendJson(res, 200, {
-      ...CHAT_ANSWER,
-      choices: [{ index: 0, message: { role: 'assistant', content }, finish_reason: 'stop' }],
-    })
-  })
+  const backend = await startOffice()
   closers.push(() => backend.close())
   const heddle = await startGateway(`
 providers: { p: { type: openai_compatible, base_url: "${backend.url}" } }
@@ -67,15 +31,6 @@ ${more}`)
   closers.push(() => heddle.stop())
   return { heddle, asked: () => backend.bodies.length }
 }
-
-const ask = (heddle: Gateway, content: string, headers: Readonly<Record<string, string>> = {}): Promise<Reply> =>
-  call(`${heddle.url}/v1/chat/completions`, {
-    body: { model: 'm', messages: [{ role: 'user', content }] },
-    headers,
-  })
-const statusOf = (reply: Reply): unknown => reply.headers['x-heddle-cache']
-const contentOf = (reply: Reply): string =>
-  (reply.json() as { choices: { message: { content: string } }[] }).choices[0]!.message.content
 
 /** All things in all ways, the ways of one thing apart from each other. */
 async function replay(heddle: Gateway): Promise<{ hits: number; wrong: number }> {
@@ -87,7 +42,7 @@ async function replay(heddle: Gateway): Promise<{ hits: number; wrong: number }>
       const reply = await ask(heddle, question)
       if (statusOf(reply) !== 'semantic') continue
       hits++
-      if (contentOf(reply) !== about(question)) wrong++
+      if (contentOf(reply) !== answerTo(question)) wrong++
     }
   return { hits, wrong }
 }

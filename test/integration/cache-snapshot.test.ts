@@ -3,7 +3,15 @@ import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, wri
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeEach, describe, expect, test } from 'vitest'
-import { CHAT_ANSWER, sendJson, startBackend, type Backend } from '../support/backend.ts'
+import type { Backend } from '../support/backend.ts'
+import {
+  askOffice as ask,
+  cacheStatus as statusOf,
+  contentOf as answerOf,
+  startOffice,
+  THINGS,
+  WAYS,
+} from '../support/cache-traffic.ts'
 import { call, until, type Reply } from '../support/client.ts'
 import { closedAfterEach } from '../support/closing.ts'
 import { startGateway, type Gateway } from '../support/gateway.ts'
@@ -11,43 +19,12 @@ import { redisServer, TestRedis } from '../support/redis.ts'
 
 const closers = closedAfterEach()
 const KEY = Buffer.alloc(32, 5).toString('base64')
-const THINGS = [
-  'a savings account',
-  'a new passport',
-  'my parking permit',
-  'a library card',
-  'the school lunch plan',
-  'a fishing licence',
-  'my pension statement',
-  'a replacement key',
-  'the gym membership',
-  'a travel refund',
-  'my dental appointment',
-  'a museum ticket',
-  'a dog licence',
-  'the season ticket',
-  'my tax return',
-]
-const WAYS: readonly ((thing: string) => string)[] = [
-  (thing) => `How do I apply for ${thing}?`,
-  (thing) => `how can i apply for ${thing}`,
-  (thing) => `How would I apply for ${thing}?`,
-  (thing) => `Please tell me how to apply for ${thing}.`,
-  (thing) => `How does one apply for ${thing}?`,
-]
-
 let file = ''
 let backend: Backend
 beforeEach(async () => {
   const folder = mkdtempSync(join(tmpdir(), 'heddle-snapshot-'))
   file = join(folder, 'cache.snapshot')
-  backend = await startBackend((res, _n, _req, body) => {
-    const { messages } = JSON.parse(body.toString()) as { messages: { content: string }[] }
-    const thing = THINGS.find((one) => messages.at(-1)!.content.includes(one)) ?? 'that'
-    const content = `Fill in the form for ${thing}, sign it and bring it along.`
-    const choices = [{ index: 0, message: { role: 'assistant', content }, finish_reason: 'stop' }]
-    sendJson(res, 200, { ...CHAT_ANSWER, choices })
-  })
+  backend = await startOffice()
   closers.push(
     () => backend.close(),
     () => rmSync(folder, { recursive: true, force: true }),
@@ -64,11 +41,6 @@ ${more}`)
   closers.push(() => made.stop())
   return made
 }
-const ask = (heddle: Gateway, content: string): Promise<Reply> =>
-  call(`${heddle.url}/v1/chat/completions`, { body: { model: 'm', messages: [{ role: 'user', content }] } })
-const statusOf = (reply: Reply): unknown => reply.headers['x-heddle-cache']
-const answerOf = (reply: Reply): string =>
-  (reply.json() as { choices: { message: { content: string } }[] }).choices[0]!.message.content
 interface Stats {
   readonly stores: readonly { readonly entries: number }[]
   readonly semantic: readonly { readonly entries: number; readonly estimates: readonly { requests: number }[] }[]

@@ -1,7 +1,16 @@
 // Answers of other replicas found by meaning: vector sets of a real Redis 8, and a Redis that has none.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { CHAT_ANSWER, sendJson, startBackend, type Backend } from '../support/backend.ts'
-import { call, until, type Reply } from '../support/client.ts'
+import type { Backend } from '../support/backend.ts'
+import {
+  answerTo as about,
+  askOffice as ask,
+  cacheStatus as statusOf,
+  contentOf as answerOf,
+  startOffice,
+  THINGS,
+  WAYS,
+} from '../support/cache-traffic.ts'
+import { call, until } from '../support/client.ts'
 import { closedAfterEach } from '../support/closing.ts'
 import { startGateway, type Gateway } from '../support/gateway.ts'
 import { redisServer, TestRedis } from '../support/redis.ts'
@@ -9,48 +18,10 @@ import { vectorServer } from '../support/redis-vectors.ts'
 
 const closers = closedAfterEach()
 const KEY = Buffer.alloc(32, 5).toString('base64')
-const THINGS = [
-  'a savings account',
-  'a new passport',
-  'my parking permit',
-  'a library card',
-  'the school lunch plan',
-  'a fishing licence',
-  'my pension statement',
-  'a replacement key',
-  'the gym membership',
-  'a travel refund',
-  'my dental appointment',
-  'a garden waste bin',
-  'the cycle to work scheme',
-  'a museum ticket',
-  'my water meter reading',
-  'a dog licence',
-  'the season ticket',
-  'a marriage certificate',
-  'my tax return',
-  'a street party permit',
-]
-const WAYS: readonly ((thing: string) => string)[] = [
-  (thing) => `How do I apply for ${thing}?`,
-  (thing) => `how can i apply for ${thing}`,
-  (thing) => `How would I apply for ${thing}?`,
-  (thing) => `Please tell me how to apply for ${thing}.`,
-  (thing) => `What must I do to apply for ${thing}?`,
-  (thing) => `How does one apply for ${thing}?`,
-]
-const about = (question: string): string =>
-  `Fill in the form for ${THINGS.find((thing) => question.includes(thing)) ?? 'that'}, sign it and bring it along.`
-
 describe.skipIf(redisServer === null)('with Redis', () => {
   let backend: Backend
   beforeAll(async () => {
-    backend = await startBackend((res, _n, _req, body) => {
-      const { messages } = JSON.parse(body.toString()) as { messages: { content: string }[] }
-      const content = about(messages.at(-1)!.content)
-      const choices = [{ index: 0, message: { role: 'assistant', content }, finish_reason: 'stop' }]
-      sendJson(res, 200, { ...CHAT_ANSWER, choices })
-    })
+    backend = await startOffice()
   })
   afterAll(() => backend.close())
 
@@ -68,11 +39,6 @@ cache: { mode: semantic, max_wrong_per_request: 20%, redis: { budget: ${budget},
     closers.push(() => made.stop())
     return made
   }
-  const ask = (heddle: Gateway, content: string): Promise<Reply> =>
-    call(`${heddle.url}/v1/chat/completions`, { body: { model: 'm', messages: [{ role: 'user', content }] } })
-  const statusOf = (reply: Reply): unknown => reply.headers['x-heddle-cache']
-  const answerOf = (reply: Reply): string =>
-    (reply.json() as { choices: { message: { content: string } }[] }).choices[0]!.message.content
   const requestsOf = async (heddle: Gateway): Promise<number> => {
     const stats = (await call(`${heddle.adminUrl}/admin/cache`)).json() as {
       semantic: { estimates: { requests: number }[] }[]
