@@ -1,10 +1,9 @@
 import type { Build } from './build.ts'
+import { KEY_HELP } from './fields.ts'
 import type { Path } from './problem.ts'
 
 const KEY_BYTES = 32
 const BASE64 = /^[A-Za-z0-9+/_-]{43}=?$/
-
-export const KEY_HELP = 'must be 32 bytes in base64, as `openssl rand -base64 32` makes them'
 
 /** Faults never quote the text: it is the secret, or a mistyped one. */
 function toKey(text: string, path: Path, { map, problems }: Build): string | null {

@@ -3,6 +3,9 @@ import { z } from 'zod'
 import { OPERATION_NAMES } from '../protocol/operations.ts'
 import { DURATION_PATTERN, parseDuration, parsePercent, parseSize, PERCENT_PATTERN, SIZE_PATTERN } from './units.ts'
 
+/** Of keys that what lies elsewhere is encrypted with. */
+export const KEY_HELP = 'must be 32 bytes in base64, as `openssl rand -base64 32` makes them'
+
 const DURATION_HELP = 'must be a duration such as `500ms`, `30s`, `10m` or `1h`, at most `30d`'
 const SIZE_HELP = 'must be a size such as `64KiB`, `32MiB` or `1MB`, at most `1024GiB`'
 const SHARE_HELP = 'must be a share from 0 to 1, or `0%` to `100%`'

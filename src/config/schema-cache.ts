@@ -1,6 +1,6 @@
 import { z } from 'zod'
-import { KEY_HELP } from './encryption-keys.ts'
 import {
+  KEY_HELP,
   duration,
   flag,
   integer,

@@ -1,6 +1,5 @@
 import { z } from 'zod'
-import { KEY_HELP } from './encryption-keys.ts'
-import { duration, integer, longText, name, optional, size, withDefault } from './fields.ts'
+import { KEY_HELP, duration, integer, longText, name, optional, size, withDefault } from './fields.ts'
 
 export const responsesSchema = z
   .optional(
