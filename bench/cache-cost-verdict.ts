@@ -105,6 +105,7 @@ const entryOf = (question: string, i: number, scope: string): Entry => ({
   text: `Answer ${i}.`,
   usage: null,
   nanoUsd: 0,
+  simulated: false,
   target: 'mock/m',
   model: 'm',
   tenant: 't',

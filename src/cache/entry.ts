@@ -20,6 +20,8 @@ export interface Entry {
   readonly nanoUsd: number
   /** Who made it. */
   readonly target: string
+  /** By a simulated model: it has to say so each time. */
+  readonly simulated: boolean
   readonly model: string
   /** For whom: whose it is to purge and to count. */
   readonly tenant: string

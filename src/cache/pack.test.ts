@@ -12,6 +12,7 @@ const entry: Entry = {
   text: 'ä',
   usage: null,
   nanoUsd: 12,
+  simulated: false,
   target: 't',
   model: 'm',
   tenant: '',

@@ -32,6 +32,7 @@ const entry = (key: string, model = 'm'): Entry => ({
   text: key,
   usage: null,
   nanoUsd: 0,
+  simulated: false,
   target: 't',
   model,
   tenant: '',

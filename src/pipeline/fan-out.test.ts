@@ -100,6 +100,23 @@ test('an answer that is longer than what is kept cannot be joined, nor taken who
   expect([client.text, out.whole]).toEqual(['abcd', null])
 })
 
+test('who takes nothing between two looks is dropped, who takes a little is not', () => {
+  const out = new FanOut(BIG)
+  const [stuck, slow] = [new Client(), new Client()]
+  for (const client of [stuck, slow]) out.add(client)
+  out.head(200, [])
+  for (const client of [stuck, slow]) client.reads = false
+  for (const text of ['a', 'b', 'c']) out.write(text)
+  out.end()
+  expect(out.dropStalled()).toBe(true)
+  out.drained(slow)
+  expect(out.dropStalled()).toBe(true)
+  expect([stuck.broken, slow.broken, slow.text]).toEqual([true, false, 'ab'])
+  slow.reads = true
+  out.drained(slow)
+  expect([slow.text, slow.ended, out.dropStalled()]).toEqual(['abc', true, false])
+})
+
 test('an answer in one piece goes to all, each in its own list of headers', () => {
   const out = new FanOut(BIG)
   const clients = [new Client(), new Client()]

@@ -18,6 +18,8 @@ interface Reader {
   headed: boolean
   /** It does not read at the moment. */
   slow: boolean
+  /** Where it was when it was last looked at. */
+  seenAt: number
 }
 
 /** A complete answer. chunks: its body. */
@@ -54,7 +56,16 @@ export class FanOut implements ReplyWriter {
 
   /** From the answer's beginning, if that is still here: check canJoin. */
   add(writer: ReplyWriter, dress: Dress | null = null, onDone: (() => void) | null = null): void {
-    const reader: Reader = { writer, dress, onDone, at: this.#first, lag: this.#bytes, headed: false, slow: false }
+    const reader: Reader = {
+      writer,
+      dress,
+      onDone,
+      at: this.#first,
+      lag: this.#bytes,
+      headed: false,
+      slow: false,
+      seenAt: -1,
+    }
     this.#readers.push(reader)
     if (this.#status === 0) return
     this.#head(reader)
@@ -226,6 +237,15 @@ export class FanOut implements ReplyWriter {
   /** Drops the clients that do not read: their connections' ends say so to their requests. */
   destroySlow(): void {
     for (const { slow, writer } of this.#all()) if (slow) writer.destroy()
+  }
+
+  /** Drops the clients that have taken nothing since they were last looked at. False = nobody is left to be looked at. */
+  dropStalled(): boolean {
+    for (const reader of this.#all()) {
+      if (reader.at === reader.seenAt) this.#cut(reader)
+      else reader.seenAt = reader.at
+    }
+    return this.#readers.length > 0
   }
 
   destroy(): void {

@@ -197,5 +197,15 @@ export class Clients {
   /** The answer is complete, or failed: those who have all of it are done, the others as soon as they have. */
   end(): void {
     for (const follower of this.#followers.keys()) if (!this.writer.waitsFor(follower.ownWriter)) this.#endOne(follower)
+    if (this.writer.dropStalled()) this.#watchStalled()
+  }
+
+  /** No attempt is there any more to see that a client takes nothing of what waits for it here. */
+  #watchStalled(): void {
+    const { wheel, limits } = this.leader.services
+    const timer = new CallbackTimer(() => {
+      if (this.writer.dropStalled()) wheel.arm(timer, limits.clientStallMs)
+    })
+    wheel.arm(timer, limits.clientStallMs)
   }
 }

@@ -108,6 +108,7 @@ describe.each(ROWS)('$operation', (row) => {
     for (const stream of [false, true]) {
       const again = await ask(heddle, row, stream)
       expect([again.status, again.headers['x-heddle-cache']]).toEqual([200, 'hit'])
+      expect(again.headers['x-heddle-simulated']).toBe('true')
       expect(meaning(heard(row, again, stream))).toEqual(wanted)
     }
     const other = await ask(heddle, row, first, 'What is a loom?')

@@ -198,6 +198,29 @@ test('one that does not read stalls nobody', async () => {
   expect(contentOf(await read(paused))).toHaveLength(1 + 40 * long.length)
 })
 
+test('one that never reads is dropped, also when the answer has long been made', async () => {
+  const { url, open: answers } = await byHand()
+  const heddle = await gateway(
+    url,
+    'server: { limits: { client_stall: 300ms }, log: { level: silent, access: false } }',
+  )
+  const slow = ask(heddle)
+  const first = headOf(slow)
+  await until(() => answers.length > 0)
+  const other = textOf(ask(heddle))
+  await inflight(heddle, 2)
+  answers[0]!.write(piece('a'))
+  const paused = await first
+  paused.pause()
+  const long = 'x'.repeat(64 * 1024)
+  for (let i = 0; i < 112; i++) answers[0]!.write(piece(long))
+  answers[0]!.end(LAST)
+  expect(contentOf(await other)).toHaveLength(1 + 112 * long.length)
+  // Longer than it may take: whatever its own sockets hold is all that it gets.
+  await new Promise((resolve) => setTimeout(resolve, 1500))
+  expect(await read(paused)).toMatch(/BROKEN$/)
+})
+
 test('each tells what is its own: its id, its limits; tenants never wait for each other', async () => {
   const { url, times } = await backend((res) => void setTimeout(() => sendJson(res, 200, CHAT_ANSWER), 80))
   const heddle = await gateway(

@@ -10,7 +10,7 @@ import {
   THINGS,
   WAYS,
 } from '../support/cache-traffic.ts'
-import { call } from '../support/client.ts'
+import { call, type Reply } from '../support/client.ts'
 import { startGateway } from '../support/gateway.ts'
 import { closedAfterEach } from '../support/closing.ts'
 
@@ -33,7 +33,8 @@ ${more}`)
 }
 
 /** All things in all ways, the ways of one thing apart from each other. */
-async function replay(heddle: Gateway): Promise<{ hits: number; wrong: number }> {
+async function replay(heddle: Gateway): Promise<{ hits: number; wrong: number; last: Reply | null }> {
+  let last: Reply | null = null
   let hits = 0
   let wrong = 0
   for (let round = 0; round < WAYS.length; round++)
@@ -42,24 +43,21 @@ async function replay(heddle: Gateway): Promise<{ hits: number; wrong: number }>
       const reply = await ask(heddle, question)
       if (statusOf(reply) !== 'semantic') continue
       hits++
+      last = reply
       if (contentOf(reply) !== answerTo(question)) wrong++
     }
-  return { hits, wrong }
+  return { hits, wrong, last }
 }
 
 describe('semantic', () => {
   test('learns from misses what it may serve, and serves it', async () => {
     const { heddle, asked } = await running('{ mode: semantic, max_wrong_per_request: 20% }')
-    const { hits, wrong } = await replay(heddle)
+    const { hits, wrong, last } = await replay(heddle)
     expect(hits).toBeGreaterThan(10)
     expect(wrong).toBe(0)
     expect(asked()).toBe(THINGS.length * WAYS.length - hits)
-    const question = 'How might I apply for a library card?'
-    const reply = await ask(heddle, question)
-    if (statusOf(reply) === 'semantic') {
-      expect(Number(reply.headers['x-heddle-cache-similarity'])).toBeGreaterThan(0.5)
-      expect(Number(reply.headers['x-heddle-cache-confidence'])).toBeGreaterThan(0.5)
-    }
+    expect(Number(last?.headers['x-heddle-cache-similarity'])).toBeGreaterThan(0.5)
+    expect(Number(last?.headers['x-heddle-cache-confidence'])).toBeGreaterThan(0.5)
     const labels = await heddle.metric('heddle_cache_labels_total')
     expect(labels).toBeGreaterThan(0)
     const stats = (await call(`${heddle.adminUrl}/admin/cache`)).json() as { semantic: { estimates: object[] }[] }
@@ -74,7 +72,7 @@ describe('semantic', () => {
 
   test('shadow counts, and serves nothing', async () => {
     const { heddle, asked } = await running('{ mode: shadow, max_wrong_per_request: 20% }')
-    expect(await replay(heddle)).toEqual({ hits: 0, wrong: 0 })
+    expect(await replay(heddle)).toEqual({ hits: 0, wrong: 0, last: null })
     expect(asked()).toBe(THINGS.length * WAYS.length)
     expect(await heddle.metric('heddle_cache_labels_total', { shadow: 'true', right: 'true' })).toBeGreaterThan(10)
   })

@@ -16,6 +16,7 @@ const entry = (about: Partial<Entry> = {}): Entry => ({
   text: 'a frame',
   usage: null,
   nanoUsd: 0,
+  simulated: false,
   target: 'backend',
   model: 'm',
   tenant: 't',

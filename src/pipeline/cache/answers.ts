@@ -229,6 +229,7 @@ export class Answers implements AnswerCaching, RunOwner {
   #headers(x: Exchange, entry: Entry): HeaderList {
     const type = x.stream ? x.translation.client.streamType : 'application/json'
     const headers: HeaderList = ['x-request-id', x.id, 'x-heddle-target', entry.target, 'content-type', type]
+    if (entry.simulated) headers.push('x-heddle-simulated', 'true')
     if (x.stream) headers.push('cache-control', 'no-cache', 'x-accel-buffering', 'no')
     x.account.lease?.addHeaders(headers)
     if (x.snapshot.config.usage.costHeader) addCost(headers, x.account)
@@ -272,6 +273,7 @@ export class Answers implements AnswerCaching, RunOwner {
       usage: x.usage,
       nanoUsd: x.account.nanoUsd,
       target: x.answeredBy?.headerName ?? '',
+      simulated: x.answeredBy?.provider.config.type === 'sim',
       model: x.match!.route.name,
       tenant: x.principal.tenant,
       principal: x.principal.keyId,
