@@ -7,7 +7,6 @@ import type {
   Message,
   Opaque,
   Part,
-  ReasoningPart,
   ToolCallPart,
   ToolResultPart,
 } from '../../contracts/canonical.ts'
@@ -25,6 +24,7 @@ import {
   textAt,
 } from '../canonical/read.ts'
 import { argumentsText, cacheMark } from '../canonical/say.ts'
+import { pushReasoning, pushUser, withSignatures } from '../canonical/signed-parts.ts'
 
 const DIALECT = 'anthropic.messages'
 const ROLES = ['user', 'assistant', 'system'] as const
@@ -48,14 +48,6 @@ export function readMessages(sent: JsonObject): Message[] {
   return withMark(messages, cacheMark(sent, ''))
 }
 
-/** Results of calls are messages of their own, before what the user says beside them. */
-function pushUser(messages: Message[], parts: readonly Part[]): void {
-  const results = parts.filter((part) => part.type === 'tool_result')
-  const others = parts.filter((part) => part.type !== 'tool_result')
-  if (results.length > 0) messages.push({ role: 'tool', parts: results })
-  if (others.length > 0 || results.length === 0) messages.push({ role: 'user', parts: others })
-}
-
 /** `cache_control` of the whole request stands for one at its last block. */
 function withMark(messages: Message[], cache: CacheMark | undefined): Message[] {
   const last = messages.at(-1)
@@ -73,11 +65,7 @@ function content(value: Json | undefined, at: string): Part[] {
   /** Signatures of tool calls stand in thinking blocks of ours; they belong to the call they name. */
   const signatures = new Map<string, Opaque>()
   for (const [i, item] of value.entries()) block(objectAt(item, `${at}[${i}]`), `${at}[${i}]`, parts, signatures)
-  if (signatures.size === 0) return parts
-  return parts.map((part) => {
-    const signature = part.type === 'tool_call' ? signatures.get(part.id) : undefined
-    return signature === undefined ? part : ({ ...part, signature } as ToolCallPart)
-  })
+  return withSignatures(parts, signatures)
 }
 
 function block(value: JsonObject, at: string, parts: Part[], signatures: Map<string, Opaque>): void {
@@ -197,22 +185,7 @@ function searchResult(value: JsonObject, at: string): Part {
 function thinking(value: JsonObject, at: string, parts: Part[], signatures: Map<string, Opaque>): void {
   const text = maybeText(value['thinking'], `${at}.thinking`) ?? ''
   const signature = maybeText(value['signature'], `${at}.signature`) ?? ''
-  if (signature === '') {
-    if (text !== '') parts.push({ type: 'reasoning', text })
-    return
-  }
-  const proof = unpackProof(signature, DIALECT, 'signature')
-  if (proof.kind === 'call') signatures.set(proof.of, proof.opaque)
-  else
-    parts.push(
-      compact<ReasoningPart>({
-        type: 'reasoning',
-        text,
-        signature: proof.opaque,
-        redacted: undefined,
-        id: proof.of === '' ? undefined : proof.of,
-      }),
-    )
+  pushReasoning({ text, signature }, DIALECT, parts, signatures)
 }
 
 const redacted = (value: JsonObject, at: string): Part => ({

@@ -7,15 +7,14 @@ import type {
   Message,
   Opaque,
   Part,
-  ReasoningPart,
   TextPart,
   ToolCallPart,
   ToolResultPart,
 } from '../../contracts/canonical.ts'
 import { audioMime, base64At } from '../canonical/media.ts'
-import { unpackProof } from '../canonical/proof-out.ts'
 import { badField, compact, isObject, listAt, maybeText, objectAt, oneOf, textAt } from '../canonical/read.ts'
 import { argumentsText } from '../canonical/say.ts'
+import { pushReasoning, pushUser, withSignatures } from '../canonical/signed-parts.ts'
 import { DIALECT, redactedOf } from './client-parts.ts'
 
 /** Messages of Converse, by Message and ContentBlock of @aws-sdk/client-bedrock-runtime 3.1164; blobs are base64 in JSON. */
@@ -41,14 +40,6 @@ export function readMessages(sent: JsonObject): Message[] {
   return messages
 }
 
-/** Results of calls are messages of their own, before what the user says beside them. */
-function pushUser(messages: Message[], parts: readonly Part[]): void {
-  const results = parts.filter((part) => part.type === 'tool_result')
-  const others = parts.filter((part) => part.type !== 'tool_result')
-  if (results.length > 0) messages.push({ role: 'tool', parts: results })
-  if (others.length > 0 || results.length === 0) messages.push({ role: 'user', parts: others })
-}
-
 /** The block is a cache point; null = it is another one. */
 export function markAt(block: JsonObject, at: string): CacheMark | null {
   if (block['cachePoint'] === undefined || block['cachePoint'] === null) return null
@@ -67,11 +58,7 @@ function readBlocks(value: Json | undefined, at: string): Part[] {
     if (mark === null) readBlock(block, where, parts, signatures)
     else markLast(parts, mark)
   }
-  if (signatures.size === 0) return parts
-  return parts.map((part) => {
-    const signature = part.type === 'tool_call' ? signatures.get(part.id) : undefined
-    return signature === undefined ? part : ({ ...part, signature } as ToolCallPart)
-  })
+  return withSignatures(parts, signatures)
 }
 
 /** A marker stands behind what it covers. */
@@ -232,22 +219,7 @@ function reasoning(value: JsonObject, at: string, parts: Part[], signatures: Map
   const said = objectAt(value['reasoningText'], `${at}.reasoningText`)
   const text = maybeText(said['text'], `${at}.reasoningText.text`) ?? ''
   const signature = maybeText(said['signature'], `${at}.reasoningText.signature`) ?? ''
-  if (signature === '') {
-    if (text !== '') parts.push({ type: 'reasoning', text })
-    return
-  }
-  const proof = unpackProof(signature, DIALECT, 'signature')
-  if (proof.kind === 'call') signatures.set(proof.of, proof.opaque)
-  else
-    parts.push(
-      compact<ReasoningPart>({
-        type: 'reasoning',
-        text,
-        signature: proof.opaque,
-        redacted: undefined,
-        id: proof.of === '' ? undefined : proof.of,
-      }),
-    )
+  pushReasoning({ text, signature }, DIALECT, parts, signatures)
 }
 
 const toolUse = (value: JsonObject, at: string): ToolCallPart => ({

@@ -12,6 +12,7 @@ import type {
 import { base64At, urlMedia } from '../canonical/media.ts'
 import { badField, compact, isObject, listAt, maybeText, objectAt, textAt } from '../canonical/read.ts'
 import { argumentsText } from '../canonical/say.ts'
+import { withSignatures } from '../canonical/signed-parts.ts'
 import { field, signatureProof } from './client-fields.ts'
 
 const DIALECT = 'gemini.generate'
@@ -89,11 +90,7 @@ class ContentReader {
     const list =
       parts === undefined || parts === null ? [] : isObject(parts) ? [parts] : listAt(parts, `${this.#at}.parts`)
     for (const [i, part] of list.entries()) this.#part(objectAt(part, `${this.#at}.parts[${i}]`), i)
-    if (this.#signatures.size === 0) return [...this.#parts]
-    return this.#parts.map((part) => {
-      const signature = part.type === 'tool_call' ? this.#signatures.get(part.id) : undefined
-      return signature === undefined ? part : ({ ...part, signature } as ToolCallPart)
-    })
+    return withSignatures([...this.#parts], this.#signatures)
   }
 
   #part(part: JsonObject, i: number): void {
